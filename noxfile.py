@@ -1,0 +1,176 @@
+"""Every check of the house. ``nox`` alone is what CI runs; ``nox -l`` lists the rest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from zipfile import ZipFile
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "types", "floors", "tests", "docs", "package"]
+nox.options.error_on_missing_interpreters = True
+
+USE_ALL_NAMES = "import headrace; print([getattr(headrace, name) for name in headrace.__all__])"
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+SCRIPTS = ("src", "tests", "benchmarks", "examples", "docs", "noxfile.py")
+# Nothing may hang in CI: a command that takes longer than this is stuck.
+LIMIT = ("timeout", "--kill-after=10", "420") if shutil.which("timeout") else ()
+
+
+def runnable(path: str, version: str) -> bool:
+    """Is ``path`` an interpreter of ``version`` that really starts? A shim may not."""
+    asked = [path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return said.stdout.strip() == version
+
+
+def interpreters() -> dict[str, str]:
+    """The absolute path of an interpreter for each supported version that is on this machine."""
+    found: dict[str, str] = {}
+    for version in VERSIONS:
+        name = f"python{version}"
+        on_path = [shutil.which(name, path=folder) for folder in os.get_exec_path()]
+        managed = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/{name}"), reverse=True)
+        for path in [sys.executable, *filter(None, on_path), *map(str, managed)]:
+            if runnable(path, version):
+                found[version] = path
+                break
+    return found
+
+
+PYTHONS = interpreters()
+PARAMS = [nox.param(path, id=version) for version, path in PYTHONS.items()]
+MEASURED = next(iter(PYTHONS.values()), sys.executable)
+
+
+def group(*names: str) -> list[str]:
+    """The requirements of dependency groups of pyproject.toml."""
+    return list(nox.project.dependency_groups(PYPROJECT, *names))
+
+
+def run(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
+    """Run ``command`` in the session, and not for ever."""
+    session.run(*LIMIT, *command, env=env, external=bool(LIMIT))
+
+
+@nox.session(python=MEASURED)
+def lint(session: nox.Session) -> None:
+    """Style, format, spelling, and the package's own description."""
+    session.install(*group("lint"))
+    run(session, "ruff", "check", ".")
+    run(session, "ruff", "format", "--check", ".")
+    run(session, "codespell")
+    run(session, "validate-pyproject", "pyproject.toml")
+
+
+@nox.session(python=MEASURED)
+def types(session: nox.Session) -> None:
+    """Strict types, on everything."""
+    session.install(".", *group("types", "test"))
+    folders = [name for name in SCRIPTS if name.endswith(".py") or any(Path(name).rglob("*.py"))]
+    run(session, "mypy", *folders)
+
+
+@nox.session(python=MEASURED)
+def floors(session: nox.Session) -> None:
+    """Imports point down, and each library has one door."""
+    session.install(*group("floors"))
+    run(session, "lint-imports", "--no-logo", env={"PYTHONPATH": "src"})
+
+
+@nox.session
+@nox.parametrize("python", PARAMS)
+def tests(session: nox.Session) -> None:
+    """The suite on every interpreter that is present; coverage is measured on the oldest.
+
+    With arguments (``nox -s tests -- -k name``) only those tests run, and nothing is measured.
+    """
+    session.install("-e", ".[local]", *group("test"))
+    pytest = (
+        ("pytest", *session.posargs)
+        if session.posargs
+        else ("pytest", "-n", "2", "--dist=loadgroup", "--ignore=tests/test_docs.py")
+    )
+    if session.python != MEASURED or session.posargs:
+        run(session, *pytest)
+        return
+    data = {"COVERAGE_FILE": str(Path(session.create_tmp()).resolve() / "coverage")}
+    run(session, "coverage", "erase", env=data)
+    run(session, "coverage", "run", "-m", *pytest, env=data)
+    run(session, "coverage", "combine", "--quiet", env=data)
+    run(session, "coverage", "report", "--fail-under=95", env=data)
+
+
+@nox.session(python=MEASURED)
+def docs(session: nox.Session) -> None:
+    """What the documentation shows runs: docstrings, README, docs, examples."""
+    session.install("-e", ".[local]", *group("test"))
+    run(session, "pytest", "--doctest-modules", "src/headrace", "tests/test_docs.py")
+
+
+@nox.session(python=MEASURED)
+def package(session: nox.Session) -> None:
+    """Build the wheel, look inside, install it in a clean environment, and use it."""
+    session.install(*group("package"))
+    with tempfile.TemporaryDirectory() as folder:
+        run(session, "python", "-m", "build", "--wheel", "--outdir", folder, ".")
+        [wheel] = Path(folder).glob("*.whl")
+        check_contents(session, wheel)
+        run(session, "python", "-m", "virtualenv", "--quiet", f"{folder}/clean")
+        programs = Path(folder, "clean", "Scripts" if os.name == "nt" else "bin")
+        for program, *arguments in (
+            ("python", "-m", "pip", "install", "--quiet", str(wheel)),
+            ("python", "-c", USE_ALL_NAMES),
+            ("headrace", "--help"),
+        ):
+            session.run(*LIMIT, str(programs / program), *arguments, external=True)
+
+
+def check_contents(session: nox.Session, wheel: Path) -> None:
+    """Every file of the package is in the wheel, and nothing else but its metadata."""
+    source = Path("src")
+    kept = (path for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    expected = {path.relative_to(source).as_posix() for path in kept}
+    inside = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    if inside != expected or "headrace/py.typed" not in inside:
+        session.error(f"the wheel and src differ in {sorted(inside ^ expected)}")
+
+
+@nox.session(python=MEASURED, default=False)
+def bench(session: nox.Session) -> None:
+    """The figures, against bare aiohttp and the peers; arguments go to ``python -m benchmarks``."""
+    session.install("-e", ".[local,bench]", *group("test"))
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=MEASURED, default=False)
+def sweep(session: nox.Session) -> None:
+    """The suite with fresh dice and twenty times the examples; takes long."""
+    session.install("-e", ".[local]", *group("test"))
+    session.run(
+        "pytest",
+        "-n",
+        "2",
+        "--dist=loadgroup",
+        "--hypothesis-profile=sweep",
+        "--timeout=1200",
+        *session.posargs,
+    )
+
+
+@nox.session(name="errors-page", python=MEASURED, default=False)
+def errors_page(session: nox.Session) -> None:
+    """Write docs/errors.md anew from the error tree."""
+    session.install("-e", ".")
+    with Path("docs/errors.md").open("w", encoding="utf-8") as page:
+        session.run("python", "docs/errors_page.py", stdout=page)

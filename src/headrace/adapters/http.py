@@ -1,0 +1,299 @@
+"""The door to aiohttp: one session for each event loop, one exchange for each attempt.
+
+What aiohttp does on its own account is turned off here: no redirects (it would carry ``x-api-key``
+to another host), no cookies, no connection limit (its timeouts would count the time spent waiting
+for a connection; admission is ours), no retries. Bodies are capped while they are read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+import aiohttp
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.http_writer import StreamWriter
+from multidict import CIMultiDict
+from yarl import URL
+
+from headrace.adapters import keys
+from headrace.core.errors import HeldBackError, NotSentError, OutcomeUnknownError, ReplyError
+from headrace.core.reply import Reply
+from headrace.wire import failure
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from aiohttp.client_reqrep import ClientResponse
+    from aiohttp.connector import Connection
+
+    from headrace.core.model import Route
+
+MAX_BODY: Final = 32 * 1024 * 1024
+# Below the usual five seconds of servers and proxies: a POST on a connection that the server has
+# just closed fails, and aiohttp does not repeat POSTs.
+KEEPALIVE: Final = 4.0
+# Fits into a socket's buffer: writing it does not wait.
+_SMALL: Final = 32 * 1024
+_FIRST_ERROR: Final = 300
+
+
+class Gate(Protocol):
+    """What the engine wants to know of, and to say, while an attempt is under way."""
+
+    def is_shut(self) -> bool:
+        """Must the request stay here, although it was admitted? Asked before the first byte."""
+
+    def hear(self, status: int, headers: Mapping[str, str]) -> None:
+        """The head of a refusal has come; its body may take a while."""
+
+
+Open: TypeAlias = "Callable[[], Coroutine[object, object, Transport]]"
+_gate: ContextVar[Gate | None] = ContextVar("headrace_gate", default=None)
+
+
+class _Request(ClientRequest):
+    """Asks the gate once more when the connection is ready, before anything is written."""
+
+    async def send(self, conn: Connection) -> ClientResponse:
+        _check_gate()
+        return await super().send(conn)
+
+
+class _EagerRequest(_Request):
+    """Writes a small body at once, as aiohttp itself does from Python 3.12 on.
+
+    On 3.11 aiohttp starts a coroutine for every body, which writes one turn of the loop later:
+    later than the gate was asked, and a tenth of the whole cost of a request. The shape is that of
+    ``ClientRequest.send`` in aiohttp 3.14, and this class is used with that version alone.
+    """
+
+    async def send(self, conn: Connection) -> ClientResponse:
+        protocol = conn.protocol
+        size = self._get_content_length()
+        if protocol is None or protocol.writing_paused or size is None or size > _SMALL or self.proxy:
+            return await super().send(conn)
+        _check_gate()
+        writer = StreamWriter(protocol, self.loop)
+        await writer.write_headers(f"POST {self.url.raw_path_qs} HTTP/1.1", self.headers)
+        await self.write_bytes(writer, conn, size)
+        self.response = aiohttp.ClientResponse(
+            self.method,
+            self.original_url,
+            writer=None,
+            continue100=None,
+            timer=self._timer,
+            request_info=self.request_info,
+            traces=[],
+            loop=self.loop,
+            session=self._session,
+            stream_writer=writer,
+        )
+        return self.response
+
+
+CONNECT: Final = 30.0
+_IS_EAGER: Final = sys.version_info >= (3, 12) or not aiohttp.__version__.startswith("3.14.")
+
+
+def _check_gate() -> None:
+    gate = _gate.get()
+    if gate is not None and gate.is_shut():
+        msg = "the route was parked while the connection was being made"
+        raise HeldBackError(msg)
+
+
+class Transport:
+    """One HTTP session, for one event loop."""
+
+    def __init__(
+        self,
+        *,
+        ca_file: str | os.PathLike[str] | None = None,
+        proxy: str | None = None,
+        trust_env: bool = False,
+    ) -> None:
+        """Made inside the loop that will use it."""
+        # Verified in any case; aiohttp's own context trusts what the system (SSL_CERT_FILE) does.
+        context = True if ca_file is None else ssl.create_default_context(cafile=ca_file)
+        self._proxy = proxy
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, ssl=context, keepalive_timeout=KEEPALIVE, ttl_dns_cache=60
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            request_class=_Request if _IS_EAGER else _EagerRequest,
+            trust_env=trust_env,
+        )
+        self._prepared: dict[tuple[object, ...], tuple[str | None, URL, CIMultiDict[str]]] = {}
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+
+    async def post(
+        self,
+        route: Route,
+        path: str,
+        body: bytes,
+        headers: tuple[tuple[str, str], ...],
+        timeout: float,  # noqa: ASYNC109 - aiohttp's own total; no asyncio.timeout per attempt
+        gate: Gate | None,
+    ) -> Reply:
+        """Send ``body`` once and return whatever reply comes; raise what became of it otherwise."""
+        url, ready = self._prepare(route, path, headers)
+        _gate.set(gate)
+        try:
+            response = await self._session.post(
+                url,
+                data=body,
+                headers=ready,
+                allow_redirects=False,
+                timeout=self._timeout(timeout),
+                proxy=self._proxy,
+            )
+            kept = _kept(response.headers)
+            if gate is not None and response.status >= _FIRST_ERROR:
+                gate.hear(response.status, kept)
+            return Reply(response.status, await _read(response), kept)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _translate(error, route, timeout) from error
+
+    async def aclose(self) -> None:
+        """Close the session and its connections."""
+        await self._session.close()
+        # Transports close in the turns after; without these asyncio warns about open sockets.
+        await asyncio.sleep(0)
+
+    def _prepare(
+        self, route: Route, path: str, headers: tuple[tuple[str, str], ...]
+    ) -> tuple[URL, CIMultiDict[str]]:
+        """URL and headers, built once for each route and key value; the key is read each time."""
+        key = None if route.endpoint.auth == "none" else keys.require(route)
+        slot = (route, path, headers)
+        known = self._prepared.get(slot)
+        if known is None or known[0] != key:
+            known = self._prepared[slot] = (key, _url(route, path), _headers(route, key, headers))
+        return known[1], known[2]
+
+    def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
+        known = self._timeouts.get(seconds)
+        if known is None:
+            if len(self._timeouts) > 64:  # noqa: PLR2004 - deadlines differ; keep a few
+                self._timeouts.clear()
+            known = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT)
+            self._timeouts[seconds] = known
+        return known
+
+
+class HttpExchange:
+    """One attempt's way to its provider; implements ``providers.base.Exchange``."""
+
+    __slots__ = ("_gate", "_open", "_route", "_timeout")
+
+    def __init__(self, open_: Open, route: Route, timeout: float, gate: Gate) -> None:
+        """``open_`` gives the loop's transport; ``timeout`` in seconds, from the sending."""
+        self._open = open_
+        self._route = route
+        self._timeout = timeout
+        self._gate = gate
+
+    async def post(
+        self, path: str, body: bytes, headers: tuple[tuple[str, str], ...] = ()
+    ) -> Reply:
+        """Send once; see ``providers.base.Exchange``."""
+        transport = await self._open()
+        return await transport.post(
+            self._route, path, body, headers, self._timeout, self._gate
+        )
+
+
+def _url(route: Route, path: str) -> URL:
+    return URL(route.base_url.rstrip("/") + path, encoded=True)
+
+
+def _headers(
+    route: Route, key: str | None, headers: tuple[tuple[str, str], ...]
+) -> CIMultiDict[str]:
+    ready = CIMultiDict(headers)
+    ready["Content-Type"] = "application/json"
+    ready["User-Agent"] = "headrace"
+    if key is not None:
+        name, value = ("Authorization", f"Bearer {key}")
+        if route.endpoint.auth == "x-api-key":
+            name, value = ("x-api-key", key)
+        ready[name] = value
+    return ready
+
+
+_names: dict[str, str | None] = {}
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    kept = {}
+    for name, value in headers.items():
+        low = _names.get(name, "")
+        if low == "":
+            low = _remember(name)
+        if low is not None:
+            kept[low] = value
+    return kept
+
+
+def _remember(name: str) -> str | None:
+    low = name.lower()
+    found = low if failure.keeps(low) else None
+    if len(_names) < 1_000:  # noqa: PLR2004 - a server that makes up names must not fill memory
+        _names[name] = found
+    return found
+
+
+async def _read(response: ClientResponse) -> bytes:
+    length = response.content_length
+    if length is not None and length <= MAX_BODY and "Content-Encoding" not in response.headers:
+        return await response.read()  # which closes the connection when it fails
+    try:
+        return await _read_capped(response)
+    except BaseException:
+        response.close()
+        raise
+
+
+async def _read_capped(response: ClientResponse) -> bytes:
+    blocks, size = [], 0
+    async for block in response.content.iter_any():
+        size += len(block)
+        if size > MAX_BODY:
+            msg = f"the reply is larger than {MAX_BODY >> 20} MiB and was not read to its end"
+            raise ReplyError(msg, status=response.status)
+        blocks.append(block)
+    return b"".join(blocks)
+
+
+def _translate(
+    error: Exception, route: Route, timeout: float
+) -> NotSentError | OutcomeUnknownError:
+    """aiohttp's exceptions as ours; the one place that knows them."""
+    where = f"{route.base_url} ({route.id})"
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return NotSentError(f"{where} has no TLS certificate that is trusted here: {_brief(error)}; check base_url, or pass ca_file=")
+        case aiohttp.ClientConnectorDNSError():
+            return NotSentError(f"the host of {where} cannot be found; check base_url and the network")
+        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
+            return NotSentError(f"{where} cannot be connected to: {_brief(error)}; check base_url and that the server runs")
+        case aiohttp.InvalidURL() | aiohttp.ClientProxyConnectionError():
+            return NotSentError(f"{where} cannot be reached: {_brief(error)}; check base_url and proxy")
+        case TimeoutError():
+            return OutcomeUnknownError(f"{where} gave no whole reply within {timeout:g} s; the request may have been charged")
+        case aiohttp.ClientPayloadError():
+            return OutcomeUnknownError(f"the reply of {where} broke off or was garbled; the request may have been charged")
+        case aiohttp.ClientResponseError():
+            return OutcomeUnknownError(f"{where} sent something that is not HTTP: {_brief(error)}")
+    return OutcomeUnknownError(f"{where} closed the connection without a reply: {_brief(error)}")
+
+
+def _brief(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "".join(c for c in text if c.isprintable())[:200]

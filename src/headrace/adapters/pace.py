@@ -1,0 +1,126 @@
+"""The door to aiolimiter: the pacer that spreads a limit evenly over the minute.
+
+It is asked and never waited on, because aiolimiter itself serves the smallest waiter first. What
+aiolimiter lacks is added here: refunds (they empty its bucket, and what is left is a credit that
+later costs draw on), costs above the burst and other debts (they fill its bucket above the brim,
+and nothing else passes until that has drained), and the caller's own time, so that it knows no
+event loop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+from aiolimiter import AsyncLimiter
+
+if TYPE_CHECKING:
+    import asyncio
+
+_BURST_SECONDS: Final = 0.1
+_AT_ONCE: Final = 1 / 16
+_NANOS: Final = 1_000_000_000
+# What adding and taking away floats may leave behind, as a part of the burst.
+_DUST: Final = 1e-9
+
+
+class _Time:
+    """Stands where aiolimiter looks for an event loop, of which it asks only the time."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+class _Bucket(AsyncLimiter):
+    """A leaky bucket that is told the time, and so may be used from any event loop."""
+
+    __slots__ = ("told",)
+
+    def __init__(self, capacity: float, per_second: float) -> None:
+        super().__init__(capacity, capacity / per_second)
+        self.told = _Time()
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return cast("asyncio.AbstractEventLoop", self.told)
+
+    def has_capacity(self, amount: float = 1) -> bool:
+        """Does ``amount`` fit now? Rounding errors do not count."""
+        self._leak()
+        return self._level + amount - self.max_rate <= self.max_rate * _DUST
+
+    def missing(self, amount: float) -> float:
+        """Seconds until ``amount`` fits; 0 when it does."""
+        if self.has_capacity(amount):
+            return 0.0
+        return (self._level + amount - self.max_rate) / self._rate_per_sec
+
+    def take(self, amount: float) -> None:
+        """Take ``amount``, which must fit: then ``acquire`` ends without suspending."""
+        coroutine = self.acquire(amount)
+        try:
+            coroutine.send(None)
+        except StopIteration:
+            return
+        coroutine.close()
+        msg = "the pacer was asked for more than it had; please report it as a bug of headrace"
+        raise RuntimeError(msg)
+
+    def pour(self, amount: float) -> float:
+        """Fill in (above the brim, if need be) or take out; returns what could not be taken."""
+        self._leak()
+        level = self._level + amount
+        self._level = max(level, 0.0)
+        return self._level - level
+
+
+class Pacer:
+    """Even spacing at ``per_minute``, with a burst of one unit or a tenth of a second's worth."""
+
+    __slots__ = ("_bucket", "_burst", "_credit", "_most_credit")
+
+    def __init__(self, per_minute: float) -> None:
+        per_second = per_minute / 60
+        self._burst = max(1.0, per_second * _BURST_SECONDS)
+        self._bucket = _Bucket(self._burst, per_second)
+        self._credit = 0.0
+        # A second's worth: enough to go on at the full rate, too little to burst.
+        self._most_credit = max(self._burst, per_second)
+
+    def wait(self, now: int, cost: float) -> int:
+        """Nanoseconds until ``cost`` may pass; 0 when it may pass now."""
+        if cost <= self._credit:
+            return 0
+        self._bucket.told.now = now / _NANOS
+        step = min(cost - self._credit, self._burst)
+        missing = self._bucket.missing(step)
+        # One microsecond more than computed: a rounding error must not wake us too early.
+        return int(missing * _NANOS) + 1_000 if missing > 0 else 0
+
+    def take(self, now: int, cost: float) -> None:
+        """Let ``cost`` pass; ``wait`` said 0 at the same ``now``."""
+        if cost <= self._credit:
+            self._credit -= cost
+            return
+        self._bucket.told.now = now / _NANOS
+        cost -= self._credit
+        # Where the burst is many requests wide, take for some of them at once.
+        step = min(max(cost, self._burst * _AT_ONCE), self._burst)
+        if self._bucket.missing(step):
+            step = min(cost, self._burst)
+        self._bucket.take(step)
+        self._credit = max(step - cost, 0.0)
+        if cost > step:
+            self._bucket.pour(cost - step)
+
+    def settle(self, now: int, difference: float) -> None:
+        """Correct what was taken: a negative difference is a refund, a positive one a debt."""
+        self._bucket.told.now = now / _NANOS
+        # A debt draws on the credit first, so that there is never both.
+        drawn = min(self._credit, max(difference, 0.0))
+        left = self._bucket.pour(difference - drawn)
+        self._credit = min(self._credit - drawn + left, self._most_credit)

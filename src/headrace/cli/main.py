@@ -1,0 +1,209 @@
+"""The command itself: flags, and what becomes of errors. Each command is loaded when it is called.
+
+Exit codes: 0 all rows answered, 1 some rows failed, 2 bad usage, 3 stopped and resumable,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from headrace import __version__
+from headrace.cli import say
+from headrace.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BAD_USAGE: Final = 2
+STOPPED: Final = 3
+INTERRUPTED: Final = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; ``argv`` is without the program's name."""
+    arguments = parser().parse_args(argv)
+    debug = bool(os.environ.get("HEADRACE_DEBUG"))
+    if not debug:
+        _keep_tracebacks_away()
+    try:
+        code: int = importlib.import_module(arguments.module).execute(arguments)
+    except KeyboardInterrupt:
+        say.line("Interrupted.")
+        return INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        return _tell(error)
+    return code
+
+
+def _tell(error: Exception) -> int:
+    """Say in one sentence what went wrong, and give its exit code."""
+    if isinstance(error, ConfigError):
+        say.line(f"headrace: {error}")
+        return BAD_USAGE
+    said = f"headrace: {type(error).__name__}: {error}"
+    say.line(f"{said} (unforeseen; set HEADRACE_DEBUG=1 for the traceback)")
+    return STOPPED
+
+
+def _keep_tracebacks_away() -> None:
+    """Logged tracebacks are for those who ask for them; a row's error is in its line."""
+    for name in ("headrace", "asyncio"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence; the usage is in ``--help``."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2."""
+        say.line(f"{self.prog}: {message}; {self.prog} --help lists what there is")
+        self.exit(BAD_USAGE)
+
+
+class NoKeysHere(argparse.Action):
+    """Refuses a key on the command line, where every user of the machine can read it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Exit with code 2, without repeating the key."""
+        parser.error(
+            "a key on the command line can be read by others;"
+            " put it into an environment variable and give --api-key-env NAME"
+        )
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their flags."""
+    made = Parser(
+        prog="headrace",
+        description="Pushes prompts through language-model APIs in bulk.",
+        allow_abbrev=False,
+    )
+    made.add_argument("--version", action="version", version=f"headrace {__version__}")
+    commands = made.add_subparsers(required=True, parser_class=Parser, title="commands")
+    run = commands.add_parser(
+        "run",
+        help="answer a file of prompts",
+        description="Answers every row of a JSONL file. The same command again goes on.",
+        allow_abbrev=False,
+    )
+    run.set_defaults(module="headrace.cli.run")
+    _add_files(run)
+    _add_client_options(run.add_argument_group("the client"))
+    _add_sampling(run.add_argument_group("sampling (what is not given is not sent)"))
+    demo = commands.add_parser(
+        "demo",
+        help="answer some prompts with a small model on this machine",
+        description="Answers some prompts with SmolLM2 on this machine; no key is needed.",
+        allow_abbrev=False,
+    )
+    demo.set_defaults(module="headrace.cli.demo")
+    _add_demo(demo)
+    return made
+
+
+def _add_files(run: argparse.ArgumentParser) -> None:
+    run.add_argument("input", metavar="IN.jsonl", help="the prompts, one a line; - for stdin")
+    run.add_argument(
+        "-m", "--model", action="append", required=True, help='"endpoint/model"; may be repeated'
+    )
+    run.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT.jsonl",
+        required=True,
+        help="the answers; - for stdout (then without a journal)",
+    )
+    run.add_argument("--ordered", action="store_true", help="answers in the order of the input")
+    run.add_argument(
+        "--fresh", action="store_true", help="remove the output and its journal and start over"
+    )
+    _add_loudness(run)
+
+
+def _add_loudness(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-progress", action="store_true", help="no progress bar")
+    command.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+
+
+def _add_client_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--model-weights", type=weights, metavar="W,W,…", help="one number for each model")
+    add("--base-url", metavar="URL", help="where a server is that is not in the registry")
+    add("--api-key-env", metavar="NAME", help="the environment variable that holds the API key")
+    add("--api-key", action=NoKeysHere, help=argparse.SUPPRESS)
+    add("--max-requests-per-minute", type=float, metavar="N")
+    add("--max-tokens-per-minute", type=float, metavar="N")
+    add("--max-concurrent-requests", type=int, metavar="N")
+    add("--max-attempts", type=int, metavar="N", help="for each row; 5 if not given")
+    add("--request-timeout", type=float, metavar="S", help="of one attempt; 600 s if not given")
+    add("--deadline", type=float, metavar="S", help="the whole life of a row")
+    add("--patience", type=float, metavar="S", help="with a server that gives nothing; 900 s")
+    add("--cache", metavar="PATH", help='a file that keeps answers, or "memory"')
+    add("--coalesce", action=argparse.BooleanOptionalAction, help="identical rows share an answer")
+    add("--seed", type=int, metavar="N", help="of the draw of weighted models")
+    add("--allow-http", action="store_true", help="plain http to other machines")
+    add("--proxy", metavar="URL")
+    add("--ca-file", metavar="PATH", help="certificates to trust")
+    add("--trust-env", action="store_true", help="take the proxy from the environment")
+
+
+def _add_sampling(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--max-tokens", type=int, metavar="N", help="the bound of an answer's length")
+    add("--temperature", type=float, metavar="T")
+    add("--top-p", type=float, metavar="P")
+    add("--top-k", type=int, metavar="K")
+    add("--min-p", type=float, metavar="P")
+    add("--stop", action="append", metavar="TEXT", help="may be repeated")
+    add("--sampling-seed", type=int, metavar="N", help="sent to the model")
+    add("--frequency-penalty", type=float, metavar="F")
+    add("--presence-penalty", type=float, metavar="F")
+    add("--reasoning-effort", metavar="EFFORT", help="none, minimal, low, medium, high, xhigh, max")
+    add("--extra-body", type=json_object, metavar="JSON", help="merged into each request's body")
+
+
+def _add_demo(demo: argparse.ArgumentParser) -> None:
+    demo.add_argument("--rows", type=int, default=32, metavar="N", help="how many; 32 if not given")
+    demo.add_argument(
+        "-o",
+        "--output",
+        default="headrace-demo/answers.jsonl",
+        metavar="OUT.jsonl",
+        help="headrace-demo/answers.jsonl if not given; the prompts are written beside it",
+    )
+    demo.add_argument("--fresh", action="store_true", help="start over")
+    _add_loudness(demo)
+
+
+def weights(text: str) -> tuple[float, ...]:
+    """Read ``3,1``; raises ``ArgumentTypeError`` for anything else."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError("give numbers with commas between, such as 3,1") from None
+
+
+def json_object(text: str) -> dict[str, object]:
+    """Read a JSON object; raises ``ArgumentTypeError`` for anything else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError('give a JSON object, such as {"n_probs": 3}')
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

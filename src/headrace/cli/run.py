@@ -1,0 +1,268 @@
+"""``headrace run``: from a file of prompts to a file of answers, in memory that does not grow."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from headrace.adapters.disk import LocalDisk
+from headrace.adapters.progress import Progress
+from headrace.cli import say
+from headrace.cli.output import FileOutput, Output, PipeOutput
+from headrace.cli.rows import Input
+from headrace.client import LLMClient
+from headrace.core.errors import BadRowError, ConfigError, RunStoppedError
+from headrace.core.params import SamplingParams
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Iterator
+
+    from headrace.core.response import APIResponse
+
+ALL_ANSWERED: Final = 0
+SOME_FAILED: Final = 1
+STOPPED: Final = 3
+INTERRUPTED: Final = 130
+BETWEEN_TICKS: Final = 1.0
+
+_CLIENT: Final = (
+    "model_weights",
+    "base_url",
+    "max_requests_per_minute",
+    "max_tokens_per_minute",
+    "max_concurrent_requests",
+    "max_attempts",
+    "request_timeout",
+    "deadline",
+    "patience",
+    "cache",
+    "coalesce",
+    "seed",
+    "allow_http",
+    "proxy",
+    "ca_file",
+    "trust_env",
+)
+_SAMPLING: Final = {
+    "max_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "stop": "stop",
+    "sampling_seed": "seed",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "reasoning_effort": "reasoning_effort",
+    "extra_body": "extra_body",
+}
+
+
+def execute(arguments: Namespace) -> int:
+    """Answer every row and return the exit code.
+
+    Raises ``ConfigError`` before the first request, and ``RunStoppedError`` or ``OSError`` when the
+    run cannot go on; what was answered is kept.
+    """
+    client = _client(arguments)
+    with ExitStack() as closes:
+        source = closes.enter_context(closing(Input(arguments.input)))
+        output = closes.enter_context(closing(_open_output(arguments, source)))
+        return _Run(client, source, output, arguments).to_its_end()
+
+
+class _Run:
+    """One run of the command."""
+
+    def __init__(
+        self, client: LLMClient, source: Input, output: Output, arguments: Namespace
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._output = output
+        self._journal = output.journal if isinstance(output, FileOutput) else None
+        self._ordered: bool = arguments.ordered
+        self._shows_progress = not (arguments.no_progress or arguments.quiet)
+        self._quiet: bool = arguments.quiet
+        self._progress: Progress | None = None
+
+    def to_its_end(self) -> int:
+        """Run, put the output in order however it ended, and say what became of it."""
+        if self._shows_progress:
+            self._progress = Progress(self._source.count())
+        try:
+            asyncio.run(self._until_signal())
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self._stop()
+            self._say_how_to_go_on("Interrupted.")
+            return INTERRUPTED
+        except (RunStoppedError, OSError) as error:
+            return self._stopped_by(error)
+        except BaseException:
+            self._stop()
+            raise
+        self._end(complete=True)
+        run = self._client.last_run
+        return SOME_FAILED if run is not None and run.summary.failed else ALL_ANSWERED
+
+    def _stopped_by(self, error: RunStoppedError | OSError) -> int:
+        self._stop()
+        if isinstance(error, BrokenPipeError):
+            _let_go_of_stdout()
+        say.line(f"headrace: {_sentence(error)}")
+        self._say_how_to_go_on("Stopped.")
+        return STOPPED
+
+    async def _until_signal(self) -> None:
+        me = asyncio.current_task()
+        assert me is not None  # noqa: S101 - a coroutine always runs in one
+        with _on_signals(me.cancel):
+            await self._drive()
+
+    async def _drive(self) -> None:
+        ticker = asyncio.create_task(self._tick())
+        try:
+            async with (
+                self._client,
+                self._client.process_stream(
+                    self._source.contexts(), ordered=self._ordered, journal=self._journal
+                ) as responses,
+            ):
+                async for response in responses:
+                    self._output.write(response)
+                    self._count(response)
+        finally:
+            ticker.cancel()
+
+    async def _tick(self) -> None:
+        """Keep the bar's time honest while no row is finished."""
+        while self._progress is not None:
+            await asyncio.sleep(BETWEEN_TICKS)
+            self._progress.tick()
+
+    def _count(self, response: APIResponse[object]) -> None:
+        if self._progress is None:
+            return
+        sent = response.source == "provider"
+        usage = response.usage
+        self._progress.add(
+            failed=response.is_error,
+            tokens=usage.total_tokens if sent and usage is not None else 0,
+            cost_nanos=response.cost_nanos if sent else None,
+            known=response.source == "journal",
+        )
+
+    def _end(self, *, complete: bool) -> None:
+        if self._progress is not None:
+            self._progress.close()
+        self._output.finish(complete=complete)
+        run = self._client.last_run
+        if run is not None and run.summary.total and not self._quiet:
+            say.line(str(run.summary))
+            if isinstance(self._output, FileOutput):
+                say.line(f"The answers are in {self._output.path}.")
+
+    def _stop(self) -> None:
+        # What stopped the run is told; that the output cannot be put in order adds nothing.
+        with suppress(OSError):
+            self._end(complete=False)
+
+    def _say_how_to_go_on(self, why: str) -> None:
+        if self._journal is None:
+            say.line(f"{why} Rows that were not answered have to be asked again.")
+        else:
+            say.line(f"{why} What is answered is kept; the same command again goes on from there.")
+
+
+def _client(arguments: Namespace) -> LLMClient:
+    given = {name: getattr(arguments, name) for name in _CLIENT}
+    return LLMClient(
+        arguments.model,
+        api_key=_api_key(arguments.api_key_env),
+        sampling_params=_sampling(arguments),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def _api_key(name: str | None) -> str | None:
+    if name is None:
+        return None
+    key = os.environ.get(name)
+    if not key:
+        raise ConfigError(
+            f"the environment variable {name} is not set; put the API key into it, or name another"
+        )
+    return key
+
+
+def _sampling(arguments: Namespace) -> SamplingParams | None:
+    flags = {name: getattr(arguments, flag) for flag, name in _SAMPLING.items()}
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return SamplingParams.from_row(given) if given else None
+    except BadRowError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _open_output(arguments: Namespace, source: Input) -> Output:
+    if arguments.output == "-":
+        return PipeOutput(sys.stdout.buffer, closes=False)
+    path = Path(arguments.output)
+    try:
+        found = path.stat()
+    except OSError:  # it is made, or the reason why not is told, when it is opened
+        found = None
+    if found is not None and os.path.samestat(found, source.status):
+        raise ConfigError(f"{path} is the input and the output; give another -o")
+    if found is not None and not stat.S_ISREG(found.st_mode) and not path.is_dir():
+        return _open_pipe(path)
+    return FileOutput(path, LocalDisk(), ordered=arguments.ordered, fresh=arguments.fresh)
+
+
+def _open_pipe(path: Path) -> PipeOutput:
+    try:
+        return PipeOutput(path.open("wb"), closes=True)
+    except OSError as error:
+        said = f"cannot write the output {path}: {error.strerror}; give another -o"
+        raise ConfigError(said) from None
+
+
+@contextmanager
+def _on_signals(call: Callable[[], object]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM cancel the run once; the second one has its usual effect."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def once() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+        call()
+
+    # Not every system and no thread but the first can have them.
+    with suppress(NotImplementedError, ValueError, RuntimeError):
+        for number in numbers:
+            loop.add_signal_handler(number, once)
+    yield
+
+
+def _sentence(error: RunStoppedError | OSError) -> str:
+    if isinstance(error, RunStoppedError):
+        return str(error)
+    if isinstance(error, BrokenPipeError):
+        return "nobody reads the output any more"
+    where = f"{error.filename}: " if error.filename else ""
+    return f"the input or the output cannot be used any more ({where}{error.strerror or error})"
+
+
+def _let_go_of_stdout() -> None:
+    """Nobody reads it any more; without this the interpreter's last flush would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,96 @@
+"""Every setting of a client, once: its default, its bounds, and the sentence when it is wrong."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from headrace.core.errors import ConfigError
+from headrace.core.params import SamplingParams
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+PerMinute = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+MOST_CONCURRENT: Final = 100_000
+
+
+class Config(BaseModel):
+    """The validated settings of an ``LLMClient``; see there for what each of them means."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True
+    )
+
+    model_weights: tuple[Weight, ...] | None = None
+    sampling_params: tuple[SamplingParams, ...] = ()
+    max_requests_per_minute: PerMinute | None = None
+    max_tokens_per_minute: PerMinute | None = None
+    max_concurrent_requests: Annotated[int, Field(ge=1, le=MOST_CONCURRENT)] | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+    request_timeout: Seconds = 600.0
+    deadline: Seconds | None = None
+    patience: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 900.0
+    coalesce: bool | None = None
+    seed: int = 0
+    allow_http: bool = False
+    proxy: str | None = None
+    ca_file: str | os.PathLike[str] | None = None
+    trust_env: bool = False
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> Self:
+        if self.model_weights is not None and not sum(self.model_weights) > 0:
+            msg = "at least one of model_weights must be above zero"
+            raise ValueError(msg)
+        return self
+
+    @classmethod
+    def read(cls, models: int, settings: dict[str, object]) -> Config:
+        """Validate ``settings`` for a client with so many ``models``; raises ``ConfigError``."""
+        given = dict(settings)
+        params = given["sampling_params"]
+        if params is None or isinstance(params, SamplingParams | dict):
+            given["sampling_params"] = (params or SamplingParams(),) * models
+        try:
+            config = cls.model_validate(given)
+        except ValidationError as error:
+            raise ConfigError(_sentence(error.errors(include_url=False)[0])) from None
+        config.check_lengths(models)
+        return config
+
+    def check_lengths(self, models: int) -> None:
+        """Weights and parameters come one per model, or not at all."""
+        if self.model_weights is not None and len(self.model_weights) != models:
+            msg = (
+                f"model_weights has {len(self.model_weights)} numbers for {models} models;"
+                " give one for each"
+            )
+            raise ConfigError(msg)
+        if len(self.sampling_params) != models:
+            msg = (
+                f"sampling_params has {len(self.sampling_params)} entries for {models} models;"
+                " give one for all, or one for each"
+            )
+            raise ConfigError(msg)
+
+
+def check_seconds(name: str, value: object) -> float | None:
+    """A per-call or per-row number of seconds; raises ``ConfigError`` when it is none."""
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"):
+        return float(value)
+    msg = f"{name} must be a number of seconds above zero, not {value!r}"
+    raise ConfigError(msg)
+
+
+def _sentence(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return f"{where}: {message} (it was {error['input']!r})" if where else message

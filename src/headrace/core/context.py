@@ -1,0 +1,81 @@
+"""One prompt on its way: the frozen ``RequestContext`` that moves through the pipeline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from headrace.core import fingerprint
+from headrace.core.conversation import Conversation, Prompt
+from headrace.core.errors import BadRowError, HeadraceError
+from headrace.core.params import SamplingParams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestContext:
+    """One prompt and what is asked for it alone. A caller sets the first six fields.
+
+    ``id`` is yours (the row number when None), ``params`` overlay those of the call and the client,
+    ``model`` replaces the client's models for this row, ``tags`` come back on the response,
+    ``deadline`` bounds the whole life of the request in seconds. The rest is the engine's: a failed
+    attempt yields the *next* context, with the error added to ``failures``.
+    """
+
+    prompt: Prompt
+    id: str | None = None
+    params: SamplingParams | None = None
+    model: str | None = None
+    tags: Mapping[str, object] | None = None
+    deadline: float | None = None
+    index: int = 0
+    sample: int = 0
+    occurrence: int = 0
+    born_at: int = 0
+    attempts: int = 0
+    sends: int = 0
+    failures: tuple[HeadraceError, ...] = ()
+    spent_nanos: int | None = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what the engine would stumble over; the prompt is read later, when its turn comes."""
+        if self.params is not None and not isinstance(self.params, SamplingParams):
+            msg = f"params must be SamplingParams, not {type(self.params).__name__}"
+            raise BadRowError(msg)
+        if self.id is not None and not isinstance(self.id, str):
+            msg = f"the id of a request must be text, not {type(self.id).__name__}; use str()"
+            raise BadRowError(msg)
+        if self.deadline is not None and not _is_span(self.deadline):
+            msg = f"a deadline must be a number of seconds above zero, not {self.deadline!r:.50}"
+            raise BadRowError(msg)
+
+    @property
+    def conversation(self) -> Conversation:
+        """The prompt as a conversation; raises ``BadRowError`` where it is none."""
+        return Conversation.of(self.prompt)
+
+    @property
+    def name(self) -> str:
+        """The id that the response will carry."""
+        return str(self.index) if self.id is None else self.id
+
+    @property
+    def key(self) -> fingerprint.Key:
+        """What this request is the same as; see ``core.fingerprint``."""
+        asked = {} if self.params is None else self.params.given()
+        return fingerprint.of_request(self.conversation.canonical(), asked)
+
+    @property
+    def cache_key(self) -> str:
+        """64 hex digits that are equal for requests that may share an answer of one model."""
+        return self.key.digest.hex()
+
+    def after(self, error: HeadraceError, *, counted: bool) -> RequestContext:
+        """The next context after a failed attempt; ``counted`` says whether it used one up."""
+        return replace(
+            self, attempts=self.attempts + counted, failures=(*self.failures, error)
+        )
+
+
+def _is_span(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf

@@ -1,0 +1,103 @@
+"""Who can answer: rows for models and endpoints, and the route that leads to one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.core.secret import Secret
+
+if TYPE_CHECKING:
+    from headrace.core.response import Usage
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Wire = Literal["openai_chat", "anthropic"]
+# Of our own, so that no decimal context of the caller can round a price.
+_EXACT: Final = Context(prec=200, rounding=ROUND_HALF_UP)
+_NANOS: Final = Decimal(1000)
+
+
+class Price(BaseModel):
+    """USD per million tokens. A cache price left out costs what uncached input costs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    input: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+    output: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+    cache_read: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
+    cache_write: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    def cost(self, usage: Usage) -> int:
+        """Nano-dollars for ``usage``, rounded half up."""
+        read = self.input if self.cache_read is None else self.cache_read
+        write = self.input if self.cache_write is None else self.cache_write
+        micros = _EXACT.multiply(self.input, usage.input_tokens)
+        micros = _EXACT.fma(self.output, usage.output_tokens, micros)
+        micros = _EXACT.fma(read, usage.cache_read_tokens, micros)
+        micros = _EXACT.fma(write, usage.cache_write_tokens, micros)
+        return int(_EXACT.to_integral_value(_EXACT.multiply(micros, _NANOS)))
+
+
+class Model(BaseModel):
+    """A row that says who can answer: ``id`` is ``"endpoint/name"``; the rest is optional.
+
+    Limits on a row belong to each route of that model, beside the limits of the client.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    id: str
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    price: Price | None = None
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
+    max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """What stands before the first slash."""
+        return self.id.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """What the endpoint calls the model; it may hold slashes itself."""
+        return self.id.partition("/")[2]
+
+
+class Endpoint(BaseModel):
+    """A row for where models are served: base URL, wire format, and how it takes its key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    name: str
+    wire: Wire
+    base_url: str | None = None
+    key_env: str | None = None
+    auth: Literal["bearer", "x-api-key", "none"] = "bearer"
+    max_tokens_field: str = "max_tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Where an API key comes from: a named environment variable, or a secret given in code."""
+
+    env: str | None = None
+    secret: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """model @ endpoint @ key: what limits, breakers and statistics belong to."""
+
+    model: Model
+    endpoint: Endpoint
+    base_url: str
+    key: KeySource = KeySource()
+
+    @property
+    def id(self) -> str:
+        """The name of the route in responses, errors and statistics."""
+        return self.model.id

@@ -1,0 +1,130 @@
+"""What the caller gets: one ``APIResponse`` for each prompt, good or bad."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
+
+from headrace.core.conversation import Message, ToolCall
+from headrace.core.errors import HeadraceError
+from headrace.core.reply import Reply
+
+T = TypeVar("T")
+Source: TypeAlias = Literal["provider", "cache", "journal", "coalesced"]
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Billed tokens in disjoint buckets; ``reasoning_tokens`` is a part of ``output_tokens``."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """All tokens: uncached input, cache reads and writes, and output."""
+        return (
+            self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+            + self.output_tokens
+        )
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+    def to_dict(self) -> dict[str, int]:
+        """The buckets and their total, as they stand in output files."""
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cache_read_tokens": self.cache_read_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
+            "total_tokens": self.total_tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class APIResponse(Generic[T]):
+    """The outcome of one prompt. Either ``error`` is set, or this is an answer.
+
+    ``finish_reason`` is ``"stop"``, ``"length"``, ``"tool"``, ``"filtered"``, ``"other"`` or None;
+    what the provider said word for word is ``metadata["finish_reason"]`` where it differs.
+    ``cost`` is in USD over all attempts (None: unknown, which is not zero), ``latency`` in seconds
+    from the sending of the answering attempt to its reply. ``attempts`` counts the requests sent.
+    """
+
+    id: str = ""
+    index: int = 0
+    sample: int = 0
+    tags: Mapping[str, object] | None = None
+    completion: str | None = None
+    thinking: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    parsed: T | None = None
+    usage: Usage | None = None
+    cost_nanos: int | None = None
+    finish_reason: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    route: str | None = None
+    request_id: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=lambda: NOTHING)
+    attempts: int = 0
+    latency: float | None = None
+    source: Source = "provider"
+    error: HeadraceError | None = None
+    reply: Reply | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_error(self) -> bool:
+        """Did this row fail?"""
+        return self.error is not None
+
+    @property
+    def cost(self) -> float | None:
+        """USD over all attempts; None when a price is unknown."""
+        return None if self.cost_nanos is None else self.cost_nanos / 1e9
+
+    @property
+    def message(self) -> Message | None:
+        """The answer as a message, to go on with the conversation."""
+        return None if self.completion is None else Message("assistant", self.completion)
+
+    @property
+    def is_truncated(self) -> bool:
+        """Was the answer cut by an output bound or the context's end?"""
+        return self.finish_reason == "length"
+
+    def raise_for_error(self) -> APIResponse[T]:
+        """Return the response itself, or raise its error."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+
+class Responses(list[APIResponse[T]]):
+    """The responses of a run, one for each prompt, in the order of the prompts."""
+
+    @property
+    def succeeded(self) -> Responses[T]:
+        """Those that hold an answer."""
+        return Responses(r for r in self if r.error is None)
+
+    @property
+    def failed(self) -> Responses[T]:
+        """Those that hold an error."""
+        return Responses(r for r in self if r.error is not None)

@@ -1,0 +1,52 @@
+"""The one type that may hold an API key. It shows itself only to whoever asks for it by name."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Never
+
+from headrace.core.errors import ConfigError
+
+
+class Secret:
+    """A value that is masked in every form and refuses to be copied out of the process."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        """Reject what could not be sent in a header; the value never appears in the message."""
+        if not isinstance(value, str) or not _fits_a_header(value):
+            msg = (
+                "the API key is not text, is empty, has spaces around it,"
+                " or holds a character that no header may carry; check where it comes from"
+            )
+            raise ConfigError(msg)
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key itself, for the moment of sending."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(********)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> Never:
+        msg = "a Secret cannot be pickled or copied; pass the name of its environment variable"
+        raise TypeError(msg)
+
+    __getstate__ = __reduce__
+
+
+def _fits_a_header(value: str) -> bool:
+    return bool(value) and value == value.strip() and value.isascii() and value.isprintable()

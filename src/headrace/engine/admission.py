@@ -1,0 +1,211 @@
+"""Admission: who may send next. The hard file of the engine; here is how it works.
+
+A request asks with the *set* of routes that may serve it. It is admitted in one synchronous step
+to the first of them with room in every scope (slots, requests, tokens, quiet, breaker), or it
+waits. It holds nothing while it waits.
+
+Waiters that ask for the same set stand in one queue, ordered by the number they drew when they
+first asked. There are as many queues as there are different sets, a handful, however many wait.
+``_pump`` looks at the heads of the queues in the order of their numbers: a head that finds no room
+blocks its routes for all who came later, so nobody passes a large prompt that waits for tokens.
+That costs O(log n) for each admission and nothing for those who only wait.
+
+Nobody polls. The pump runs when something changes: a request comes back, a route parks, opens or
+goes, a waiter leaves; or when the first moment comes at which a head could pass by time alone, for
+which one timer is set in the event loop of that head.
+
+All state belongs to the client and is guarded by one ``threading.Lock`` that is never held across
+an await, so that several loops and threads share one set of limits. Only waking a waiter touches
+its event loop, by way of its ``Waker``.
+"""
+
+from __future__ import annotations
+
+import threading
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from headrace.core.errors import NoRouteError, TooLargeError
+from headrace.policy.breaker import NEVER
+
+if TYPE_CHECKING:
+    import asyncio
+    from headrace.engine.scope import RouteState
+
+Lanes: TypeAlias = "tuple[RouteState, ...]"
+
+
+class Waker(Protocol):
+    """An event loop, as far as admission needs it. Both calls may come from any thread."""
+
+    def deliver(self, waiter: Waiter) -> None:
+        """Resolve the waiter's future from its ``permit`` or ``error``, in its own loop."""
+
+    def arm(self, wait: int) -> None:
+        """Call the pump after ``wait`` nanoseconds, unless it is called for sooner."""
+
+
+class Permit:
+    """The right to have one attempt in flight on one route."""
+
+    __slots__ = ("admitted_at", "parked", "state", "tokens")
+
+    def __init__(self, state: RouteState, tokens: int, admitted_at: int) -> None:
+        self.state = state
+        self.tokens = tokens
+        self.admitted_at = admitted_at
+        self.parked = False
+
+
+class Waiter:
+    """One request that waits for a permit."""
+
+    __slots__ = ("error", "future", "gone", "lanes", "number", "permit", "tokens", "waker")
+
+    def __init__(
+        self, lanes: Lanes, tokens: int, number: int, future: asyncio.Future[Permit], waker: Waker
+    ) -> None:
+        self.lanes = lanes
+        self.tokens = tokens
+        self.number = number
+        self.future = future
+        self.waker = waker
+        self.permit: Permit | None = None
+        self.error: Exception | None = None
+        self.gone = False
+
+    def __lt__(self, other: Waiter) -> bool:
+        """Heaps compare waiters only when a request stands in line again with its old number."""
+        return self.number < other.number
+
+
+class Admission:
+    """Decides who may send next, over all routes and event loops of one client."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._queues: dict[Lanes, list[tuple[int, Waiter]]] = {}
+        self._numbers = count()
+
+    def reset(self) -> None:
+        """Forget who waits: in a forked child they, and who holds the lock, belong to the parent."""
+        self.lock = threading.Lock()
+        self._queues = {}
+
+    def number(self) -> int:
+        """A place in the order of asking; a request keeps it until it fails."""
+        return next(self._numbers)
+
+    def try_admit(self, lanes: Lanes, tokens: int, now: int) -> Permit | None:
+        """Admit at once if there is room and nobody waits for the same routes. Lock held."""
+        best: RouteState | None = None
+        for state in lanes:
+            if state.waiting or state.wait(now, tokens) > 0:
+                continue
+            if best is None or state.own.in_flight < best.own.in_flight:
+                best = state
+        return None if best is None else _grant(best, tokens, now)
+
+    def enqueue(self, waiter: Waiter, now: int) -> None:
+        """Let ``waiter`` stand in line. Lock held."""
+        queue = self._queues.setdefault(waiter.lanes, [])
+        heappush(queue, (waiter.number, waiter))
+        for state in waiter.lanes:
+            state.waiting += 1
+        # Behind others in its own queue it changes nothing.
+        if queue[0][1] is waiter:
+            self.pump(now)
+
+    def leave(self, waiter: Waiter, now: int) -> None:
+        """A waiter gives up (cancelled, deadline); it is dropped when it would come up. Lock held."""
+        if waiter.permit is None and waiter.error is None and not waiter.gone:
+            _forget(waiter)
+            self.pump(now)
+
+    def pump(self, now: int) -> None:
+        """Admit everybody who can be admitted now, and set the timers for the rest. Lock held."""
+        if not self._queues:
+            return
+        blocked: set[RouteState] = set()
+        while queue := self._earliest(blocked):
+            head = queue[0][1]
+            state, wait = _find_room(head, blocked, now)
+            if state is not None:
+                heappop(queue)
+                _forget(head)
+                head.permit = _grant(state, head.tokens, now)
+                head.waker.deliver(head)
+            elif wait == NEVER and _all_gone(head.lanes):
+                self._fail(queue, head.lanes)
+            else:
+                blocked.update(head.lanes)
+                if wait < NEVER:
+                    head.waker.arm(wait)
+
+    def _earliest(self, blocked: set[RouteState]) -> list[tuple[int, Waiter]] | None:
+        """The queue whose head asked first, of those that have a route nobody before them blocks."""
+        earliest: list[tuple[int, Waiter]] | None = None
+        for lanes, queue in tuple(self._queues.items()):
+            while queue and queue[0][1].gone:
+                heappop(queue)
+            if not queue:
+                del self._queues[lanes]
+            elif (earliest is None or queue[0] < earliest[0]) and not (blocked and blocked.issuperset(lanes)):
+                earliest = queue
+        return earliest
+
+    def _fail(self, queue: list[tuple[int, Waiter]], lanes: Lanes) -> None:
+        """Every route of these waiters is gone: say so to each."""
+        for _, waiter in queue:
+            if not waiter.gone:
+                _forget(waiter)
+                waiter.error = no_route(lanes)
+                waiter.waker.deliver(waiter)
+
+
+def _forget(waiter: Waiter) -> None:
+    waiter.gone = True
+    for state in waiter.lanes:
+        state.waiting -= 1
+
+
+def _find_room(
+    head: Waiter, blocked: set[RouteState], now: int
+) -> tuple[RouteState | None, int]:
+    """The first route with room for ``head``, or the nanoseconds until one may have some."""
+    least = NEVER
+    for state in head.lanes:
+        if state in blocked:
+            continue
+        wait = state.wait(now, head.tokens)
+        if wait <= 0:
+            return state, 0
+        least = min(least, wait)
+    return None, least
+
+
+def _all_gone(lanes: Lanes) -> bool:
+    return all(state.gone is not None for state in lanes)
+
+
+def _grant(state: RouteState, tokens: int, now: int) -> Permit:
+    state.take(now, tokens)
+    return Permit(state, tokens, now)
+
+
+def no_route(lanes: Lanes) -> NoRouteError:
+    """What to say when every route is closed: each with its reason."""
+    reasons = "; ".join(dict.fromkeys(str(s.gone) for s in lanes if s.gone is not None))
+    return NoRouteError(f"no route is left: {reasons}")
+
+
+def check_size(lanes: Lanes, input_tokens: int) -> None:
+    """Raise ``TooLargeError`` when no route could ever admit that many input tokens."""
+    if all(state.has_token_limit and input_tokens > state.most_tokens for state in lanes):
+        most = max(state.most_tokens for state in lanes)
+        msg = (
+            f"the prompt needs about {input_tokens} tokens and the limit is {most:g} a minute;"
+            " raise tokens per minute or shorten the prompt"
+        )
+        raise TooLargeError(msg)

@@ -1,0 +1,424 @@
+"""One request's attempts: admit, send once, record, settle, decide; and again until it ends.
+
+``Sender`` belongs to the client: it owns the decisions (admission, health, the retry budget) and
+serves every run and event loop. What differs between requests is handed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from headrace.adapters.http import HttpExchange
+from headrace.core.errors import (
+    DeadlineError,
+    HeadraceError,
+    HeldBackError,
+    ProviderError,
+    RateLimitError,
+    RejectedError,
+    RunStoppedError,
+)
+from headrace.core.events import AttemptFailed, BreakerChanged, RouteParked
+from headrace.core.response import APIResponse
+from headrace.engine import health
+from headrace.engine.admission import Admission, Permit, Waiter, check_size, no_route
+from headrace.policy import reservation, retry
+from headrace.policy.buckets import SECOND
+from headrace.wire import failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from headrace.adapters.clock import Clock
+    from headrace.core.context import RequestContext
+    from headrace.core.events import Event
+    from headrace.core.model import Route
+    from headrace.core.reply import Reply
+    from headrace.engine.admission import Lanes
+    from headrace.engine.loops import LoopScope
+    from headrace.engine.scope import RouteState
+    from headrace.providers.base import Exchange, ProviderRequest
+
+
+
+class Bind(Protocol):
+    """Which request class serves a route; the engine knows no vendor."""
+
+    def __call__(
+        self, context: RequestContext, route: Route, exchange: Exchange, /
+    ) -> ProviderRequest:
+        """One request object for one attempt."""
+
+
+class Record(Protocol):
+    """Where a request's paid replies are written before anybody sees them."""
+
+    def intent(self, route: str, number: int) -> None:
+        """A send is about to happen."""
+
+    async def answer(self, response: APIResponse[object], reply: Reply | None) -> None:
+        """An answer came; returns when it is safe."""
+
+    async def unreadable(self, route: str, error: ProviderError) -> None:
+        """A reply came that may have been paid for and cannot be read."""
+
+
+class Gate:
+    """What an attempt under way asks and tells; implements ``adapters.http.Gate``."""
+
+    __slots__ = ("_permit", "_sender")
+
+    def __init__(self, sender: Sender, permit: Permit) -> None:
+        self._sender = sender
+        self._permit = permit
+
+    def is_shut(self) -> bool:
+        """Was the route parked or lost since the attempt was admitted?"""
+        state = self._permit.state
+        return state.parked_until > self._sender.clock.now() or state.gone is not None
+
+    def hear(self, status: int, headers: Mapping[str, str]) -> None:
+        """Park at once: the body of a refusal may take long, and nothing may be sent meanwhile."""
+        self._sender.hear(self._permit, status, headers)
+
+
+class Sender:
+    """Sends requests: at most as fast as the limits allow, again where that helps."""
+
+    def __init__(
+        self,
+        *,
+        bind: Bind,
+        clock: Clock,
+        chance: Callable[[], float],
+        max_attempts: int,
+        request_timeout: float,
+        patience: float,
+    ) -> None:
+        """``request_timeout`` and ``patience`` in seconds; ``chance`` rolls from [0, 1)."""
+        self.admission = Admission()
+        self.clock = clock
+        self.listeners: list[Callable[[Event], None]] = []
+        self._bind = bind
+        self._chance = chance
+        self._budget = retry.RetryBudget()
+        self._max_attempts = max_attempts
+        self._timeout = request_timeout
+        self._patience = int(patience * SECOND)
+
+    def pump(self) -> None:
+        """Admit whoever can be admitted now; what timers call."""
+        with self.admission.lock:
+            self.admission.pump(self.clock.now())
+
+    async def answer(
+        self, context: RequestContext, lanes: Lanes, scope: LoopScope, record: Record | None
+    ) -> APIResponse[object]:
+        """Try until there is an answer or a final error, which is raised with its history."""
+        course = Course(context, lanes, self.admission.number(), _tokens(context, lanes))
+        while True:
+            permit = await self._admit(course, scope)
+            try:
+                response, reply = await self._send(course, permit, scope, record)
+            except ProviderError as error:
+                await self._after(course, permit, error, record)
+            except (DeadlineError, RunStoppedError):
+                self._withdraw(permit)
+                raise
+            except BaseException:
+                self._settle(permit)
+                raise
+            else:
+                self._succeed(permit, response)
+                if record is not None:
+                    await record.answer(response, reply)
+                return response
+
+    async def _send(
+        self, course: Course, permit: Permit, scope: LoopScope, record: Record | None
+    ) -> tuple[APIResponse[object], Reply | None]:
+        context, route = course.context, permit.state.route
+        timeout = self._time_left(context, self._timeout)
+        if record is not None:
+            record.intent(route.id, course.sends + 1)
+        course.sends += 1
+        exchange = HttpExchange(scope.transport, route, timeout, Gate(self, permit))
+        if permit.state.params is not None:
+            context = replace(context, params=permit.state.params | context.params)
+        raw = await self._bind(context, route, exchange).execute_once()
+        return course.finish(raw, permit, self.clock.now()), raw.reply
+
+    # Admission: in, and out again.
+
+    async def _admit(self, course: Course, scope: LoopScope) -> Permit:
+        lanes, now = course.eligible(), self.clock.now()
+        with self.admission.lock:
+            permit = self.admission.try_admit(lanes, course.tokens, now)
+            if permit is not None:
+                return permit
+            future: asyncio.Future[Permit] = scope.loop.create_future()
+            waiter = Waiter(lanes, course.tokens, course.number, future, scope)
+            self.admission.enqueue(waiter, now)
+        return await self._wait(waiter, course.context, scope)
+
+    async def _wait(self, waiter: Waiter, context: RequestContext, scope: LoopScope) -> Permit:
+        expiry = None
+        if context.deadline is not None:
+            left = self._time_left(context, context.deadline)
+            expiry = scope.loop.call_later(left, _expire, waiter)
+        try:
+            return await waiter.future
+        except BaseException:
+            self._abandon(waiter)
+            raise
+        finally:
+            if expiry is not None:
+                expiry.cancel()
+
+    def _abandon(self, waiter: Waiter) -> None:
+        with self.admission.lock:
+            permit = waiter.permit
+            self.admission.leave(waiter, self.clock.now())
+        if permit is not None:
+            self._withdraw(permit)
+
+    def _withdraw(self, permit: Permit) -> None:
+        """Nothing was sent: everything that was reserved goes back."""
+        now = self.clock.now()
+        with self.admission.lock:
+            permit.state.breaker.give_back(now)
+            _leave(permit, now, sent=False, used=0)
+            self.admission.pump(now)
+
+    def _settle(self, permit: Permit) -> None:
+        """Cancelled, or something unforeseen: what was reserved counts as spent."""
+        now = self.clock.now()
+        with self.admission.lock:
+            permit.state.breaker.give_back(now)
+            _leave(permit, now, sent=True, used=None)
+            self.admission.pump(now)
+
+    def _succeed(self, permit: Permit, response: APIResponse[object]) -> None:
+        now = self.clock.now()
+        used = None if response.usage is None else response.usage.total_tokens
+        with self.admission.lock:
+            closed = health.succeed(permit.state, now)
+            _leave(permit, now, sent=True, used=used)
+            self._budget.succeed()
+            self.admission.pump(now)
+        if closed:
+            self.tell(BreakerChanged(permit.state.route.id, "closed"))
+
+    # Failure.
+
+    def hear(self, permit: Permit, status: int, headers: Mapping[str, str]) -> None:
+        """The head of a refusal has come: park the route if it asks for quiet."""
+        hint = failure.hint(headers, status)
+        if status != failure.TOO_MANY_REQUESTS and not hint:
+            return
+        now = self.clock.now()
+        with self.admission.lock:
+            parked = health.park(permit, hint, now, self._chance())
+            self.admission.pump(now)
+        if parked:
+            self._tell_parked(permit.state, now)
+
+    async def _after(
+        self, course: Course, permit: Permit, error: ProviderError, record: Record | None
+    ) -> None:
+        """A failed attempt: settle, record what was paid, decide; returns when it is time again."""
+        if isinstance(error, HeldBackError) or _is_local(error):
+            self._withdraw(permit)
+            course.sends -= 1
+            if isinstance(error, HeldBackError):
+                return
+            raise course.last_error(error)
+        decision = self._judge(course, permit, error)
+        if record is not None and error.reply is not None:
+            await record.unreadable(permit.state.route.id, error)
+        wait = None if isinstance(decision, retry.GiveUp) else decision.wait
+        self.tell(AttemptFailed(course.context.name, error, None if wait is None else wait / SECOND))
+        if isinstance(decision, retry.GiveUp):
+            raise course.last_error(error)
+        if decision.wait:
+            await asyncio.sleep(self._time_left(course.context, decision.wait / SECOND))
+
+    def _judge(
+        self, course: Course, permit: Permit, error: ProviderError
+    ) -> retry.Retry | retry.GiveUp:
+        now, state = self.clock.now(), permit.state
+        error.route, error.attempt = state.route.id, course.sends
+        with self.admission.lock:
+            before = (state.breaker.state, state.gone, state.parked_until)
+            forgiven = health.fail(permit, error, now, self._chance(), self._patience)
+            _leave(permit, now, sent=error.code != "not_sent", used=_used(error))
+            after = (state.breaker.state, state.gone, state.parked_until)
+            self.admission.pump(now)
+        if before != after:
+            self._tell_change(state, before[2] != after[2], now)
+        if not isinstance(error, RateLimitError):
+            course.number = self.admission.number()  # probes rotate over prompts
+        return self._decide(course, state, error, forgiven=forgiven)
+
+    def _decide(
+        self, course: Course, state: RouteState, error: ProviderError, *, forgiven: bool
+    ) -> retry.Retry | retry.GiveUp:
+        elsewhere = course.turn_away(state, error)
+        decision = retry.decide(
+            error,
+            attempts=course.context.attempts,
+            sends=course.sends,
+            max_attempts=self._max_attempts,
+            forgiven=forgiven,
+            elsewhere=elsewhere,
+            chance=self._chance(),
+        )
+        counted = not forgiven
+        course.fail(error, counted=counted)
+        if isinstance(decision, retry.GiveUp) or not counted:
+            return decision
+        delay = self._budget.draw(self.clock.now())
+        return retry.Retry(max(decision.wait, delay), decision.counted)
+
+    def _time_left(self, context: RequestContext, most: float) -> float:
+        """Seconds to spend: at most ``most``, and not beyond the deadline, which may be now."""
+        if context.deadline is None:
+            return most
+        left = context.deadline - (self.clock.now() - context.born_at) / SECOND
+        if left <= 0:
+            raise expired(context)
+        return min(most, left)
+
+    def tell(self, event: Event) -> None:
+        """Let the listeners know; they cannot change what happens."""
+        for listener in self.listeners:
+            listener(event)
+
+    def _tell_parked(self, state: RouteState, now: int) -> None:
+        self.tell(RouteParked(state.route.id, (state.parked_until - now) / SECOND))
+
+    def _tell_change(self, state: RouteState, parked: bool, now: int) -> None:  # noqa: FBT001
+        if parked:
+            self._tell_parked(state, now)
+        else:
+            name = "gone" if state.gone is not None else state.breaker.state.value
+            self.tell(BreakerChanged(state.route.id, name))
+
+
+class Course:
+    """Where one request stands between its attempts."""
+
+    __slots__ = ("_banned", "_failed", "_lanes", "context", "number", "sends", "tokens")
+
+    def __init__(self, context: RequestContext, lanes: Lanes, number: int, tokens: int) -> None:
+        self.context = context
+        self.number = number
+        self.tokens = tokens
+        self.sends = 0
+        self._lanes = lanes
+        self._failed: tuple[RouteState, ...] = ()
+        self._banned: tuple[RouteState, ...] = ()
+
+    def eligible(self) -> Lanes:
+        """Routes to try next: those that have not failed this request, when there are any."""
+        if not self._failed and not self._banned:
+            return self._lanes
+        allowed = tuple(s for s in self._lanes if s not in self._banned)
+        fresh = tuple(s for s in allowed if s not in self._failed and s.gone is None)
+        return fresh or allowed
+
+    def turn_away(self, state: RouteState, error: ProviderError) -> bool:
+        """Remember the failure; True when a healthy route is left that has not failed."""
+        if isinstance(error, RateLimitError):
+            return False
+        self._failed = (*self._failed, state)
+        if not error.repeat_here:
+            self._banned = (*self._banned, state)
+        return any(s not in self._failed and s.gone is None for s in self._lanes)
+
+    def fail(self, error: HeadraceError, *, counted: bool) -> None:
+        """Go on with the next context."""
+        self.context = self.context.after(error, counted=counted)
+
+    def last_error(self, error: ProviderError) -> HeadraceError:
+        """The final error; it carries those before it."""
+        live = [s for s in self._lanes if s.gone is None]
+        if not live and self.context.model is None and not isinstance(error, RunStoppedError):
+            stop = no_route(self._lanes)
+            stop.history = self.context.failures
+            return stop
+        error.history = tuple(e for e in self.context.failures if e is not error)
+        return error
+
+    def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
+        """The answer as the caller will see it; its raw reply is recorded apart."""
+        context, route = self.context, permit.state.route
+        price = route.model.price
+        cost = None
+        if price is not None and raw.usage is not None and context.spent_nanos is not None:
+            cost = price.cost(raw.usage) + context.spent_nanos
+        return APIResponse(
+            id=context.name,
+            index=context.index,
+            sample=context.sample,
+            tags=context.tags,
+            completion=raw.completion,
+            thinking=raw.thinking,
+            tool_calls=raw.tool_calls,
+            parsed=raw.parsed,
+            usage=raw.usage,
+            cost_nanos=cost,
+            finish_reason=raw.finish_reason,
+            model=raw.model or route.model.name,
+            provider=route.endpoint.name,
+            route=route.id,
+            request_id=raw.request_id,
+            metadata=raw.metadata,
+            attempts=self.sends,
+            latency=(now - permit.admitted_at) / SECOND,
+        )
+
+
+def _tokens(context: RequestContext, lanes: Lanes) -> int:
+    """What to reserve: input and declared output, where a limit counts tokens at all."""
+    if not lanes[0].has_token_limit and not any(state.has_token_limit for state in lanes):
+        return 0
+    needed = reservation.input_tokens(context.conversation)
+    check_size(lanes, needed)
+    declared = None if context.params is None else context.params.max_tokens
+    return needed + reservation.output_tokens(declared, lanes[0].route.model.max_output_tokens)
+
+
+def _used(error: ProviderError) -> int | None:
+    """Tokens to charge for a failed attempt: none where the server did not begin, else as reserved."""
+    if error.usage is not None:
+        return error.usage.total_tokens
+    return 0 if error.charged == "no" else None
+
+
+def _leave(permit: Permit, now: int, *, sent: bool, used: int | None) -> None:
+    difference = 0 if used is None else used - permit.tokens
+    permit.state.leave(permit.admitted_at, now, sent=sent, difference=difference)
+
+
+def _is_local(error: ProviderError) -> bool:
+    """Was the request refused by the codec, before anything was sent?"""
+    return isinstance(error, RejectedError) and error.status is None and error.reply is None
+
+
+def _expire(waiter: Waiter) -> None:
+    if not waiter.future.done():
+        waiter.future.set_exception(DeadlineError(_EXPIRED))
+
+
+_EXPIRED: Final = "the deadline passed before the request was answered; give it more time or raise the limits"
+
+
+def expired(context: RequestContext) -> DeadlineError:
+    """The error of a request that ran out of its deadline."""
+    error = DeadlineError(_EXPIRED)
+    error.history = context.failures
+    return error
+

@@ -1,0 +1,128 @@
+"""The routes of one client: made from what the caller names, kept while the client lives."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from headrace.adapters import keys, local
+from headrace.core.errors import ConfigError
+from headrace.core.model import Model
+from headrace.engine.pipeline import Choice
+from headrace.engine.scope import RouteState, Scope
+from headrace.policy.adaptive import START, Concurrency
+from headrace.registry import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+    from headrace.core.params import SamplingParams
+    from headrace.engine.admission import Lanes
+    from headrace.registry.resolve import Place
+
+
+NO_BOUND: Final = 1_000_000_000
+
+
+class Fleet:
+    """Who may answer: the client's own models, and those that a call or a row names."""
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        requests_per_minute: float | None,
+        tokens_per_minute: float | None,
+        concurrency: int | None,
+    ) -> None:
+        self._place = place
+        self._scope = Scope(
+            "client",
+            concurrency=Concurrency(concurrency or NO_BOUND, fixed=concurrency is not None),
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+        )
+        self.slots = concurrency or START
+        self._states: dict[str, RouteState] = {}
+        self._singles: dict[str, Choice] = {}
+        self._lock = threading.Lock()
+
+    def choice(
+        self,
+        models: object,
+        *,
+        weights: tuple[float, ...] | None = None,
+        params: Sequence[SamplingParams | None] = (),
+        seed: int = 0,
+    ) -> Choice:
+        """Read what a caller names as models; raises ``ConfigError`` for what cannot be reached."""
+        rows = [resolve.model_row(spec) for spec in listed(models)]
+        if len({row.id for row in rows}) < len(rows):
+            msg = "a model is listed twice; list each once, and use model_weights to prefer one"
+            raise ConfigError(msg)
+        own = list(params) or [None] * len(rows)
+        states = [self._state(row, mine) for row, mine in zip(rows, own, strict=True)]
+        names = tuple(_name(row, mine) for row, mine in zip(rows, own, strict=True))
+        return Choice(
+            names, tuple((state,) for state in states), self.start, weights=weights, seed=seed
+        )
+
+    def choose(self, context: RequestContext, default: Choice) -> Choice:
+        """The models for one request: the row's own, or the default."""
+        if context.model is None:
+            return default
+        known = self._singles.get(context.model)
+        if known is None:
+            known = self._singles[context.model] = self.choice(context.model)
+        return known
+
+    async def start(self, lanes: Lanes) -> None:
+        """Start what runs on this machine and is not running yet."""
+        for state in lanes:
+            if not state.route.base_url:
+                server = await asyncio.to_thread(local.shared)
+                state.route = replace(state.route, base_url=server.base_url)
+
+    def find(self, route: str) -> Route | None:
+        """A route by its id."""
+        state = self._states.get(route)
+        return None if state is None else state.route
+
+    def forget_flights(self) -> None:
+        """In a forked child: what is in flight belongs to the parent."""
+        self._lock = threading.Lock()
+        for state in self._states.values():
+            state.forget_flights()
+
+    def _state(self, row: Model, params: SamplingParams | None) -> RouteState:
+        with self._lock:
+            known = self._states.get(row.id)
+            if known is not None and known.route.model == row and known.params == params:
+                return known
+            route = resolve.route(row, self._place)
+            keys.check(route)
+            state = RouteState(route, self._scope, params)
+            # A row or a call that names a model of the client means the client's own row.
+            if known is not None and row == Model(id=row.id):
+                return known
+            self._states[row.id] = state
+            return state
+
+
+def listed(models: object) -> Sequence[object]:
+    """One model or several, as several."""
+    if isinstance(models, list | tuple):
+        if not models:
+            msg = "no model is given; name at least one, such as 'openai/gpt-4.1-mini'"
+            raise ConfigError(msg)
+        return models
+    return [models]
+
+
+def _name(row: Model, params: SamplingParams | None) -> str:
+    """What a model is called in a row's identity: its id, and the parameters it alone is given."""
+    return row.id if params is None else f"{row.id} {params.given()!r}"

@@ -1,0 +1,102 @@
+"""What an outcome does to its route: quiet, a breaker, fewer slots, or the end of the route.
+
+Synchronous; called with admission's lock held.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.core.errors import (
+    GoneError,
+    NotSentError,
+    OutcomeUnknownError,
+    OverloadedError,
+    ProviderError,
+    QuotaError,
+    RateLimitError,
+    ReplyError,
+)
+from headrace.policy import retry
+from headrace.policy.breaker import State
+from headrace.policy.buckets import SECOND
+
+if TYPE_CHECKING:
+    from headrace.engine.admission import Permit
+    from headrace.engine.scope import RouteState
+
+# A route that never gave one answer is not waited for beyond this many breaks.
+BREAKS_WITHOUT_ANSWER: Final = 5
+_CLOSED_TO_US: Final = (GoneError, QuotaError)
+_NO_WORD: Final = (NotSentError, OutcomeUnknownError)
+
+
+def succeed(state: RouteState, now: int) -> bool:
+    """The route answered; True when that closed its breaker."""
+    state.answered = True
+    state.last_good = now
+    state.throttles = 0
+    state.troubled_since = None
+    state.own.concurrency.succeed()
+    return state.breaker.succeed()
+
+
+def fail(permit: Permit, error: ProviderError, now: int, chance: float, patience: int) -> bool:
+    """An attempt failed; True when it should cost its prompt no attempt."""
+    state = permit.state
+    if isinstance(error, _CLOSED_TO_US):
+        state.gone = error
+        return True
+    if not isinstance(error, _NO_WORD):
+        state.answered = True
+    if isinstance(error, RateLimitError | OverloadedError):
+        state.own.concurrency.throttle(now, permit.admitted_at)
+    if isinstance(error, RateLimitError) or error.hint:
+        park(permit, error.hint, now, chance)
+    forgiven = isinstance(error, RateLimitError)
+    if error.trips_breaker:
+        forgiven = _count(state, error, now, chance) or forgiven
+    elif not isinstance(error, RateLimitError | ReplyError):
+        state.breaker.succeed()
+    else:
+        state.breaker.give_back(now)
+    if error.trips_breaker or forgiven:
+        _lose_patience(state, error, now, patience)
+    return forgiven
+
+
+def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
+    """The server asked for quiet: once for each attempt, and once for each storm without a hint."""
+    state = permit.state
+    if permit.parked:
+        return False
+    permit.parked = True
+    if permit.admitted_at > state.parked_at:
+        state.throttles += 1
+        state.parked_at = now
+    until = now + retry.park(hint, state.throttles, chance)
+    if until <= state.parked_until:
+        return False
+    state.parked_until = until
+    return True
+
+
+def _count(state: RouteState, error: ProviderError, now: int, chance: float) -> bool:
+    """Let the breaker count; a failure is forgiven when a route that has worked is in trouble."""
+    was_open = state.breaker.state is not State.CLOSED
+    is_open = state.breaker.fail(now, chance)
+    if is_open and not state.answered:
+        state.gone = GoneError(f"{error} (it never answered)")
+    elif is_open and not state.last_good and state.breaker.breaks >= BREAKS_WITHOUT_ANSWER:
+        state.gone = GoneError(f"{error} (it answered with nothing but errors)")
+    return (was_open or is_open) and bool(state.last_good)
+
+
+def _lose_patience(state: RouteState, error: ProviderError, now: int, patience: int) -> None:
+    """A route that gives nothing for ``patience``, or says it will not, is gone."""
+    if state.troubled_since is None:
+        state.troubled_since = now
+    if now - state.troubled_since > patience or (error.hint or 0) * SECOND > patience:
+        state.gone = GoneError(
+            f"{error} ({state.route.id} has given nothing for longer than patience={patience / SECOND:g} s)"
+        )

@@ -1,0 +1,466 @@
+"""The journal of a run: the truth of what was sent, answered, and failed.
+
+*Nothing lost, nothing paid twice* hangs on three orders. An intent is written before its send, so
+that a resume can say what was in flight. An answer is on the disk before anybody sees it, so that
+whatever was seen is never sent again. And room on the disk is taken before a send, so that a full
+disk stops new sends while replies to the old ones still find their place.
+
+Group commit. All appends come from one loop thread. What one turn of the loop appends is a group:
+one write at the end of the turn, then one fsync in a thread of its own; while that runs the next
+groups collect, and the next fsync takes them all. A busy loop can starve that thread of the
+interpreter lock: when a write finds the fsync under way older than 50 ms, the loop thread stands
+aside for it, at most 5 ms, once for each fsync. It does not fsync in its place: the kernel reports
+an error of writing back only once to each open file, so that of two fsyncs side by side the one
+may return an error and the other, wrongly, none.
+
+Errors. A failed write or fsync ends the journal: every waiter and every later call gets
+``JournalError``. An fsync is never repeated, since after a failed one the kernel takes the lost
+pages for clean, and the next one "succeeds" (Rebello et al., "Can Applications Recover from fsync
+Failures?", USENIX ATC 2020). What is in the file is sorted out by recovery at the next opening.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Final, TypeVar
+from zlib import crc32
+
+from headrace.adapters.clock import SystemClock
+from headrace.adapters.disk import FULL, LocalDisk, explain
+from headrace.core.errors import JournalError
+from headrace.engine import journal_format as form
+from headrace.engine.journal_recovery import State, recover
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from headrace.adapters.clock import Clock
+    from headrace.adapters.disk import Disk, File
+    from headrace.core.reply import Reply
+    from headrace.engine.journal_format import Failure, Found
+
+T = TypeVar("T")
+SEGMENT: Final = 4 << 20
+"""Bytes that are preallocated at a time."""
+
+LEAST_RESERVE: Final = 256 << 10
+MOST_RESERVE: Final = 64 << 20
+"""Room kept for replies in flight: at least, and at most however large they are."""
+
+STARVED: Final = 50_000_000
+"""Nanoseconds after which an fsync under way is helped along."""
+
+_STAND_ASIDE: Final = 0.005
+_USUAL_LINE: Final = 4096
+_PEEK: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a journal held when it was opened, in rows.
+
+    ``in_flight`` are rows with an intent and nothing recorded after it: they may be sent again.
+    ``torn``: a crash had left an unfinished end, which was dropped.
+    """
+
+    answered: int
+    failed: int
+    in_flight: int
+    unreadable: int
+    runs: int
+    torn: bool
+
+
+class Journal:
+    """One journal file, open for one writer; ``docs/journal.md`` is its promise and format.
+
+    About 190 bytes of memory a row that has an answer; bodies are never held. Opening needs no
+    event loop; ``intent``, ``answer``, ``unreadable`` and ``failed`` belong to one loop's thread.
+    All methods raise ``JournalError`` once a write or an fsync has failed, and after closing.
+    """
+
+    def __init__(self, file: File, state: State, clock: Clock) -> None:
+        """For ``open``; ``state`` is what ``recover`` found."""
+        self.path = file.path
+        self.recovered = Recovered(
+            answered=len(state.answers),
+            failed=len(state.failures),
+            in_flight=len(state.in_flight),
+            unreadable=state.unreadable,
+            runs=state.runs,
+            torn=state.torn,
+        )
+        self._file = file
+        self._clock = clock
+        self._answers = state.answers
+        self._failures = state.failures
+        self._in_flight: set[bytes] = set()
+        self._crc = state.crc
+        self._end = self._written = self._synced = self._marked = state.end
+        self._room = file.size()
+        self._usual = _USUAL_LINE
+        self._lines: list[bytes] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._flushing_on: asyncio.AbstractEventLoop | None = None
+        self._over: str | None = None
+        self._fsync = _Fsync(file)
+        self._under_way: asyncio.Future[None] | None = None
+        self._syncing: list[asyncio.Future[None]] = []
+        self._syncing_upto = 0
+        self._syncing_since = 0
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        disk: Disk | None = None,
+        clock: Clock | None = None,
+    ) -> Journal:
+        """Open or make the journal at ``path``, take its lock, and read it.
+
+        What a crash tore off is cut. Raises ``JournalError`` where another writer has the file,
+        where it is damaged, of another format or no journal at all, or cannot be used.
+        """
+        disk, clock, place = disk or LocalDisk(), clock or SystemClock(), Path(path)
+        try:
+            file = disk.open_append(place)
+        except OSError as error:
+            raise JournalError(f"cannot open the journal {explain(error, place)}") from error
+        try:
+            disk.lock(file)
+            state = recover(file)
+            _prepare(file, state, clock)
+        except OSError as error:
+            file.close()
+            raise JournalError(f"cannot use the journal {explain(error, place)}") from error
+        except JournalError:
+            file.close()
+            raise
+        return cls(file, state, clock)
+
+    def find(self, key: bytes) -> Found | None:
+        """The answer recorded last for the row ``key``, read from the disk; None: there is none."""
+        self._check()
+        at = self._answers.get(key)
+        return None if at is None else self._read(key, at, form.read_answer)
+
+    def failure(self, key: bytes) -> Failure | None:
+        """The failure recorded last for a row without an answer; None: there is none."""
+        self._check()
+        at = self._failures.get(key)
+        return None if at is None else self._read(key, at, form.read_failure)
+
+    def run(self, models: tuple[str, ...]) -> None:
+        """Note that a run begins; written with the next group."""
+        self._check()
+        self._append(form.run(models, self._clock.wall()))
+
+    def intent(self, key: bytes, route: str, n: int) -> None:
+        """Note that send ``n`` of the row ``key`` goes out by ``route``; not awaited.
+
+        Raises ``JournalError`` where the disk has no room for more replies: do not send.
+        """
+        self._check()
+        self._in_flight.add(key)
+        reserve = min(LEAST_RESERVE + 2 * len(self._in_flight) * self._usual, MOST_RESERVE)
+        if self._end + reserve > self._room:
+            self._make_room(key, reserve)
+        self._append(form.intent(key, route, n))
+        self._flush_soon()
+
+    async def answer(  # noqa: PLR0917  what a record holds, in its order
+        self,
+        key: bytes,
+        route: str,
+        model: str,
+        reply: Reply | None,
+        value: bytes | None = None,
+        extras: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record an answer: a raw ``reply``, else ``value`` (JSON). Returns when it is on the disk.
+
+        A cancellation while waiting does not undo it. ``extras`` is free JSON; ``TypeError`` or
+        ``ValueError`` where it, or ``value``, is not JSON.
+        """
+        self._check()
+        if reply is None:
+            record = form.value(key, route, model, b"null" if value is None else value, extras)
+        else:
+            record = form.reply(b"a", key, route, model, reply, extras)
+        self._usual += (len(record) - self._usual) >> 4
+        self._answers[key] = self._append(record)
+        self._in_flight.discard(key)
+        if self._failures:
+            self._failures.pop(key, None)
+        await self._durable()
+
+    async def unreadable(
+        self,
+        key: bytes,
+        route: str,
+        model: str,
+        reply: Reply,
+        extras: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record a reply that is no answer but may have been paid for, as ``answer`` does."""
+        self._check()
+        self._append(form.reply(b"u", key, route, model, reply, extras))
+        await self._durable()
+
+    async def failed(
+        self,
+        key: bytes,
+        error: Mapping[str, object],
+        extras: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record a final failure, as ``answer`` does. It does not undo an answer."""
+        self._check()
+        at = self._append(form.failed(key, error, extras))
+        if key not in self._answers:
+            self._failures[key] = at
+        self._in_flight.discard(key)
+        await self._durable()
+
+    async def aclose(self) -> None:
+        """Wait until everything is on the disk, then ``close``."""
+        try:
+            if self._over is None and self._end > self._synced:
+                await self._durable()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Write and sync what is left, cut the unused room, give up the lock; twice is fine.
+
+        Raises ``JournalError`` where that fails; the file is closed all the same.
+        """
+        try:
+            if self._over is None:
+                self._finish()
+        finally:
+            self._end_with("the journal is closed; open it again")
+            self._fsync.close()
+            self._file.close()
+
+    def _check(self) -> None:
+        if self._over is not None:
+            raise JournalError(self._over)
+
+    def _append(self, record: bytes) -> int:
+        """Take a record into the chain and the turn's group; returns the offset of its line."""
+        if self._synced > self._marked and not self._lines:
+            self._marked = self._synced
+            self._append(form.mark(self._marked))
+        text, self._crc = form.line(record, self._crc)
+        self._lines.append(text)
+        at = self._end
+        self._end = at + len(text)
+        return at
+
+    def _flush_soon(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if self._flushing_on is not loop:
+            self._flushing_on = loop
+            loop.call_soon(self._flush)
+        return loop
+
+    async def _durable(self) -> None:
+        # A future for each waiter: one that all share would be cancelled by the first of them.
+        waiter = self._flush_soon().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def _flush(self) -> None:
+        """The one write of a turn."""
+        self._flushing_on = None
+        if self._over is not None or not self._write():
+            return
+        if self._under_way is None or self._under_way.get_loop().is_closed():
+            if self._waiters:
+                self._sync()
+        elif self._clock.now() - self._syncing_since > STARVED:
+            self._fsync.stand_aside()
+
+    def _write(self) -> bool:
+        if not self._lines:
+            return True
+        data = b"".join(self._lines)
+        self._lines.clear()
+        try:
+            self._file.write(data)
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(self._written)
+            self._fail("written", error)
+            return False
+        self._written += len(data)
+        self._room = max(self._room, self._written)
+        return True
+
+    def _sync(self) -> None:
+        self._syncing, self._waiters = self._waiters, []
+        self._syncing_upto = self._written
+        self._syncing_since = self._clock.now()
+        self._under_way = self._fsync.start(asyncio.get_running_loop())
+        self._under_way.add_done_callback(self._after_sync)
+
+    def _after_sync(self, _: asyncio.Future[None]) -> None:
+        self._under_way = None
+        if self._over is not None:
+            return
+        if self._fsync.error is not None:
+            self._fail("synced", self._fsync.error)
+            return
+        self._synced = self._syncing_upto
+        _resolve(self._syncing)
+        if self._waiters:
+            self._flush()
+
+    def _make_room(self, key: bytes, reserve: int) -> None:
+        upto = self._end + reserve + SEGMENT
+        try:
+            self._file.preallocate(upto)
+        except OSError as error:
+            self._in_flight.discard(key)
+            if error.errno not in FULL:
+                raise self._fail("extended", error) from error
+            raise JournalError(
+                f"no room on the disk for more replies in the journal "
+                f"{explain(error, self.path)}; free some space and run the same again"
+            ) from error
+        self._room = upto
+
+    def _read(self, key: bytes, at: int, reader: Callable[[bytes], T]) -> T:
+        if at >= self._written:
+            self._write()
+            self._check()
+        try:
+            text, end, _ = self._read_line(at).partition(b"\n")
+        except OSError as error:
+            raise JournalError(f"cannot read the journal {explain(error, self.path)}") from error
+        try:
+            return reader(form.of_row(text, key) if end else b"")
+        except (ValueError, KeyError, TypeError) as error:
+            raise JournalError(
+                f"{self.path}: the record at byte {at} has changed since the journal was opened; "
+                "restore the file from a copy and run the same again"
+            ) from error
+
+    def _read_line(self, at: int) -> bytes:
+        size = _PEEK
+        while b"\n" not in (text := self._file.read_at(at, size)) and len(text) == size:
+            size *= 4
+        return text
+
+    def _finish(self) -> None:
+        self._write()
+        self._fsync.close()
+        self._check()
+        try:
+            if self._fsync.error is not None:
+                raise self._fsync.error
+            if self._written > self._marked:
+                self._file.fsync()
+                self._append_mark()
+            self._file.truncate(self._written)
+            self._file.fsync()
+        except OSError as error:
+            raise self._fail("synced", error) from error
+        _resolve(self._syncing)
+        _resolve(self._waiters)
+
+    def _append_mark(self) -> None:
+        """So that recovery knows the last group, too, as synced."""
+        text, self._crc = form.line(form.mark(self._written), self._crc)
+        self._file.write(text)
+        self._written += len(text)
+
+    def _fail(self, what: str, error: OSError) -> JournalError:
+        self._end_with(
+            f"the journal cannot be {what}: {explain(error, self.path)}; what was promised is "
+            "safe: see to the disk and run the same again"
+        )
+        return JournalError(f"{self._over}")
+
+    def _end_with(self, message: str) -> None:
+        self._over = self._over or message
+        self._lines.clear()
+        for waiters in (self._syncing, self._waiters):
+            _resolve(waiters, self._over)
+
+
+class _Fsync:
+    """The thread that fsyncs: one at a time, and its first error stays."""
+
+    __slots__ = ("_done", "_file", "_helped", "_thread", "error")
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self._thread: ThreadPoolExecutor | None = None
+        self._done = Event()
+        self._done.set()
+        self._helped = False
+        self.error: OSError | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="headrace-journal")
+        self._done.clear()
+        self._helped = False
+        return loop.run_in_executor(self._thread, self._run)
+
+    def stand_aside(self) -> None:
+        """Leave the interpreter lock to the thread for a moment, once for each fsync."""
+        if not self._helped:
+            self._helped = True
+            self._done.wait(_STAND_ASIDE)
+
+    def close(self) -> None:
+        """Wait for what is under way; afterwards ``error`` is final."""
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+
+    def _run(self) -> None:
+        try:
+            self._file.fsync()
+        except OSError as error:
+            self.error = error
+        finally:
+            self._done.set()
+
+
+def _prepare(file: File, state: State, clock: Clock) -> None:
+    """Cut what is torn or unused, and begin a new journal."""
+    if file.size() != state.end:
+        file.truncate(state.end)
+    # Unsynced, the cut could come undone, and old bytes would stand behind new lines; and what a
+    # killed process left to the system's cache is about to be relied on.
+    file.fsync()
+    if state.end:
+        return
+    salt = secrets.token_hex(8)
+    file.preallocate(SEGMENT)
+    text, state.crc = form.line(form.header(salt, clock.wall()), crc32(salt.encode()))
+    file.write(text)
+    file.fsync()
+    state.end = file.end
+
+
+def _resolve(waiters: list[asyncio.Future[None]], error: str | None = None) -> None:
+    for waiter in waiters:
+        if waiter.done() or waiter.get_loop().is_closed():
+            continue
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(JournalError(error))
+    waiters.clear()

@@ -1,0 +1,196 @@
+"""Reading a journal back: what holds, what a crash tore off, and what is damage.
+
+A line is good when its CRC follows from the line before. Reading stops at the first line that is
+not, and everything hangs on why it is not:
+
+*Torn.* A crash left a piece of a line, and behind it nothing, or the NULs of the preallocated rest.
+It was never promised to anybody: it is dropped. After a power cut there may be more: the sectors of
+the last writes reach the disk in any order, so that NULs can stand before whole good lines. Such a
+hole ends where a sector ends, and no mark behind it claims that it had been synced.
+
+*Damaged.* Anything else that is not the last line. What stood there may have been promised, so
+nothing is dropped or repaired in silence: the file is refused, untouched. Two lines whose line feed
+was lost look like one; they are told apart by the second, which verifies against the stored CRC of
+the first or against the CRC that it should have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+from headrace.core.errors import JournalError
+from headrace.engine import journal_format as form
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headrace.adapters.disk import File
+
+CHUNK: Final = 1 << 20
+SECTOR: Final = 512
+# More than any preallocated rest; a bad line so far from the end is no torn one.
+LONGEST_TAIL: Final = 256 << 20
+
+
+@dataclass(slots=True)
+class State:
+    """What a journal says. ``answers`` and ``failures`` map row keys to byte offsets of lines."""
+
+    end: int = 0
+    crc: int = 0
+    lines: int = 0
+    runs: int = 0
+    unreadable: int = 0
+    torn: bool = False
+    answers: dict[bytes, int] = field(default_factory=dict)
+    failures: dict[bytes, int] = field(default_factory=dict)
+    in_flight: set[bytes] = field(default_factory=set)
+
+
+def recover(file: File) -> State:
+    """Read the whole file and change nothing in it.
+
+    An ``end`` of 0 means a new journal. Raises ``JournalError`` for what is no journal, of an
+    unknown version, or damaged; ``OSError`` where the file cannot be read.
+    """
+    _check_kind(file)
+    state = State()
+    for text in _lines(file):
+        if state.lines == 0 and not _begin(text, state, file):
+            break
+        crc = form.follows(text, state.crc)
+        if crc is None:
+            break
+        _take(state, text)
+        state.crc = crc
+        state.lines += 1
+        state.end += len(text) + 1
+    _judge_rest(file, state)
+    return state
+
+
+def _check_kind(file: File) -> None:
+    head = file.read_at(0, SECTOR)
+    text, nul, _ = head.partition(b"\0")
+    if text and not form.begins_like_header(text, padded=bool(nul)):
+        raise _no_journal(file)
+
+
+def _lines(file: File) -> Iterator[bytes]:
+    """Whole lines without their LF, up to the first NUL."""
+    at, rest = 0, b""
+    while chunk := file.read_at(at, CHUNK):
+        at += len(chunk)
+        text, nul, _ = chunk.partition(b"\0")
+        *whole, rest = (rest + text).split(b"\n")
+        yield from whole
+        if nul:
+            return
+
+
+def _begin(text: bytes, state: State, file: File) -> bool:
+    """Start the chain from the salt; False where the first line has none."""
+    head = form.read_header(text)
+    if head is None:
+        return False
+    version, salt = head
+    if version != form.VERSION:
+        raise JournalError(
+            f"{file.path}: this journal has format {version}, and this headrace knows only "
+            f"{form.VERSION}; use the version of headrace that wrote it, or another file"
+        )
+    state.crc = crc32(salt)
+    return True
+
+
+def _take(state: State, text: bytes) -> None:
+    record = form.RECORD.match(text)
+    if record is None:
+        return
+    kind, key = record.groups()
+    if key is None:
+        state.runs += kind == b"run"
+    else:
+        _index(state, kind, bytes.fromhex(key.decode()))
+
+
+def _index(state: State, kind: bytes, key: bytes) -> None:
+    if kind == b"i":
+        state.in_flight.add(key)
+    elif kind == b"a":
+        state.answers[key] = state.end
+        state.failures.pop(key, None)
+        state.in_flight.discard(key)
+    elif kind == b"f":
+        if key not in state.answers:
+            state.failures[key] = state.end
+        state.in_flight.discard(key)
+    elif kind == b"u":
+        state.unreadable += 1
+        state.in_flight.discard(key)
+
+
+def _judge_rest(file: File, state: State) -> None:
+    """Is what stands behind the last good line nothing, torn, or damaged?"""
+    size = file.size() - state.end
+    if size > LONGEST_TAIL:
+        raise _damaged(file, state)
+    rest = file.read_at(state.end, size).rstrip(b"\0")
+    if state.lines == 0 and rest.startswith(b"\0"):
+        raise _no_journal(file)
+    proof = _proof(rest, state.crc)
+    is_last = proof is None and b"\n" not in rest[:-1]
+    if not is_last and not _is_hole(rest, state.end, proof or 0):
+        raise _damaged(file, state)
+    state.torn = bool(rest)
+
+
+def _proof(rest: bytes, before: int) -> int | None:
+    """The furthest sync mark (0: none) among lines behind the first that verify; None: none do."""
+    starts = [0, *(m.start() for m in form.START.finditer(rest, 1)), len(rest)]
+    proof = None
+    stored, computed = -1, before
+    for start, stop in pairwise(starts):
+        # The byte before the next start is the LF, or what has become of it.
+        record = rest[start + 9 : stop - 1] if stop < len(rest) else rest[start + 9 :].rstrip(b"\n")
+        crc = _stored(rest[start : start + 8])
+        computed = crc32(record, computed)
+        if start > 0 and crc in {computed, crc32(record, stored) if stored >= 0 else computed}:
+            proof = max(proof or 0, form.read_mark(record))
+        stored = crc
+    return proof
+
+
+def _stored(digits: bytes) -> int:
+    """The CRC that a line says it has; -1 where there is none."""
+    try:
+        crc = int(digits, 16)
+    except ValueError:
+        return -1
+    return crc if digits == b"%08x" % crc else -1
+
+
+def _is_hole(rest: bytes, offset: int, proof: int) -> bool:
+    """Is the first damage a piece of a sector, or whole ones, that never reached the disk?"""
+    text, _, _ = rest.partition(b"\0")
+    start = offset + len(text)
+    after = rest[len(text) :].lstrip(b"\0")
+    stop = offset + len(rest) - len(after)
+    return bool(after) and stop % SECTOR == 0 and b"\n" not in text and proof <= start
+
+
+def _no_journal(file: File) -> JournalError:
+    return JournalError(f"{file.path}: this file is no headrace journal; give another path")
+
+
+def _damaged(file: File, state: State) -> JournalError:
+    good = state.lines
+    keep = f", or keep its first {good} lines (head -n {good}) and ask the rest again" * bool(good)
+    return JournalError(
+        f"{file.path}: line {good + 1} of this journal (at byte {state.end}) is damaged, and it is "
+        "not the last one, so it was not torn off by a crash; nothing was changed: restore the "
+        f"file from a copy{keep}, or start over with another file"
+    )

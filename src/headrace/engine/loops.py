@@ -1,0 +1,174 @@
+"""What belongs to one event loop: its HTTP session, its timer, its shared sends.
+
+Decisions belong to the client; these things cannot, since they are bound to the loop that made
+them. A ``LoopScope`` is made on first use in a (process, event loop), shared by all runs there,
+and closed with the client, after some idle time, or with the loop itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from headrace.policy.buckets import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Hashable
+
+    from headrace.adapters.http import Transport
+    from headrace.core.response import APIResponse
+    from headrace.engine.admission import Waiter
+
+IDLE: Final = 30.0
+Flight: TypeAlias = "asyncio.Task[APIResponse[object]]"
+
+
+class LoopScope:
+    """One event loop's share of a client; implements ``engine.admission.Waker``."""
+
+    def __init__(self, make_transport: Callable[[], Transport], pump: Callable[[], None]) -> None:
+        """Called inside the loop."""
+        self.loop = asyncio.get_running_loop()
+        self.flights: dict[Hashable, tuple[Flight, list[int]]] = {}
+        self._make_transport = make_transport
+        self._pump = pump
+        self._transport: Transport | None = None
+        self._keeper: AsyncGenerator[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._users = 0
+
+    def enter(self) -> None:
+        """A run or request begins to use this scope."""
+        self._users += 1
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def leave(self) -> None:
+        """It ends; the last one starts the idle time after which connections are closed."""
+        self._users -= 1
+        if not self._users and self._transport is not None and not self.loop.is_closed():
+            self._idle = self.loop.call_later(IDLE, self._close_idle)
+
+    async def transport(self) -> Transport:
+        """The loop's HTTP session, made on first use."""
+        if self._transport is None:
+            self._transport = self._make_transport()
+            # asyncio.run closes what async generators are left before it closes the loop: the
+            # one moment at which a session that outlives its run can still be closed properly.
+            self._keeper = self._keep(self._transport)
+            await anext(self._keeper)
+        return self._transport
+
+    async def _keep(self, transport: Transport) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            self._transport = None
+            await transport.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections and forget the timers."""
+        for handle in (self._timer, self._idle):
+            if handle is not None:
+                handle.cancel()
+        self._timer = self._idle = None
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            await keeper.aclose()
+
+    def _close_idle(self) -> None:
+        self._idle = None
+        if not self._users:
+            closing = self.loop.create_task(self.aclose())
+            self._closing = closing  # asyncio keeps only weak references
+
+    # What admission calls, from any thread.
+
+    def deliver(self, waiter: Waiter) -> None:
+        """Resolve the waiter's future in this loop."""
+        self._here(_resolve, waiter)
+
+    def arm(self, wait: int) -> None:
+        """Pump after ``wait`` nanoseconds."""
+        self._here(self._arm, wait)
+
+    def _arm(self, wait: int) -> None:
+        when = self.loop.time() + max(wait, 0) / SECOND
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _here(self, call: Callable[..., None], argument: object) -> None:
+        if _running() is self.loop:
+            call(argument)
+            return
+        # A loop that has ended has no waiters left that could care.
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(call, argument)
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    return asyncio.events._get_running_loop()  # noqa: SLF001 - the public form raises, and costs
+
+
+def _resolve(waiter: Waiter) -> None:
+    if waiter.future.done():
+        return
+    if waiter.error is not None:
+        waiter.future.set_exception(waiter.error)
+    elif waiter.permit is not None:
+        waiter.future.set_result(waiter.permit)
+
+
+class LoopScopes:
+    """The loop scopes of one client: one for each event loop of this process.
+
+    After a fork the child drops what it inherited without closing it: the sockets belong to the
+    parent, and closing them would end TLS sessions that the parent still uses.
+    """
+
+    def __init__(
+        self,
+        make_transport: Callable[[], Transport],
+        pump: Callable[[], None],
+        forked: Callable[[], None],
+    ) -> None:
+        self._make_transport = make_transport
+        self._pump = pump
+        self._forked = forked
+        self._process = os.getpid()
+        self._scopes: dict[asyncio.AbstractEventLoop, LoopScope] = {}
+
+    def here(self) -> LoopScope:
+        """The scope of the running loop."""
+        if self._process != os.getpid():
+            _dropped.append(self._scopes)
+            self._scopes = {}
+            self._process = os.getpid()
+            self._forked()
+        loop = asyncio.get_running_loop()
+        scope = self._scopes.get(loop)
+        if scope is None:
+            self._scopes = {k: v for k, v in self._scopes.items() if not k.is_closed()}
+            scope = self._scopes[loop] = LoopScope(self._make_transport, self._pump)
+        return scope
+
+    async def aclose(self) -> None:
+        """Close what belongs to the running loop."""
+        scope = self._scopes.pop(asyncio.get_running_loop(), None)
+        if scope is not None:
+            await scope.aclose()
+
+
+# What a forked child inherited: kept, so that nothing of it is ever finalised there.
+_dropped: Final[list[object]] = []

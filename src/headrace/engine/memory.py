@@ -1,0 +1,137 @@
+"""A run's journal as the pipeline sees it: row identities, records, and replay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from headrace.core import fingerprint
+from headrace.core.errors import HeadraceError, ProviderError
+from headrace.engine.pipeline import readdress
+from headrace.wire import record as codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.core.context import RequestContext
+    from headrace.core.fingerprint import Key
+    from headrace.core.model import Route
+    from headrace.core.reply import Reply
+    from headrace.core.response import APIResponse
+    from headrace.engine.attempt import Record
+    from headrace.engine.journal import Journal
+    from headrace.engine.journal_format import Found
+
+
+class Decode(Protocol):
+    """How a recorded reply is read again."""
+
+    def __call__(
+        self, context: RequestContext, route: Route, reply: Reply, /
+    ) -> APIResponse[object] | None:
+        """The answer, or None where its provider has no such form."""
+
+
+class RunMemory:
+    """The journal of one run; implements ``engine.pipeline.Memory``."""
+
+    def __init__(
+        self, journal: Journal, models: tuple[str, ...], find: Callable[[str], Route | None], decode: Decode
+    ) -> None:
+        self._journal = journal
+        self._models = models
+        self._find = find
+        self._decode = decode
+
+    def recall(self, context: RequestContext, key: Key) -> APIResponse[object] | None:
+        """The recorded answer of this row, read again; None where it has to be asked (again)."""
+        found = self._journal.find(self._row(context, key))
+        if found is None:
+            return None
+        known = self._read(context, found)
+        return None if known is None else readdress(known, context, "journal")
+
+    def record(self, context: RequestContext, key: Key) -> Record:
+        """Where this row's attempts are written."""
+        return RowRecord(self._journal, self._row(context, key))
+
+    async def remember(
+        self, context: RequestContext, key: Key, response: APIResponse[object]
+    ) -> None:
+        """Write down an answer from elsewhere, or a final failure."""
+        row = self._row(context, key)
+        if response.error is not None:
+            extras: dict[str, object] = {"attempts": response.attempts}
+            await self._journal.failed(row, response.error.to_dict(), extras)
+            return
+        await RowRecord(self._journal, row).answer(response, None)
+
+    def _row(self, context: RequestContext, key: Key) -> bytes:
+        models = self._models if context.model is None else (context.model,)
+        return fingerprint.of_row(key, models, context.sample, context.occurrence)
+
+    def _read(self, context: RequestContext, found: Found) -> APIResponse[object] | None:
+        if found.value is not None:
+            return codec.load(found.value)
+        route = self._find(found.route)
+        if route is None or found.reply is None:
+            return None
+        try:
+            known = self._decode(context, route, found.reply)
+        except HeadraceError:
+            return None  # a reply that this version cannot read: the row is asked again
+        return None if known is None else _with_extras(known, found)
+
+
+class RowRecord:
+    """One row's place in the journal; implements ``engine.attempt.Record``."""
+
+    __slots__ = ("_journal", "_row")
+
+    def __init__(self, journal: Journal, row: bytes) -> None:
+        self._journal = journal
+        self._row = row
+
+    def intent(self, route: str, number: int) -> None:
+        """A send is about to happen."""
+        self._journal.intent(self._row, route, number)
+
+    async def answer(self, response: APIResponse[object], reply: Reply | None) -> None:
+        """Returns when the answer is on disk."""
+        value = codec.dump(response) if reply is None else None
+        await self._journal.answer(
+            self._row, response.route or "", response.model or "", reply, value, _extras(response)
+        )
+
+    async def unreadable(self, route: str, error: ProviderError) -> None:
+        """Keep the raw bytes of what may have been paid for."""
+        if error.reply is not None:
+            await self._journal.unreadable(self._row, route, "", error.reply, {"code": error.code})
+
+
+def _extras(response: APIResponse[object]) -> dict[str, object]:
+    """What the reply itself does not say."""
+    return {
+        "attempts": response.attempts,
+        "latency": response.latency,
+        "cost_nanos": response.cost_nanos,
+    }
+
+
+def _with_extras(known: APIResponse[object], found: Found) -> APIResponse[object]:
+    return replace(
+        known,
+        route=found.route,
+        provider=found.route.partition("/")[0],
+        attempts=_whole(found.extras.get("attempts")) or 0,
+        latency=_number(found.extras.get("latency")),
+        cost_nanos=_whole(found.extras.get("cost_nanos")),
+    )
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,298 @@
+"""One request, from left to right: journal? cache? in flight? else attempts; then remember.
+
+What is known is answered first, before any permit. Everything that goes wrong with one request
+becomes that request's response, here and nowhere else; only what stops the run is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from headrace.core.errors import (
+    DeadlineError,
+    HeadraceError,
+    NoRouteError,
+    RunStoppedError,
+    UnexpectedError,
+)
+from headrace.core.events import RequestFinished
+from headrace.core.response import APIResponse, Source, Usage
+from headrace.engine.attempt import expired
+from headrace.engine.sharing import share
+from headrace.policy import routing
+from headrace.policy.buckets import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Hashable, Iterator
+
+    from headrace.adapters.cache import Cache
+    from headrace.core.context import RequestContext
+    from headrace.core.fingerprint import Key
+    from headrace.engine.admission import Lanes
+    from headrace.engine.attempt import Record, Sender
+    from headrace.engine.loops import LoopScope
+
+# Live requests beyond those in flight: enough that a free slot never waits for the next prompt.
+CROWD: Final = 32
+_log = logging.getLogger("headrace")
+
+
+class Choice:
+    """The models that may answer a request, and how one is chosen.
+
+    With weights one model is drawn from the request itself; without, all are interchangeable.
+    ``groups`` holds the routes of each model, in the order of ``models``; ``start`` brings up what
+    runs on this machine.
+    """
+
+    def __init__(
+        self,
+        models: tuple[str, ...],
+        groups: tuple[Lanes, ...],
+        start: Callable[[Lanes], Coroutine[object, object, None]],
+        *,
+        weights: tuple[float, ...] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.models = models
+        self.groups = groups
+        self.weights = weights
+        self.lanes = tuple(state for group in groups for state in group)
+        self.is_started = all(state.route.base_url for state in self.lanes)
+        self._start = start
+        self._seed = seed
+
+    async def start(self) -> None:
+        """Bring up what is not running yet."""
+        if not self.is_started:
+            await self._start(self.lanes)
+            self.is_started = True
+
+    def in_turn(self, digest: bytes, occurrence: int) -> Iterator[Lanes]:
+        """The sets of routes to try one after another."""
+        if self.weights is None:
+            yield self.lanes
+            return
+        left = list(range(len(self.groups)))
+        while left:
+            weights = [self.weights[i] for i in left]
+            drawn = routing.draw(weights, digest, occurrence, self._seed)
+            yield self.groups[left.pop(drawn)]
+
+    def revive(self) -> None:
+        """Let a new run ask again where an earlier one was turned away."""
+        for state in self.lanes:
+            state.revive()
+
+    def is_crowded(self) -> bool:
+        """Do enough requests wait for these routes, so that more would only take memory?"""
+        waiting = 0
+        for state in self.lanes:
+            waiting += state.waiting
+        return waiting >= CROWD
+
+
+class Memory(Protocol):
+    """A run's journal, as the pipeline sees it."""
+
+    def recall(self, context: RequestContext, key: Key) -> APIResponse[object] | None:
+        """What an earlier run, or this one, has already answered for this row."""
+
+    def record(self, context: RequestContext, key: Key) -> Record:
+        """Where this row's replies are written before they are handed out."""
+
+    async def remember(
+        self, context: RequestContext, key: Key, response: APIResponse[object]
+    ) -> None:
+        """Write down an outcome that no attempt of this row has recorded."""
+
+
+class Pipeline:
+    """The way of one request; shared by all requests of a run."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        scope: LoopScope,
+        *,
+        choose: Callable[[RequestContext], Choice],
+        occurrence: Callable[[Hashable], int],
+        cache: Cache | None,
+        shares: bool,
+        memory: Memory | None,
+    ) -> None:
+        self._sender = sender
+        self._scope = scope
+        self._choose = choose
+        self._occurrence = occurrence
+        self._cache = cache
+        self._shares = shares
+        self._memory = memory
+        self._logged: set[type[Exception]] = set()
+
+    async def answer(self, context: RequestContext) -> APIResponse[object]:
+        """The response for ``context``, good or bad. Raises only what stops the run."""
+        try:
+            response = await self._answer(context)
+        except RunStoppedError:
+            raise
+        except HeadraceError as error:
+            response = failed(context, error)
+        except Exception as error:
+            self._log_once(error, context)
+            message = f"{type(error).__name__}: {error} (unforeseen; please report it as a bug)"
+            response = failed(context, UnexpectedError(message))
+        if self._sender.listeners:
+            self._sender.tell(RequestFinished(response))
+        return response
+
+    async def _answer(self, context: RequestContext) -> APIResponse[object]:
+        choice = self._choose(context)
+        if not choice.is_started:
+            await choice.start()
+        if not (self._memory or self._cache or self._shares or choice.weights):
+            return await self._sender.answer(context, choice.lanes, self._scope, None)
+        key = context.key
+        if self._memory or choice.weights:
+            context = replace(context, occurrence=self._occurrence(key.digest))
+        if self._memory is not None:
+            known = self._memory.recall(context, key)
+            if known is not None:
+                return known
+        try:
+            return await self._ask(context, choice, key)
+        except RunStoppedError:
+            raise
+        except HeadraceError as error:
+            if self._memory is not None:
+                await self._memory.remember(context, key, failed(context, error))
+            raise
+
+    async def _ask(
+        self, context: RequestContext, choice: Choice, key: Key
+    ) -> APIResponse[object]:
+        errors: list[HeadraceError] = []
+        for lanes in choice.in_turn(key.digest, context.occurrence):
+            try:
+                return await self._ask_routes(context, lanes, key)
+            except DeadlineError:
+                raise
+            except HeadraceError as error:
+                # With weights a request that its model cannot answer moves on to the next draw.
+                if choice.weights is None or not _may_move(error):
+                    raise
+                errors.append(error)
+        raise next((e for e in reversed(errors) if not isinstance(e, NoRouteError)), errors[-1])
+
+    async def _ask_routes(
+        self, context: RequestContext, lanes: Lanes, key: Key
+    ) -> APIResponse[object]:
+        if (hit := await self._cached(context, lanes, key)) is not None:
+            return await self._remembered(context, key, hit)
+        if not self._shares:
+            return await self._send(context, lanes, key)
+        return await self._share(context, lanes, key)
+
+    async def _share(
+        self, context: RequestContext, lanes: Lanes, key: Key
+    ) -> APIResponse[object]:
+        together: Hashable = (key.digest, lanes)
+        free = context if context.deadline is None else replace(context, deadline=None)
+        try:
+            async with asyncio.timeout(self._left(context)):
+                response, first = await share(
+                    self._scope, together, lambda: self._send(free, lanes, key)
+                )
+        except TimeoutError:
+            raise expired(context) from None
+        if first:
+            return response
+        return await self._remembered(context, key, readdress(response, context, "coalesced"))
+
+    async def _send(
+        self, context: RequestContext, lanes: Lanes, key: Key
+    ) -> APIResponse[object]:
+        record = None if self._memory is None else self._memory.record(context, key)
+        response = await self._sender.answer(context, lanes, self._scope, record)
+        if self._cache is not None and not response.is_truncated:
+            state = next(s for s in lanes if s.route.id == response.route)
+            await self._cache.put(key.bound_to(*state.identity), response)
+        return response
+
+    async def _cached(
+        self, context: RequestContext, lanes: Lanes, key: Key
+    ) -> APIResponse[object] | None:
+        if self._cache is None:
+            return None
+        for state in lanes:
+            hit = await self._cache.get(key.bound_to(*state.identity))
+            if hit is not None:
+                return readdress(hit, context, "cache")
+        return None
+
+    async def _remembered(
+        self, context: RequestContext, key: Key, response: APIResponse[object]
+    ) -> APIResponse[object]:
+        if self._memory is not None:
+            await self._memory.remember(context, key, response)
+        return response
+
+    def _log_once(self, error: Exception, context: RequestContext) -> None:
+        """A bug may meet every row of a run; one traceback of each kind tells as much."""
+        if type(error) not in self._logged:
+            self._logged.add(type(error))
+            _log.error("unforeseen error in request %s", context.name, exc_info=error)
+
+    def _left(self, context: RequestContext) -> float | None:
+        if context.deadline is None:
+            return None
+        return context.deadline - (self._sender.clock.now() - context.born_at) / SECOND
+
+
+def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]:
+    """The response of a row that has no answer."""
+    usage: Usage | None = getattr(error, "usage", None)
+    return APIResponse(
+        id=context.name,
+        index=context.index,
+        sample=context.sample,
+        tags=context.tags,
+        usage=usage,
+        route=error.route,
+        attempts=error.attempt or 0,
+        error=error,
+    )
+
+
+def readdress(
+    known: APIResponse[object], context: RequestContext, source: Source
+) -> APIResponse[object]:
+    """An answer that another row, or an earlier run, was given first, now for this row."""
+    return APIResponse(
+        id=context.name,
+        index=context.index,
+        sample=context.sample,
+        tags=context.tags,
+        completion=known.completion,
+        thinking=known.thinking,
+        tool_calls=known.tool_calls,
+        parsed=known.parsed,
+        usage=known.usage,
+        cost_nanos=known.cost_nanos,
+        finish_reason=known.finish_reason,
+        model=known.model,
+        provider=known.provider,
+        route=known.route,
+        request_id=known.request_id,
+        metadata=known.metadata,
+        attempts=known.attempts,
+        latency=known.latency,
+        source=source,
+    )
+
+
+def _may_move(error: HeadraceError) -> bool:
+    return error.repeat_elsewhere or isinstance(error, NoRouteError)

@@ -1,0 +1,166 @@
+"""A run: many requests, what became of them, and the sentence that sums it up."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from headrace.core.response import APIResponse, Responses, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+# Duplicates are counted among the first so many different prompts: a run's memory stays bounded.
+MOST_REMEMBERED: Final = 65_536
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of a run; ``str()`` is the sentence shown at its end."""
+
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    truncated: int = 0
+    duplicates: int = 0
+    sends: int = 0
+    uncertain: int = 0
+    resent: int = 0
+    unpriced: int = 0
+    cost_nanos: int = 0
+    elapsed: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+    sources: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def cost(self) -> float | None:
+        """USD spent by this run; None when no row had a price."""
+        return None if self.unpriced and not self.cost_nanos else self.cost_nanos / 1e9
+
+    def __str__(self) -> str:
+        return " ".join(_sentences(self))
+
+
+class Run:
+    """One call's requests while they are under way, and afterwards what they became.
+
+    ``responses`` holds what is finished, in the order of the prompts, also after an interrupt.
+    """
+
+    def __init__(self, *, keep: bool, counts_duplicates: bool) -> None:
+        """``keep``: collect the responses; a stream or a file does not."""
+        self.summary = Summary()
+        self.started_at = 0
+        self.duplicates_matter = counts_duplicates
+        self._kept: list[APIResponse[object] | None] | None = [] if keep else None
+        self._seen: set[int] = set()
+        self._occurrences: dict[Hashable, int] = {}
+        self._tokens = [0, 0, 0, 0, 0]
+
+    @property
+    def responses(self) -> Responses[object]:
+        """The finished responses, in the order of the prompts."""
+        return Responses(r for r in self._kept or () if r is not None)
+
+    def occurrence(self, key: Hashable) -> int:
+        """How often this request came before in the run."""
+        number = self._occurrences.get(key, 0)
+        self._occurrences[key] = number + 1
+        return number
+
+    def see(self, prompt: object) -> None:
+        """Notice a prompt, to be able to say that some were asked more than once."""
+        if not self.duplicates_matter or type(prompt) is not str:
+            return
+        mark = hash(prompt)
+        if mark in self._seen:
+            self.summary.duplicates += 1
+        elif len(self._seen) < MOST_REMEMBERED:
+            self._seen.add(mark)
+
+    def finish(self, response: APIResponse[object]) -> None:
+        """Count a finished row, and keep it if the run keeps its rows."""
+        self._count(response)
+        kept = self._kept
+        if kept is None:
+            return
+        index = response.index
+        if index >= len(kept):
+            kept.extend(itertools.repeat(None, index + 1 - len(kept)))
+        kept[index] = response
+
+    def close(self, elapsed: float) -> Summary:
+        """The run is over."""
+        self.summary.elapsed = elapsed
+        self.summary.usage = self.usage
+        self._seen.clear()
+        self._occurrences.clear()
+        return self.summary
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens used so far by what this run sent itself."""
+        return Usage(*self._tokens)
+
+    def _count(self, response: APIResponse[object]) -> None:
+        summary = self.summary
+        summary.total += 1
+        if response.error is not None:
+            summary.failed += 1
+            code = response.error.code
+            summary.errors[code] = summary.errors.get(code, 0) + 1
+        else:
+            summary.succeeded += 1
+            summary.truncated += response.finish_reason == "length"
+            source = response.source
+            summary.sources[source] = summary.sources.get(source, 0) + 1
+        if response.source == "provider":
+            self._count_spending(response)
+
+    def _count_spending(self, response: APIResponse[object]) -> None:
+        summary, usage = self.summary, response.usage
+        summary.sends += response.attempts
+        if usage is not None:
+            tokens = self._tokens
+            tokens[0] += usage.input_tokens
+            tokens[1] += usage.output_tokens
+            tokens[2] += usage.cache_read_tokens
+            tokens[3] += usage.cache_write_tokens
+            tokens[4] += usage.reasoning_tokens
+        if response.cost_nanos is not None:
+            summary.cost_nanos += response.cost_nanos
+        elif response.attempts:
+            summary.unpriced += 1
+
+
+def _sentences(s: Summary) -> list[str]:
+    said = [f"{s.succeeded:,} of {s.total:,} answered in {s.elapsed:.1f} s"]
+    said[0] += "" if s.elapsed <= 0 else f" ({s.total / s.elapsed:.1f}/s)"
+    said[0] += "."
+    if s.failed:
+        codes = ", ".join(f"{n:,} {code}" for code, n in sorted(s.errors.items()))
+        said.append(f"{s.failed:,} failed ({codes}).")
+    others = [f"{n:,} from the {k}" if k != "coalesced" else f"{n:,} shared" for k, n in sorted(s.sources.items()) if k != "provider"]
+    if others:
+        said.append(f"Not sent: {', '.join(others)}.")
+    spent = f"{s.sends:,} sent, {s.usage.total_tokens:,} tokens"
+    said.append(spent + (", cost unknown." if s.cost is None else f", ${s.cost:.4f}."))
+    said.extend(_remarks(s))
+    return said
+
+
+def _remarks(s: Summary) -> list[str]:
+    said = []
+    if s.truncated:
+        said.append(f"{s.truncated:,} cut off at their output bound; raise max_tokens.")
+    if s.duplicates:
+        said.append(f"{s.duplicates:,} prompts were asked more than once; a cache would share their answers.")
+    if s.uncertain:
+        said.append(f"{s.uncertain:,} sent without a readable reply and may have been charged.")
+    if s.resent:
+        said.append(f"{s.resent:,} were in flight when an earlier run ended and may have been sent twice.")
+    if s.unpriced and s.cost is not None:
+        said.append(f"{s.unpriced:,} without a known price are not in the cost.")
+    return said

@@ -1,0 +1,40 @@
+"""Identical requests in flight share one send, which belongs to the client and not to its first asker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Hashable
+
+    from headrace.core.response import APIResponse
+    from headrace.engine.loops import LoopScope
+
+
+async def share(
+    scope: LoopScope,
+    key: Hashable,
+    send: Callable[[], Coroutine[object, object, APIResponse[object]]],
+) -> tuple[APIResponse[object], bool]:
+    """The answer for ``key``, and whether this asker was the one that sent.
+
+    The send is cancelled, and awaited, only when its last asker has left.
+    """
+    known = scope.flights.get(key)
+    first = known is None
+    if known is None:
+        task = scope.loop.create_task(send())
+        known = scope.flights[key] = (task, [0])
+    task, askers = known
+    askers[0] += 1
+    try:
+        return await asyncio.shield(task), first
+    finally:
+        askers[0] -= 1
+        if task.done() or not askers[0]:
+            if scope.flights.get(key) is known:
+                del scope.flights[key]
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})

@@ -1,0 +1,91 @@
+"""What was admitted in the last minute, so that a limit holds in *any* sixty seconds.
+
+Pure arithmetic: the caller brings the time, as integer nanoseconds of a monotonic clock.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SECOND: Final = 1_000_000_000
+MINUTE: Final = 60 * SECOND
+# Requests admitted evenly arrive unevenly; a quarter of a second is kept for that, so that the
+# server, too, sees no sixty seconds above the limit.
+JITTER: Final = SECOND // 4
+_SLOTS: Final = 1024
+# Below any cost, above what adding and taking away floats may leave behind.
+_DUST: Final = 1e-6
+
+
+class Ring:
+    """The cost admitted in the last minute, kept in fixed memory.
+
+    Time is cut into slots of about 60 ms; a slot counts until the whole of it is a minute old, so
+    the sum is never too small. ``limit`` is the cost allowed in any 60 seconds.
+    """
+
+    __slots__ = ("_costs", "_last", "_slot", "_sum", "_turn", "limit")
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self._slot = (MINUTE + JITTER) // (_SLOTS - 1)
+        self._costs = [0.0] * _SLOTS
+        self._last = 0
+        self._sum = 0.0
+        self._turn = 0
+
+    def used(self, now: int) -> float:
+        """What counts against the limit at ``now``."""
+        self._advance(now)
+        return self._sum
+
+    def has_room(self, now: int, cost: float) -> bool:
+        """Would ``cost`` stay within the limit? A cost above the limit fits an empty ring."""
+        self._advance(now)
+        return self._sum + min(cost, self.limit) - self.limit <= _DUST
+
+    def add(self, now: int, cost: float) -> None:
+        """Count ``cost`` at ``now``."""
+        if now >= self._turn:
+            self._advance(now)
+        self._costs[self._last % _SLOTS] += cost
+        self._sum += cost
+
+    def settle(self, admitted_at: int, now: int, difference: float) -> None:
+        """Correct what was reserved at ``admitted_at``: a refund where it stood, a debt now."""
+        if now >= self._turn:
+            self._advance(now)
+        slot = admitted_at // self._slot
+        if difference > 0:
+            slot = self._last
+        elif self._last - slot >= _SLOTS:
+            return
+        self._costs[slot % _SLOTS] += difference
+        self._sum += difference
+
+    def wait(self, now: int, cost: float) -> int:
+        """Nanoseconds until ``cost`` has room, if nothing else is admitted before."""
+        if now >= self._turn:
+            self._advance(now)
+        excess = self._sum + min(cost, self.limit) - self.limit
+        if excess <= _DUST:
+            return 0
+        slot = self._last - _SLOTS
+        while excess > _DUST and slot < self._last:
+            slot += 1
+            excess -= self._costs[slot % _SLOTS]
+        return (slot + _SLOTS) * self._slot - now
+
+    def _advance(self, now: int) -> None:
+        slot = now // self._slot
+        if (steps := slot - self._last) <= 0:
+            return
+        if steps >= _SLOTS:
+            self._costs = [0.0] * _SLOTS
+            self._sum = 0.0
+        else:
+            for old in range(self._last + 1, slot + 1):
+                self._sum -= self._costs[old % _SLOTS]
+                self._costs[old % _SLOTS] = 0.0
+        self._last = slot
+        self._turn = (slot + 1) * self._slot

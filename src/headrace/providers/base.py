@@ -1,0 +1,51 @@
+"""The seam: one class per API, and one method that makes exactly one exchange."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+    from headrace.core.reply import Reply
+    from headrace.core.response import APIResponse
+
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class Exchange(Protocol):
+    """The way to the provider for one attempt: credentials, timeout and bounds are its business."""
+
+    async def post(self, path: str, body: bytes, headers: Headers = ()) -> Reply:
+        """Send ``body`` once to the route's base URL plus ``path`` and return whatever came back.
+
+        Raises ``NotSentError`` or ``OutcomeUnknownError`` where nothing readable came back.
+        """
+
+
+class ProviderRequest(ABC):
+    """One exchange with one provider for one context.
+
+    ``execute_once`` encodes, sends, reads failure and decodes, about ten lines. It returns an
+    answer that still carries its raw ``reply``, or raises a ``ProviderError``; it never retries,
+    sleeps, logs, or touches limits, and may be cancelled at each await.
+    """
+
+    __slots__ = ("context", "exchange", "route")
+
+    def __init__(self, context: RequestContext, route: Route, exchange: Exchange) -> None:
+        """Made by the engine for each attempt."""
+        self.context = context
+        self.route = route
+        self.exchange = exchange
+
+    @abstractmethod
+    async def execute_once(self) -> APIResponse[object]:
+        """Make one exchange; return the answer or raise a typed error."""
+
+    @classmethod
+    def decode(cls, context: RequestContext, route: Route, reply: Reply) -> APIResponse[object] | None:
+        """Read a recorded reply again, as a pure function; None where a class has no such form."""
+        del context, route, reply
+        return None

@@ -1,0 +1,1 @@
+"""Floor 1: which models and endpoints exist. Rows of data, no behaviour of their own."""

@@ -1,0 +1,168 @@
+"""A scripted provider at the seam: no sockets, no real time, each send on record."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+import orjson
+
+from headrace.core.errors import ProviderError, ReplyError
+from headrace.core.reply import Reply
+from headrace.core.response import APIResponse, Usage
+from headrace.providers.base import ProviderRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer after ``latency`` seconds; tokens are words where not given."""
+
+    text: str
+    latency: float = 0.0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    finish_reason: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error after ``latency`` seconds."""
+
+    error: ProviderError
+    latency: float = 0.0
+
+
+Outcome: TypeAlias = Answer | Failure | ProviderError | str | float
+Rule: TypeAlias = "Callable[[RequestContext, Route, int], Outcome]"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One send: the text of the last user message, the route's id, the loop's time in seconds.
+
+    ``n`` counts the sends from 0, ``in_flight`` those under way, this one included.
+    """
+
+    n: int
+    prompt: str
+    route: str
+    at: float
+    in_flight: int
+
+
+class Script:
+    """What each send meets: outcomes in order of sending, or a function that decides.
+
+    A string is an answer, a number is the seconds before an echo of the prompt, an error is raised
+    (as a copy, so that one may stand for many). After the last outcome each prompt is echoed.
+    """
+
+    def __init__(self, outcomes: Iterable[Outcome] | Rule = (), *, latency: float = 0.0) -> None:
+        """``latency``: seconds before an outcome that names none."""
+        rule: Rule | None = outcomes if callable(outcomes) else None
+        self._rule = rule
+        self._outcomes = () if callable(outcomes) else tuple(outcomes)
+        self._latency = latency
+        self.calls: list[Call] = []
+        self.in_flight = self.in_flight_peak = 0
+
+    def begin(self, context: RequestContext, route: Route) -> Answer | Failure:
+        """Put a send on record and say what it meets."""
+        self.in_flight += 1
+        self.in_flight_peak = max(self.in_flight_peak, self.in_flight)
+        n, prompt = len(self.calls), prompt_of(context)
+        at = asyncio.get_running_loop().time()
+        self.calls.append(Call(n, prompt, route.id, at, self.in_flight))
+        return self._whole(self._outcome(context, route, n), prompt)
+
+    def end(self) -> None:
+        """A send is over."""
+        self.in_flight -= 1
+
+    def _outcome(self, context: RequestContext, route: Route, n: int) -> Outcome:
+        if self._rule is not None:
+            return self._rule(context, route, n)
+        return self._outcomes[n] if n < len(self._outcomes) else self._latency
+
+    def _whole(self, outcome: Outcome, prompt: str) -> Answer | Failure:
+        match outcome:
+            case Answer() | Failure():
+                return outcome
+            case ProviderError():
+                return Failure(outcome, self._latency)
+            case str():
+                return Answer(outcome, self._latency)
+        return Answer(f"echo: {prompt}", outcome)
+
+
+class ScriptedRequest(ProviderRequest):
+    """One scripted exchange; never uses its ``exchange``, which may be None."""
+
+    __slots__ = ()
+    script: ClassVar[Script]
+
+    async def execute_once(self) -> APIResponse[object]:
+        """Wait the outcome's latency; return its answer or raise its error."""
+        try:
+            outcome = self.script.begin(self.context, self.route)
+            await asyncio.sleep(outcome.latency)
+        finally:
+            self.script.end()
+        if isinstance(outcome, Failure):
+            raise copy.copy(outcome.error)
+        return self.decode(self.context, self.route, _reply(outcome))
+
+    @classmethod
+    def decode(cls, context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
+        """Read a reply of this class again; raises ``ReplyError`` for any other bytes."""
+        try:
+            answer = Answer(**orjson.loads(reply.body))
+        except (TypeError, ValueError):
+            msg = (
+                "the reply is not one of a scripted provider; replay it with the class that got it"
+            )
+            raise ReplyError(msg, status=reply.status, reply=reply) from None
+        return APIResponse(
+            completion=answer.text,
+            usage=_usage(answer, prompt_of(context)),
+            finish_reason=answer.finish_reason,
+            model=route.model.name,
+            reply=reply,
+        )
+
+
+def scripted(script: Script) -> type[ScriptedRequest]:
+    """A provider class whose requests follow ``script``."""
+    the_script = script
+
+    class Scripted(ScriptedRequest):
+        __slots__ = ()
+        script = the_script
+
+    return Scripted
+
+
+def prompt_of(context: RequestContext) -> str:
+    """The text of the last user message."""
+    said = [message.text for message in context.conversation.messages if message.role == "user"]
+    return said[-1] if said else ""
+
+
+def _reply(answer: Answer) -> Reply:
+    return Reply(200, orjson.dumps(asdict(answer)), {"content-type": "application/json"})
+
+
+def _usage(answer: Answer, prompt: str) -> Usage:
+    asked, said = answer.input_tokens, answer.output_tokens
+    return Usage(
+        input_tokens=len(prompt.split()) if asked is None else asked,
+        output_tokens=len(answer.text.split()) if said is None else said,
+    )

@@ -1,0 +1,1 @@
+"""Floor 1: how each API writes. Pure codecs between values and bytes."""

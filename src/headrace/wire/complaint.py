@@ -1,0 +1,81 @@
+"""What a server says in an error, wherever its dialect puts it: words, codes, a status within.
+
+Read here, judged in ``failure``. Nested objects (OpenAI, Anthropic, OpenRouter, vLLM), flat ones
+(SGLang, older vLLM, FastAPI), a bare text (Ollama, xAI), HTML pages and plain text of proxies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from headrace.wire import reading
+
+_FIRST_REFUSAL, _NO_STATUS = 400, 600
+_DEPTH: Final = 5
+_ITEMS: Final = 3
+_TITLE: Final = re.compile(r"<title[^>]{0,100}>([^<]{1,300})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """``names`` are its codes and types in lower case, ``details`` what is worth showing of it."""
+
+    message: str
+    names: frozenset[str] = frozenset()
+    status: int | None = None
+    details: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def of_body(body: bytes) -> Complaint:
+    """What a body says, whatever it is."""
+    data = reading.load(body)
+    if data is not None:
+        return of_object(data)
+    start = body[:4000].decode("utf-8", "replace").strip()
+    if not start.startswith("<"):
+        return Complaint(start)
+    title = _TITLE.search(start)
+    return Complaint(f"an HTML page{f', {title[1].strip()}' if title else ''}")
+
+
+def of_object(data: Mapping[str, object]) -> Complaint:
+    """What an error object says, or an object with an ``error`` in it."""
+    inner = data.get("error")
+    error = reading.block(inner) or data
+    codes = (error.get("code"), error.get("type"))
+    deeper = (
+        reading.block(error.get("details")).get("error_code"),
+        reading.block(error.get("metadata")).get("error_type"),
+        reading.block(error.get("innererror")).get("code"),
+    )
+    details = {name: error.get(name) for name in ("type", "code", "param")}
+    details["request_id"] = data.get("request_id")
+    return Complaint(
+        message=_words(inner) or _words(error),
+        names=frozenset(code.lower() for code in (*codes, *deeper) if isinstance(code, str)),
+        status=next((s for s in map(_status, codes) if s is not None), None),
+        details={n: v for n, v in details.items() if v and isinstance(v, str | int)},
+    )
+
+
+def _status(code: object) -> int | None:
+    if isinstance(code, str) and re.fullmatch("[45][0-9]{2}", code):
+        return int(code)
+    if type(code) is int and _FIRST_REFUSAL <= code < _NO_STATUS:
+        return code
+    return None
+
+
+def _words(value: object, depth: int = _DEPTH) -> str:
+    """The text of an error, wherever it stands: ``message``, ``detail``, or ``msg`` in a list."""
+    if isinstance(value, str):
+        return value
+    if depth and isinstance(value, list):
+        return "; ".join(filter(None, (_words(item, depth - 1) for item in value[:_ITEMS])))
+    if depth and isinstance(value, dict):
+        found = (_words(value.get(name), depth - 1) for name in ("message", "detail", "msg"))
+        return next(filter(None, found), "")
+    return ""

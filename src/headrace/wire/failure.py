@@ -1,0 +1,331 @@
+"""Reads failure: the one place that looks into a refusal's status, codes and message text.
+
+A status decides first; the codes in the body tell apart what shares one (a rate limit from a
+billing stop, a bad request from one that is too long). Message text is the last resort, where a
+provider gives no code. A text that could close a whole route is matched from its beginning, since
+servers quote prompts in their messages and no prompt may pass for a billing stop.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from headrace.core.errors import (
+    ContentFilterError,
+    GoneError,
+    OverloadedError,
+    ProviderError,
+    QuotaError,
+    RateLimitError,
+    RejectedError,
+    ReplyError,
+    TooLongError,
+)
+from headrace.wire import complaint, reading
+from headrace.wire.limits import (
+    NO_LIMITS,
+    TOO_MANY_REQUESTS,
+    Limit,
+    Limits,
+    hint,
+    keeps,
+    read_limits,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headrace.core.reply import Reply
+    from headrace.core.response import Usage
+    from headrace.wire.complaint import Complaint
+
+__all__ = [
+    "NO_LIMITS",
+    "TOO_MANY_REQUESTS",
+    "Limit",
+    "Limits",
+    "check",
+    "from_error_object",
+    "from_reply",
+    "hint",
+    "keeps",
+    "overloaded",
+    "read_limits",
+    "read_object",
+    "unreadable",
+]
+
+Kind: TypeAlias = type[ProviderError]
+OK: Final = 200
+_FIRST_REDIRECT, _FIRST_REFUSAL, _FIRST_TROUBLE, _NO_STATUS = 300, 400, 500, 600
+_BAD_REQUEST, _PAYMENT, _FORBIDDEN = 400, 402, 403
+_MESSAGE: Final = 300
+
+# Statuses whose meaning no code in the body changes.
+_FIXED: Final[dict[int, Kind]] = {
+    401: GoneError,
+    404: GoneError,
+    408: OverloadedError,
+    409: OverloadedError,
+    413: TooLongError,
+    418: RejectedError,
+    425: OverloadedError,
+    498: OverloadedError,  # Groq: the flex tier is full
+    499: RejectedError,
+}
+# Codes and types, in lower case.
+_NAMED: Final[dict[str, Kind]] = {
+    **dict.fromkeys(
+        (
+            "context_length_exceeded",
+            "context_window_exceeded",
+            "exceed_context_size_error",
+            "model_max_prompt_tokens_exceeded",
+            "request_too_large",
+            "string_above_max_length",
+        ),
+        TooLongError,
+    ),
+    **dict.fromkeys(
+        (
+            "content_filter",
+            "content_policy_violation",
+            "data_inspection_failed",
+            "moderation_blocked",
+            "responsibleaipolicyviolation",
+        ),
+        ContentFilterError,
+    ),
+    **dict.fromkeys(
+        (
+            "billing_error",
+            "billing_hard_limit_reached",
+            "billing_not_active",
+            "credit_balance_too_low",
+            "exceeded_current_quota_error",
+            "insufficient_balance",
+            "insufficient_credits",
+            "insufficient_quota",
+            "spend_limit_exceeded",
+            "spend_limit_reached",
+        ),
+        QuotaError,
+    ),
+    **dict.fromkeys(
+        ("account_deactivated", "invalid_api_key", "model_decommissioned", "model_not_found"),
+        GoneError,
+    ),
+    **dict.fromkeys(
+        ("overloaded_error", "server_error", "service_unavailable", "timeout_error"),
+        OverloadedError,
+    ),
+    **dict.fromkeys(("rate_limit_error", "rate_limit_exceeded"), RateLimitError),
+}
+# What a type says of the status that it should have come with, where it came with 200.
+_STATUS_OF: Final = {
+    "api_error": 500,
+    "authentication_error": 401,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "invalid_request_error": 400,
+    "not_found_error": 404,
+    "overloaded_error": 529,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+    "unavailable_error": 503,
+}
+_TOO_LONG: Final = re.compile(
+    r"(?:prompt|input|request) (?:is|was) too (?:long|large)|too many (?:input |prompt )?tokens"
+    r"|maximum (?:context|prompt|model) length|input token count"
+    r"|(?:exceed\w*|longer than|larger than)\b.{0,60}\bcontext|context\b.{0,40}\bexceed"
+    r"|reduce the length of|tokens \+ `?max_new_tokens",
+    re.IGNORECASE | re.DOTALL,
+)
+_FILTERED: Final = re.compile(
+    r"content (?:filter|management|moderation|polic)\w*|flagged (?:as|by|for)|safety system"
+    r"|usage guidelines|requires moderation",
+    re.IGNORECASE,
+)
+_UNPAID: Final = re.compile(
+    r"(?:you|this|the) ?\w*\b.{0,60}?\b"
+    r"(?:credit balance|(?:usage|spend|spending) (?:limit|cap)s?)\b",
+    re.IGNORECASE,
+)
+_WRONG_KEY: Final = re.compile(r"(?:incorrect|invalid) api key|api key not valid", re.IGNORECASE)
+_TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNORECASE)
+_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay")
+
+_REMEDY: Final[dict[Kind, str]] = {
+    OverloadedError: "try again a little later",
+    RateLimitError: "send more slowly, or have the limit raised by the provider",
+    QuotaError: "add credit or raise the spending limit at the provider, then run again",
+    GoneError: "check the base_url, the API key and the model's name",
+    RejectedError: "change this request",
+    TooLongError: "shorten the prompt, or take a model with a larger context",
+    ContentFilterError: "change the prompt",
+    ReplyError: "check that the base_url is that of an API",
+}
+_REMEDY_BY_STATUS: Final = {
+    401: "check the API key",
+    403: "check what the API key may do, and from where",
+    404: "check the model's name and the base_url",
+}
+
+
+def check(reply: Reply) -> None:
+    """Raise the typed error that a reply with another status than 200 is.
+
+    The body of a 200 is not looked into; the codec does that, once.
+    """
+    if reply.status != OK:
+        raise from_reply(reply)
+
+
+def from_reply(reply: Reply) -> ProviderError:
+    """The error that a reply with another status than 200 stands for."""
+    status = reply.status
+    if _FIRST_REDIRECT <= status < _FIRST_REFUSAL:
+        msg = (
+            f"the server answered {status}, a redirect, and redirects are off;"
+            " set base_url to the final address"
+        )
+        return GoneError(msg, status=status, hint=hint(reply.headers, status))
+    if not _FIRST_REFUSAL <= status < _NO_STATUS:
+        return unreadable(reply, "an answer comes with status 200")
+    said = complaint.of_body(reply.body)
+    kind = _obey(reply.headers.get("x-should-retry"), _classify(status, said, reply))
+    return _error(kind, f"the server answered {status}", said, reply)
+
+
+def from_error_object(
+    data: Mapping[str, object], reply: Reply, usage: Usage | None = None
+) -> ProviderError:
+    """The error that an error object in a reply with status 200 stands for, by its inner code.
+
+    Inner codes that say nothing make it a ``ReplyError``.
+    """
+    said = complaint.of_object(data)
+    named = (_STATUS_OF[name] for name in sorted(said.names) if name in _STATUS_OF)
+    status = said.status or next(named, None)
+    if status is None:
+        kind = _kind(said) or _by_text(said) or ReplyError
+    else:
+        kind = _classify(status, said, reply)
+    return _error(kind, "the server answered 200 with an error", said, reply, usage)
+
+
+def overloaded(reply: Reply, reason: str, usage: Usage | None = None) -> OverloadedError:
+    """A reply with status 200 that says it was ended by trouble at the provider."""
+    msg = f'the answer was broken off by the provider ("{reading.clean(reason, 60)}"); try again'
+    wait = hint(reply.headers, reply.status)
+    return OverloadedError(msg, status=reply.status, hint=wait, reply=reply, usage=usage)
+
+
+def unreadable(reply: Reply, reason: str, usage: Usage | None = None) -> ReplyError:
+    """A reply that is no answer; ``reason`` says why, the message shows its beginning."""
+    shown = reading.snippet(reply.body)
+    begins = f'it begins "{shown}"' if shown else "its body is empty"
+    msg = (
+        f"a reply with status {reply.status} cannot be read as an answer: {reason}; {begins};"
+        f" {_REMEDY[ReplyError]}"
+    )
+    wait = hint(reply.headers, reply.status)
+    return ReplyError(msg, status=reply.status, hint=wait, reply=reply, usage=usage)
+
+
+def read_object(reply: Reply) -> dict[str, object]:
+    """The JSON object that a reply with status 200 holds, or ``ReplyError``."""
+    data = reading.load(reply.body)
+    if data is None:
+        raise unreadable(reply, "it is not a JSON object")
+    return data
+
+
+def _kind(said: Complaint) -> Kind | None:
+    """What the codes stand for."""
+    return next((_NAMED[name] for name in sorted(said.names) if name in _NAMED), None)
+
+
+def _one_of(said: Complaint, *kinds: Kind) -> Kind | None:
+    kind = _kind(said)
+    return kind if kind in kinds else None
+
+
+def _classify(status: int, said: Complaint, reply: Reply) -> Kind:
+    if status in _FIXED:
+        return _FIXED[status]
+    if status == TOO_MANY_REQUESTS:
+        return _too_fast(said, reply.body)
+    if status == _PAYMENT:
+        # OpenRouter: a budget in flight; it says when to come back.
+        return QuotaError if hint(reply.headers, status) is None else RateLimitError
+    if status >= _FIRST_TROUBLE:
+        return _one_of(said, TooLongError, ContentFilterError) or OverloadedError
+    if status == _FORBIDDEN:
+        return _forbidden(said)
+    return _kind(said) or _by_text(said) or _bad_request(status, said)
+
+
+def _too_fast(said: Complaint, body: bytes) -> Kind:
+    if _kind(said) is QuotaError:
+        return QuotaError
+    if _OF_A_DAY.search(said.message) or (b'"quotaId"' in body and b"PerDay" in body):
+        return QuotaError
+    # OpenAI and Groq: more tokens than a minute allows in all; waiting would be for ever.
+    return TooLongError if _TOO_LARGE_FOR_ANY_MINUTE.match(said.message) else RateLimitError
+
+
+def _forbidden(said: Complaint) -> Kind:
+    if (named := _one_of(said, ContentFilterError, QuotaError)) is not None:
+        return named
+    if _FILTERED.search(said.message):
+        return ContentFilterError
+    return QuotaError if _UNPAID.match(said.message) else GoneError
+
+
+def _by_text(said: Complaint) -> Kind | None:
+    if _TOO_LONG.search(said.message):
+        return TooLongError
+    return ContentFilterError if _FILTERED.search(said.message) else None
+
+
+def _bad_request(status: int, said: Complaint) -> Kind:
+    if _WRONG_KEY.match(said.message):  # xAI and Gemini
+        return GoneError
+    unpaid = status == _BAD_REQUEST and "invalid_request_error" in said.names  # Anthropic
+    return QuotaError if unpaid and _UNPAID.match(said.message) else RejectedError
+
+
+def _obey(wish: str | None, kind: Kind) -> Kind:
+    """``x-should-retry`` wins over the status (so do OpenAI's and Anthropic's own clients)."""
+    if wish == "true" and not kind.repeat_here:
+        return OverloadedError
+    return RejectedError if wish == "false" and kind.repeat_here else kind
+
+
+def _error(
+    kind: Kind, what: str, said: Complaint, reply: Reply, usage: Usage | None = None
+) -> ProviderError:
+    message = reading.clean(said.message, _MESSAGE).rstrip(" .;")
+    remedy = (_REMEDY_BY_STATUS.get(reply.status) if kind is GoneError else None) or _REMEDY[kind]
+    details = {
+        name: _shown(value) for name, value in said.details.items() if value not in {None, ""}
+    }
+    request_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
+    if request_id:
+        details["request_id"] = reading.clean(request_id)
+    return kind(
+        f"{what}{f': {message}' if message else ''}; {remedy}",
+        status=reply.status,
+        hint=hint(reply.headers, reply.status),
+        reply=reply if reply.status == OK else None,
+        usage=usage,
+        details=details or None,
+    )
+
+
+def _shown(value: object) -> object:
+    return reading.clean(value) if isinstance(value, str) else value

@@ -1,0 +1,207 @@
+"""What is shown while a run goes on: on a terminal, elsewhere, and to nobody at all."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import pty
+import sys
+import termios
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headrace.adapters.progress import BETWEEN_LINES, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+
+class Hands:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Broken(io.StringIO):
+    """A stream whose reader has gone away."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def add(progress: Progress, rows: int, *, failed: bool = False, known: bool = False) -> None:
+    for _ in range(rows):
+        progress.add(failed=failed, tokens=10, cost_nanos=None, known=known)
+
+
+def test_nothing_is_said_of_a_short_run_that_nobody_watches() -> None:
+    stream, clock = io.StringIO(), Hands()
+    progress = Progress(3, stream, clock=clock)
+    add(progress, 3)
+    progress.close()
+    assert stream.getvalue() == ""
+
+
+def test_a_line_now_and_then_tells_how_things_stand() -> None:
+    stream, clock = io.StringIO(), Hands()
+    progress = Progress(1000, stream, clock=clock)
+    add(progress, 59)
+    clock.now += BETWEEN_LINES
+    progress.add(failed=True, tokens=1000, cost_nanos=12_300_000)
+    assert stream.getvalue() == (
+        "60 of 1,000 done, 1 failed, 2.0/s, 1,590 tokens, $0.0123, 7 min 50 s left\n"
+    )
+    clock.now += BETWEEN_LINES - 1
+    progress.tick()
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_the_rate_is_that_of_the_last_interval_and_silence_shows() -> None:
+    stream, clock = io.StringIO(), Hands()
+    progress = Progress(None, stream, clock=clock)
+    add(progress, 300)
+    for _ in range(3):
+        clock.now += BETWEEN_LINES
+        progress.tick()
+    assert stream.getvalue().splitlines() == [
+        "300 done, 10.0/s, 3,000 tokens",
+        "300 done, 5.0/s, 3,000 tokens",
+        "300 done, 0.0/s, 3,000 tokens",
+    ]
+
+
+def test_rows_of_an_earlier_run_promise_no_speed() -> None:
+    stream, clock = io.StringIO(), Hands()
+    progress = Progress(10_000, stream, clock=clock)
+    add(progress, 9_000, known=True)
+    add(progress, 10)
+    clock.now += BETWEEN_LINES
+    progress.tick()
+    assert "9,010 of 10,000 done, 20.0/min, 90,100 tokens, 49 min 30 s left\n" in stream.getvalue()
+
+
+def test_long_and_short_times_are_readable() -> None:
+    for rows, said in ((30 * 3, "2 s left"), (30, "6 s left"), (1, "1 h 43 min left")):
+        stream, clock = io.StringIO(), Hands()
+        total = rows + 6 if rows > 1 else 208
+        progress = Progress(total, stream, clock=clock)
+        add(progress, rows)
+        clock.now += BETWEEN_LINES
+        progress.tick()
+        assert said in stream.getvalue()
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[TextIO, int]]:
+    """A terminal of no stated size, and the end at which one sees what is drawn."""
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w", encoding="utf-8") as stream:
+        yield stream, master
+    os.close(master)
+
+
+def seen(master: int) -> str:
+    return os.read(master, 1 << 16).decode()
+
+
+def test_a_terminal_gets_a_bar_that_stays_at_the_end(terminal: tuple[TextIO, int]) -> None:
+    stream, master = terminal
+    clock = Hands()
+    progress = Progress(4, stream, clock=clock)
+    add(progress, 1)
+    clock.now += 1
+    add(progress, 1, failed=True)
+    progress.close()
+    stream.flush()
+    drawn = seen(master).replace("\r\n", "\n")
+    assert drawn.endswith("\n")
+    last = drawn.rstrip("\n").rpartition("\r")[2]
+    assert last.startswith(" 50%|")
+    assert "| 2 of 4 done, 1 failed, 2.0/s, 20 tokens, 1 s left" in last
+    progress.close()
+    progress.tick()
+
+
+def test_without_a_total_there_is_no_bar_but_all_the_figures(terminal: tuple[TextIO, int]) -> None:
+    stream, master = terminal
+    termios.tcsetwinsize(stream.fileno(), (24, 90))
+    progress = Progress(None, stream, clock=Hands())
+    add(progress, 1)
+    progress.close()
+    assert "1 done, " in seen(master)
+
+
+def test_a_stream_that_is_gone_ends_no_run() -> None:
+    clock = Hands()
+    progress = Progress(4, Broken(), clock=clock)
+    clock.now += BETWEEN_LINES
+    add(progress, 1)
+    progress.close()
+
+
+def test_without_any_stderr_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    clock = Hands()
+    progress = Progress(4, clock=clock)
+    clock.now += BETWEEN_LINES
+    add(progress, 1)
+    progress.close()
+
+
+def kernel(config: object) -> ModuleType:
+    """What ``IPython`` looks like from inside a notebook."""
+    module = ModuleType("IPython")
+    shell = None if config is None else SimpleNamespace(config=config)
+    module.__dict__["get_ipython"] = lambda: shell
+    return module
+
+
+@pytest.mark.parametrize("widgets", ["absent", "broken"])
+def test_a_notebook_without_widgets_gets_the_plain_bar(
+    monkeypatch: pytest.MonkeyPatch, widgets: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", kernel({"IPKernelApp": {}}))
+    broken = ModuleType("ipywidgets")
+    broken.__spec__ = ModuleSpec("ipywidgets", None)
+    if widgets == "broken":
+        monkeypatch.setitem(sys.modules, "ipywidgets", broken)
+    elif importlib.util.find_spec("ipywidgets") is not None:
+        pytest.skip("ipywidgets is installed")
+    stream = io.StringIO()
+    progress = Progress(1, stream, clock=Hands())
+    add(progress, 1)
+    progress.close()
+    assert "100%|" in stream.getvalue()
+
+
+@pytest.mark.parametrize("config", [None, {}])
+def test_an_ipython_that_is_no_notebook_is_a_terminal_or_none(
+    monkeypatch: pytest.MonkeyPatch, config: object
+) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", kernel(config))
+    stream = io.StringIO()
+    Progress(1, stream).close()
+    assert stream.getvalue() == ""
+
+
+def test_a_notebook_with_widgets_gets_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ipywidgets")
+    shell = pytest.importorskip("IPython")
+    monkeypatch.setattr(shell, "get_ipython", lambda: SimpleNamespace(config={"IPKernelApp": {}}))
+    stream = io.StringIO()
+    progress = Progress(1, stream, clock=Hands())
+    add(progress, 1)
+    progress.close()
+    assert stream.getvalue() == ""
+    capsys.readouterr()

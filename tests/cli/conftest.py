@@ -1,0 +1,49 @@
+"""What the tests of the command share: a server, an input, an output, and a way to run it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+
+from headrace.cli.main import main
+from headrace.testing import FakeServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Run: TypeAlias = Callable[..., int]
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    """A server that echoes."""
+    with FakeServer.in_thread() as running:
+        yield running
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Where the input is."""
+    return tmp_path / "in.jsonl"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where the output will be."""
+    return tmp_path / "out.jsonl"
+
+
+@pytest.fixture
+def run(server: FakeServer, source: Path, out: Path) -> Run:
+    """``headrace run`` in this process: ``run(rows, *flags)``; without rows the input stays."""
+
+    def go(rows: object = None, *flags: str) -> int:
+        if isinstance(rows, list):
+            source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        place = ["--base-url", server.base_url]
+        return main(["run", str(source), "-m", "openai/fake", "-o", str(out), *place, *flags])
+
+    return go

@@ -1,0 +1,220 @@
+"""The command's manners: help, versions, exit codes, and one sentence for whatever is wrong."""
+
+from __future__ import annotations
+
+import io
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+
+import headrace
+from headrace.cli import say
+from headrace.cli.main import main
+from headrace.testing.faults import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headrace.testing import FakeServer
+
+Run: TypeAlias = Callable[..., int]
+
+
+def refused(*command: str) -> int:
+    """The exit code of a command that argparse refuses."""
+    with pytest.raises(SystemExit) as caught:
+        main(command)
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def one_sentence(capsys: pytest.CaptureFixture[str]) -> str:
+    """What stands on stderr: a single line, and no traceback."""
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "Traceback" not in said
+    return said
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused("--version") == 0
+    assert capsys.readouterr().out == f"headrace {headrace.__version__}\n"
+    assert refused("run", "--help") == 0
+    assert "--max-requests-per-minute" in capsys.readouterr().out
+
+
+def test_the_package_is_the_command() -> None:
+    for module in ("headrace", "headrace.cli.main"):
+        said = subprocess.run(
+            [sys.executable, "-m", module, "--version"], capture_output=True, check=True, timeout=50
+        )
+        assert said.stdout.decode() == f"headrace {headrace.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ([], "required"),
+        (["walk"], "walk"),
+        (["run", "in"], "-m/--model, -o/--output"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--max-attempts", "many"], "many"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--max-req", "3"], "--max-req"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--model-weights", "a,b"], "3,1"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "[1]"], "JSON object"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "{"], "JSON object"),
+        (["run", "in", "-m", "x/y", "-o", "out", "\x1b[2J"], "\\x1b[2J"),
+    ],
+)
+def test_bad_usage_is_one_sentence(
+    command: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(*command) == 2
+    assert said in one_sentence(capsys)
+
+
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for flags in (["--api-key", "sk-123"], ["--api-key=sk-123"]):
+        assert refused("run", "in", "-m", "openai/x", "-o", "out", *flags) == 2
+        said = one_sentence(capsys)
+        assert "--api-key-env NAME" in said
+        assert "sk-123" not in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["-m", "nonsense"], "endpoint/model"),
+        (["--max-requests-per-minute", "-1"], "max_requests_per_minute"),
+        (["--deadline", "nan"], "deadline"),
+        (["--model-weights", "1,2"], "model_weights"),
+        (["--temperature", "-1"], "temperature"),
+        (["--reasoning-effort", "heroic"], "reasoning_effort"),
+        (["--api-key-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE"),
+        (["--base-url", "http://example.com/v1"], "https"),
+    ],
+)
+def test_bad_settings_stop_before_anything_is_made(
+    run: Run, out: Path, flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["a"], *flags) == 2
+    assert said in one_sentence(capsys)
+    assert not out.exists()
+
+
+def test_a_missing_key_names_its_variable(
+    source: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source.write_bytes(b'"a"\n')
+    assert main(["run", str(source), "-m", "openai/gpt-x", "-o", str(out)]) == 2
+    assert "OPENAI_API_KEY" in one_sentence(capsys)
+
+
+def test_files_that_cannot_be_used_stop_before_the_first_request(
+    run: Run, source: Path, out: Path, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == 2
+    assert "cannot read the input" in one_sentence(capsys)
+    assert run(["a"], "-o", str(source.parent)) == 2
+    assert "cannot write the output" in one_sentence(capsys)
+    assert run(["a"], "-o", str(source / "below")) == 2
+    assert "cannot write the output" in one_sentence(capsys)
+    assert run(["a"], "-o", str(source)) == 2
+    assert "is the input and the output" in one_sentence(capsys)
+    out.symlink_to(source)
+    assert run(["a"], "-o", str(out)) == 2
+    out.unlink()
+    link = out.with_name("link.jsonl")
+    link.symlink_to(out)
+    assert run(["a"], "-o", str(link)) == 2
+    assert "symbolic link" in capsys.readouterr().err
+    assert source.read_bytes() == b'"a"\n'
+    assert server.counts.total() == 0
+
+
+def test_what_is_no_file_and_cannot_be_opened_is_refused(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # A socket's path must be short.
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as nobody:
+        nobody.bind("socket")
+        assert run(["a"], "-o", "socket") == 2
+    assert "cannot write the output socket" in one_sentence(capsys)
+
+
+def test_a_server_that_is_not_there_stops_the_run(
+    source: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source.write_bytes(b'"a"\n"b"\n')
+    place = ["--base-url", "http://127.0.0.1:9/v1"]
+    assert main(["run", str(source), "-m", "openai/x", "-o", str(out), *place]) == 3
+    said = capsys.readouterr().err
+    assert "base_url" in said
+    assert said.endswith("the same command again goes on from there.\n")
+    assert out.read_bytes() == b""
+
+
+def test_a_route_that_closes_leaves_the_rest_for_later(
+    run: Run, out: Path, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.faults = lambda seen: Status(401) if seen.n >= 5 else None
+    assert run([f"p{n}" for n in range(50)], "--max-concurrent-requests", "1") == 3
+    assert out.read_bytes().count(b"\n") == 5
+    assert b'"error":{' not in out.read_bytes()
+    assert "5 of 5 answered" in capsys.readouterr().err
+    server.faults = None
+    assert run() == 0
+    assert out.read_bytes().count(b"\n") == 50
+    assert server.answered.total() == 50
+
+
+def test_a_full_device_stops_the_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["a", "b"], "-o", "/dev/full") == 3
+    said = capsys.readouterr().err
+    assert "cannot be used any more (No space left on device)" in said
+    assert "have to be asked again" in said
+
+
+def test_what_is_unforeseen_is_one_sentence_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stumble(_: object) -> bytes:
+        raise ZeroDivisionError("by \x1b zero")
+
+    monkeypatch.setattr("headrace.cli.output.line_of", stumble)
+    assert run(["a"]) == 3
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError: by \\x1b zero (unforeseen; set HEADRACE_DEBUG=1" in said
+    assert "Traceback" not in said
+    monkeypatch.setenv("HEADRACE_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        run(["a"])
+
+
+def test_an_interrupt_before_the_run_is_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("headrace.cli.rows.Input.count", interrupt)
+    assert run(["a"]) == 130
+    assert one_sentence(capsys) == "Interrupted.\n"
+
+
+def test_lines_for_people_cannot_be_forged(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    say.line("a\nb\x1b\u202eß", stream)
+    stream.seek(0)
+    assert stream.read() == "a\\nb\\x1b\\u202e\\xdf\n"
+    stream.close()
+    say.line("to nobody", stream)
+    say.line("to a stream of no encoding", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", None)
+    say.line("to nobody")

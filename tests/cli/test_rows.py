@@ -1,0 +1,290 @@
+"""Input lines: every form that is a row, and everything that is none."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.cli.rows import Input, Rows, mark, read_json
+from headrace.core.conversation import Conversation
+from headrace.core.errors import BadRowError, ConfigError
+from headrace.core.params import SamplingParams
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headrace.core.context import RequestContext
+
+
+def read(*lines: object) -> list[RequestContext]:
+    """Rows of raw lines, or of values written as JSON."""
+    raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
+    return list(Rows().read(io.BytesIO(b"\n".join(raw))))
+
+
+def reason(*lines: object) -> str:
+    """What is wrong with the last of the rows."""
+    with pytest.raises(BadRowError) as caught:
+        _ = read(*lines)[-1].conversation
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "hello",
+        {"prompt": "hello"},
+        {"prompt": [{"role": "user", "content": "hello"}]},
+        {"messages": [{"role": "user", "content": "hello"}]},
+        {"messages": [{"role": "user", "content": "hello"}], "prompt": None, "unknown": 1},
+        {"custom_id": "a", "body": {"messages": [{"role": "user", "content": "hello"}]}},
+    ],
+)
+def test_every_form_is_the_same_prompt(row: object) -> None:
+    [context] = read(row)
+    assert context.conversation == Conversation.of("hello")
+
+
+def test_a_row_brings_its_own_settings() -> None:
+    row = {"id": 7, "prompt": "p", "params": {"top_k": 3}, "tags": {"a": [1]}, "deadline": 2}
+    [context] = read({**row, "model": "openai/x"})
+    assert (context.id, context.model, context.tags) == ("7", "openai/x", {"a": [1]})
+    assert context.params == SamplingParams(top_k=3)
+    assert context.deadline == 2.0
+
+
+def test_ids_default_to_the_row_number_and_blank_lines_do_not_count() -> None:
+    rows = read(b"\xef\xbb\xbf" + b'"first"', b"", b"  \t", "second", b"{", "\u2028", b"\r")
+    assert [row.id for row in rows] == ["0", "1", "2", "3"]
+    assert rows[0].prompt == "first"
+    assert rows[3].prompt == "\u2028"
+
+
+def test_the_batch_form_honours_the_parameters_of_its_body_and_not_its_model() -> None:
+    body = {
+        "model": "gpt-x",
+        "messages": [{"role": "user", "content": "p"}],
+        "max_completion_tokens": 9,
+        "temperature": 0.5,
+        "stop": "END",
+        "seed": 3,
+        "presence_penalty": None,
+        "logit_bias": {"1": 2},
+        "stream": True,
+    }
+    [context] = read(
+        {
+            "custom_id": "a",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": body,
+            "model": "z",
+        }
+    )
+    assert (context.id, context.model) == ("a", None)
+    expected = {"max_tokens": 9, "temperature": 0.5, "stop": ("END",), "seed": 3}
+    assert context.params is not None
+    assert context.params.given() == {**expected, "extra_body": {"logit_bias": {"1": 2}}}
+
+
+def test_a_batch_body_without_parameters_sets_none() -> None:
+    [context] = read({"body": {"messages": [{"role": "user", "content": "p"}]}})
+    assert context.params is None
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (b"{", "not JSON"),
+        (b'{"prompt": "\\u12"}', "not JSON"),
+        (b'{"prompt": "\\ud800", "id": NaN}', "not JSON"),
+        (b'"\xff"', "not valid UTF-8"),
+        (b"[" * 5000, "not JSON"),
+        (b'"\\ud800' + b"[" * 5000, "not JSON"),
+        (b'"\\ud800"', "lone surrogate"),
+        (None, "not null"),
+        ([1], "not a list"),
+        (3, "not a int"),
+        ({}, "neither"),
+        ({"prompt": "a", "messages": [{"role": "user", "content": "b"}]}, "both"),
+        ("", "empty"),
+        ({"prompt": 3}, "not int"),
+        ({"messages": []}, "empty"),
+        ({"messages": [{"role": "robot", "content": "b"}]}, "robot"),
+        ({"prompt": "a", "id": 1.5}, "id must be"),
+        ({"prompt": "a", "id": True}, "id must be"),
+        ({"prompt": "a", "params": 3}, "params"),
+        ({"prompt": "a", "params": {"temperature": -1}}, "temperature"),
+        ({"prompt": "a", "params": {"heat": 1}}, "heat"),
+        ({"prompt": "a", "model": 3}, "model must be"),
+        ({"prompt": "a", "tags": "x"}, "tags must be"),
+        ({"prompt": "a", "deadline": 0}, "deadline must be"),
+        ({"prompt": "a", "deadline": True}, "deadline must be"),
+        ({"body": 3}, "body"),
+        ({"body": {}}, "body"),
+        ({"body": {"messages": [1]}, "url": "/v1/embeddings"}, "/v1/embeddings"),
+        ({"body": {"messages": [1]}, "url": 3}, "url"),
+        ({"body": {"messages": [1], "system": "s"}}, "system"),
+    ],
+)
+def test_a_bad_row_says_what_is_wrong(row: object, said: str) -> None:
+    assert said in reason(row)
+
+
+def test_a_bad_row_names_its_line_and_keeps_its_id() -> None:
+    assert reason("a", b"", b"nope").startswith("line 3: not JSON")
+    assert read({"id": "x"})[0].id == "x"
+    assert read(b'{"id": "x", "prompt": "\\udc00"}')[0].id == "x"
+
+
+def test_the_first_row_keeps_an_id_that_comes_twice() -> None:
+    lines = [{"id": "a", "prompt": "1"}, {"id": "a", "prompt": "2"}, {"id": "a#1", "prompt": "3"}]
+    rows = read(*lines)
+    assert [row.id for row in rows] == ["a", "a#1", "a#1#2"]
+    assert rows[0].prompt == "1"
+    assert "'a' is that of an earlier row" in reason(*lines[:2])
+    assert "'a#1' is that of an earlier row" in reason(*lines)
+
+
+def test_a_made_up_id_gives_way_too() -> None:
+    rows = read(
+        {"id": "a#2", "prompt": "1"}, {"id": "a", "prompt": "2"}, {"id": "a", "prompt": "3"}
+    )
+    assert [row.id for row in rows] == ["a#2", "a", "a#2#"]
+
+
+def test_a_row_number_that_is_somebody_s_id_is_taken() -> None:
+    assert "'1' is that of an earlier row" in reason({"id": "1", "prompt": "a"}, "b")
+
+
+@given(st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=8))
+def test_any_bytes_are_rows_with_ids_of_their_own(lines: list[bytes]) -> None:
+    rows = list(Rows().read([line + b"\n" for line in lines]))
+    assert len(rows) == sum(1 for n, x in enumerate(lines) if not _is_blank(x, first=n == 0))
+    assert len({row.name for row in rows}) == len(rows)
+
+
+def _is_blank(line: bytes, *, first: bool) -> bool:
+    return not (line.removeprefix(b"\xef\xbb\xbf") if first else line).strip()
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_what_python_writes_as_json_is_read(text: str) -> None:
+    assert read_json(json.dumps(text).encode()) == text
+    assert len(mark(text)) == 16
+
+
+def test_a_file_is_counted_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'"a"\n\n"b"\r\n \n"c"')
+    source = Input(str(path))
+    assert source.count() == 3
+    contexts = source.contexts()
+    assert not hasattr(contexts, "__aiter__")
+    assert [row.prompt for row in contexts] == ["a", "b", "c"]
+    source.close()
+
+
+def test_what_cannot_be_read_stops_before_the_first_request(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", tmp_path):
+        with pytest.raises(ConfigError, match="cannot read the input"):
+            Input(str(path))
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that breaks is of Linux")
+def test_an_input_that_breaks_while_it_is_counted_stops_there() -> None:
+    source = Input("/proc/self/mem")
+    with pytest.raises(ConfigError, match="cannot read the input"):
+        source.count()
+    source.close()
+
+
+async def collect(rows: AsyncIterator[RequestContext]) -> list[object]:
+    """All prompts of a pipe."""
+    return [row.prompt async for row in rows]
+
+
+def piped(path: str) -> list[object]:
+    """What is read from a pipe or a device at ``path``."""
+    source = Input(path)
+    assert source.count() is None
+    contexts = source.contexts()
+    assert hasattr(contexts, "__aiter__")
+    try:
+        return asyncio.run(collect(contexts))  # type: ignore[arg-type]  # checked above
+    finally:
+        source.close()
+
+
+def test_a_pipe_is_read_as_it_comes(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    # Both ends, so that opening waits for nobody.
+    both = os.open(path, os.O_RDWR)
+    writer = os.open(path, os.O_WRONLY)
+    source = Input(str(path))
+    os.write(writer, b'"a"\n\n"b"\n"' + b"c" * 30_000)
+    os.write(writer, b'"\n"d"')
+    os.close(both)
+    os.close(writer)
+
+    contexts = source.contexts()
+    assert hasattr(contexts, "__aiter__")
+    prompts = asyncio.run(collect(contexts))  # type: ignore[arg-type]  # checked above
+    assert prompts == ["a", "b", "c" * 30_000, "d"]
+    source.close()
+
+
+def test_an_empty_device_has_no_rows() -> None:
+    assert piped(os.devnull) == []
+
+
+def test_an_empty_pipe_does_not_keep_a_cancelled_run_from_ending(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    both = os.open(path, os.O_RDWR)
+    source = Input(str(path))
+
+    async def give_up() -> None:
+        reading = asyncio.ensure_future(collect(source.contexts()))  # type: ignore[arg-type]  # a pipe
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+    async def give_up_and_hear_of_it() -> None:
+        await give_up()
+        os.write(both, b'"late"\n')
+        for thread in threading.enumerate():
+            if thread.name == "headrace-input":
+                thread.join()
+        await asyncio.sleep(0)
+
+    asyncio.run(give_up_and_hear_of_it())
+    asyncio.run(give_up())
+    # The thread that still reads gets its line after the loop has ended, and minds nothing.
+    os.write(both, b'"late"\n')
+    os.close(both)
+    source.close()
+
+
+def test_a_pipe_that_breaks_raises(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    both = os.open(path, os.O_RDWR)
+    source = Input(str(path))
+    contexts = source.contexts()
+    source.close()
+    os.close(both)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        asyncio.run(collect(contexts))  # type: ignore[arg-type]  # a pipe

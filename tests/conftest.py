@@ -1,0 +1,64 @@
+"""What holds for every test: no network but loopback, a clean environment, steady dice."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import sys
+from typing import Final
+
+import pytest
+from hypothesis import settings
+
+# RFC 6761: names that never resolve; answered here, so that no resolver is asked.
+NOWHERE: Final = (".invalid", ".test", ".example")
+PRIVATE: Final = re.compile(r"(?i)HEADRACE_|OPENAI_|ANTHROPIC_|AWS_|.*_API_KEY$")
+
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("sweep", deadline=None, max_examples=2000)
+settings.load_profile("steady")
+
+
+def _only_loopback(event: str, arguments: tuple[object, ...]) -> None:
+    """Refuse what leaves this machine; an audit hook sees every socket, and patches none."""
+    if event == "socket.getaddrinfo":
+        _check_name(arguments[0])
+    elif event in {"socket.connect", "socket.sendto"} and isinstance(arguments[1], tuple):
+        _check_name(arguments[1][0])
+
+
+def _check_name(host: object) -> None:
+    name = host.decode() if isinstance(host, bytes) else host
+    if not isinstance(name, str) or name in {"", "localhost"}:
+        return
+    if name.endswith(NOWHERE):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    try:
+        here = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        here = None
+    if here is None or not (here.is_loopback or here.is_unspecified):
+        sentence = f"a test wanted to reach {name}; tests talk to loopback only"
+        raise AssertionError(sentence)
+
+
+def pytest_configure() -> None:
+    """Close the network for the whole process; an audit hook cannot be taken out again."""
+    sys.addaudithook(_only_loopback)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the real model's tests on one worker: its threads take all cores by themselves."""
+    for item in items:
+        if item.get_closest_marker("real") is not None:
+            item.add_marker(pytest.mark.xdist_group("real"))
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and settings of whoever runs the tests must not reach them."""
+    for name in list(os.environ):
+        if PRIVATE.match(name):
+            monkeypatch.delenv(name)
