@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from benchmarks import cache, imports, limit, memory, overhead, throughput, waiting
-from benchmarks.report import Row, Sizes, command_line
+from benchmarks.report import Row, Sizes, absent_row, command_line
 
 ALL = (imports, overhead, memory, throughput, cache, waiting, limit)
 
 
 def measure(sizes: Sizes) -> list[Row]:
-    """The rows of all benchmarks."""
-    return [row for benchmark in ALL for row in benchmark.measure(sizes)]
+    """The rows of all benchmarks; one that breaks costs none of the others' rows."""
+    rows: list[Row] = []
+    for benchmark in ALL:
+        try:
+            rows += benchmark.measure(sizes)
+        except Exception as error:
+            rows.append(absent_row(benchmark.__name__, f"failed: {error}", benchmark.COMMAND))
+    return rows
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from benchmarks.measure import Stopwatch
 from benchmarks.ours import client_at
 from benchmarks.report import Row, Sizes, absent_row, at_most, command_line, say, told_by_child
 from benchmarks.server import serving
-from headrace import LLMClient
+from headrace import HeadraceError, LLMClient
 
 COMMAND = "python -m benchmarks.waiting"
 FEW, MANY = 1_000, 100_000
@@ -45,22 +45,26 @@ class Queue:
         self.begun = self.answered = 0
         self._reached = asyncio.Event()
         self._mark = 0
+        self._failure: HeadraceError | None = None
 
     async def ask_for_ever(self) -> None:
-        """One asker."""
+        """One asker; a failure ends it, and whoever waits for ``more``."""
         self.begun += 1
-        while True:
+        while self._failure is None:
             (prompt,) = prompts(next(self._numbers), 1)
-            (await self._client.ask(prompt)).raise_for_error()
+            self._failure = self._failure or (await self._client.ask(prompt)).error
             self.answered += 1
-            if self.answered == self._mark:
+            if self.answered == self._mark or self._failure:
                 self._reached.set()
 
     async def more(self, count: int) -> None:
-        """Wait until ``count`` more are answered."""
+        """Wait until ``count`` more are answered; raises the error of one that failed."""
         self._mark = self.answered + count
         self._reached.clear()
-        await self._reached.wait()
+        if self._failure is None:
+            await self._reached.wait()
+        if self._failure is not None:
+            raise self._failure
 
     async def all_waiting(self, askers: int) -> None:
         """Wait until every asker has begun and had a second to come to rest."""

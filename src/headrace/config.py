@@ -3,20 +3,65 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from headrace.core.errors import ConfigError
 from headrace.core.params import SamplingParams
+from headrace.engine.pipeline import Choice
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from pydantic_core import ErrorDetails
+
+    from headrace.core.model import Model
+    from headrace.core.response import APIResponse
+
+    Models: TypeAlias = str | Model | Sequence[str | Model]
+    OnResponse: TypeAlias = Callable[[APIResponse[Any]], Awaitable[None] | None]
 
 PerMinute = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 MOST_CONCURRENT: Final = 100_000
+
+
+class AskOptions(TypedDict, total=False):
+    """What one call lays over the client's settings.
+
+    ``model`` replaces the client's models, ``sampling_params`` overlay its own, ``deadline`` bounds
+    each request's whole life in seconds.
+    """
+
+    sampling_params: SamplingParams | None
+    model: Models | None
+    deadline: float | None
+
+
+class RunOptions(AskOptions, total=False):
+    """Options of a call with many prompts, beside those of ``AskOptions``.
+
+    ``on_response`` is called once for each finished row, in completion order, and may be async; an
+    error in it is logged and costs no row. With ``journal``, a path, what is answered is on disk
+    before it is handed out and is never sent again. ``show_progress`` draws a bar.
+    """
+
+    show_progress: bool
+    on_response: OnResponse | None
+    journal: str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The options of one call, read."""
+
+    params: SamplingParams | None
+    choice: Choice
+    deadline: float | None
+    options: RunOptions
 
 
 class Config(BaseModel):
@@ -37,7 +82,6 @@ class Config(BaseModel):
     patience: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 900.0
     coalesce: bool | None = None
     seed: int = 0
-    allow_http: bool = False
     proxy: str | None = None
     ca_file: str | os.PathLike[str] | None = None
     trust_env: bool = False
@@ -50,7 +94,7 @@ class Config(BaseModel):
         return self
 
     @classmethod
-    def read(cls, models: int, settings: dict[str, object]) -> Config:
+    def read(cls, models: int, **settings: object) -> Config:
         """Validate ``settings`` for a client with so many ``models``; raises ``ConfigError``."""
         given = dict(settings)
         params = given["sampling_params"]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import pty
 import sys
 import termios
-from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -165,17 +163,10 @@ def kernel(config: object) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("widgets", ["absent", "broken"])
-def test_a_notebook_without_widgets_gets_the_plain_bar(
-    monkeypatch: pytest.MonkeyPatch, widgets: str
-) -> None:
+def test_a_notebook_without_widgets_gets_the_plain_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython", kernel({"IPKernelApp": {}}))
-    broken = ModuleType("ipywidgets")
-    broken.__spec__ = ModuleSpec("ipywidgets", None)
-    if widgets == "broken":
-        monkeypatch.setitem(sys.modules, "ipywidgets", broken)
-    elif importlib.util.find_spec("ipywidgets") is not None:
-        pytest.skip("ipywidgets is installed")
+    # None is what an import that fails looks like, wherever it is installed.
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
     stream = io.StringIO()
     progress = Progress(1, stream, clock=Hands())
     add(progress, 1)

@@ -6,8 +6,11 @@ import asyncio
 import io
 import json
 import os
+import pty
+import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -278,13 +281,11 @@ def test_an_empty_pipe_does_not_keep_a_cancelled_run_from_ending(tmp_path: Path)
     source.close()
 
 
-def test_a_pipe_that_breaks_raises(tmp_path: Path) -> None:
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    both = os.open(path, os.O_RDWR)
-    source = Input(str(path))
-    contexts = source.contexts()
-    source.close()
-    os.close(both)
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        asyncio.run(collect(contexts))  # type: ignore[arg-type]  # a pipe
+def test_a_terminal_that_goes_away_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pty.openpty()
+    with open(master, "rb", buffering=0) as terminal:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=terminal))
+        contexts = Input("-").contexts()
+        os.close(slave)
+        with pytest.raises(OSError, match="Input/output error"):
+            asyncio.run(collect(contexts))  # type: ignore[arg-type]  # no regular file

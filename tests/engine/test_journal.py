@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -78,7 +79,7 @@ def test_what_was_recorded_is_found_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply(200, b""),
+        Reply(200, b"", MappingProxyType({"a": "b"})),
         Reply(200, b"\xff\x00\xed\xa0\x80", {"a": "b"}),
         Reply(200, b'"\r\n\\u0000\x7f\xe2\x80\xa8'),
         Reply(529, b"x" * 100_000, {"odd": "\udcff", "\ud800": "1"}),

@@ -6,7 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 import pytest
@@ -19,6 +19,9 @@ from headrace.engine import journal_format as form
 from headrace.engine.journal import SEGMENT, Journal
 from headrace.engine.journal_recovery import CHUNK, LONGEST_TAIL, SECTOR
 from headrace.testing.disk import FaultyDisk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 PATH: Final = Path("run.journal")
 ROWS: Final = 6
@@ -87,6 +90,20 @@ def test_the_format_is_what_the_documentation_says() -> None:
             kinds.append(record["t"])
     assert kinds == ["headrace-journal", "run", *["i", "a"] * ROWS]
     assert claimed == content.rindex(b"\n", 0, -1) + 1
+
+
+def test_the_reader_in_the_documentation_reads(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "journal.md").read_text()
+    program = text.split("```python\n")[1].split("```")[0]
+    names: dict[str, Callable[[Path], Iterator[dict[str, object]]]] = {}
+    exec(program, names)  # noqa: S102  it is our own page
+    for closed in (True, False):
+        (tmp_path / "j").write_bytes(valid(closed=closed))
+        kinds = [record["t"] for record in names["records"](tmp_path / "j")]
+        assert kinds.count("a") == ROWS
+    (tmp_path / "j").write_bytes(valid().replace(b"body", b"bady", 1))
+    with pytest.raises(AssertionError, match="line 4 is damaged"):
+        list(names["records"](tmp_path / "j"))
 
 
 def test_every_truncation_loses_only_what_was_cut() -> None:

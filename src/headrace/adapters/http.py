@@ -75,7 +75,13 @@ class _EagerRequest(_Request):
     async def send(self, conn: Connection) -> ClientResponse:
         protocol = conn.protocol
         size = self._get_content_length()
-        if protocol is None or protocol.writing_paused or size is None or size > _SMALL or self.proxy:
+        if (
+            protocol is None
+            or protocol.writing_paused
+            or size is None
+            or size > _SMALL
+            or self.proxy
+        ):
             return await super().send(conn)
         _check_gate()
         writer = StreamWriter(protocol, self.loop)
@@ -138,7 +144,8 @@ class Transport:
         path: str,
         body: bytes,
         headers: tuple[tuple[str, str], ...],
-        timeout: float,  # noqa: ASYNC109 - aiohttp's own total; no asyncio.timeout per attempt
+        *,
+        timeout: float,  # noqa: ASYNC109  aiohttp's own total; no asyncio.timeout per attempt
         gate: Gate | None,
     ) -> Reply:
         """Send ``body`` once and return whatever reply comes; raise what became of it otherwise."""
@@ -205,7 +212,7 @@ class HttpExchange:
         """Send once; see ``providers.base.Exchange``."""
         transport = await self._open()
         return await transport.post(
-            self._route, path, body, headers, self._timeout, self._gate
+            self._route, path, body, headers, timeout=self._timeout, gate=self._gate
         )
 
 
@@ -278,17 +285,32 @@ def _translate(
     where = f"{route.base_url} ({route.id})"
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return NotSentError(f"{where} has no TLS certificate that is trusted here: {_brief(error)}; check base_url, or pass ca_file=")
+            return NotSentError(
+                f"{where} has no TLS certificate that is trusted here: {_brief(error)};"
+                " check base_url, or pass ca_file="
+            )
         case aiohttp.ClientConnectorDNSError():
-            return NotSentError(f"the host of {where} cannot be found; check base_url and the network")
+            return NotSentError(
+                f"the host of {where} cannot be found; check base_url and the network"
+            )
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
-            return NotSentError(f"{where} cannot be connected to: {_brief(error)}; check base_url and that the server runs")
+            return NotSentError(
+                f"{where} cannot be connected to: {_brief(error)};"
+                " check base_url and that the server runs"
+            )
         case aiohttp.InvalidURL() | aiohttp.ClientProxyConnectionError():
-            return NotSentError(f"{where} cannot be reached: {_brief(error)}; check base_url and proxy")
+            return NotSentError(
+                f"{where} cannot be reached: {_brief(error)}; check base_url and proxy"
+            )
         case TimeoutError():
-            return OutcomeUnknownError(f"{where} gave no whole reply within {timeout:g} s; the request may have been charged")
+            return OutcomeUnknownError(
+                f"{where} gave no whole reply within {timeout:g} s;"
+                " the request may have been charged"
+            )
         case aiohttp.ClientPayloadError():
-            return OutcomeUnknownError(f"the reply of {where} broke off or was garbled; the request may have been charged")
+            return OutcomeUnknownError(
+                f"the reply of {where} broke off or was garbled; the request may have been charged"
+            )
         case aiohttp.ClientResponseError():
             return OutcomeUnknownError(f"{where} sent something that is not HTTP: {_brief(error)}")
     return OutcomeUnknownError(f"{where} closed the connection without a reply: {_brief(error)}")

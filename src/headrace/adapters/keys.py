@@ -21,22 +21,26 @@ def reveal(source: KeySource) -> str | None:
 
 def require(route: Route) -> str:
     """The key for ``route``; an environment that lost it mid-run closes the route."""
-    if key := reveal(route.key):
-        return key
-    msg = f"{route.id} needs an API key; {_remedy(route)}"
-    raise GoneError(msg)
+    try:
+        return _checked(route)
+    except ConfigError as error:
+        raise GoneError(error.message) from None
 
 
 def check(route: Route) -> None:
     """Raise ``ConfigError`` before the first request when a needed key is missing or malformed."""
     if route.endpoint.auth == "none":
         return
+    _checked(route)
+
+
+def _checked(route: Route) -> str:
     key = reveal(route.key)
     if not key:
         msg = f"{route.id} needs an API key; {_remedy(route)}"
         raise ConfigError(msg)
     try:
-        Secret(key)
+        return Secret(key).reveal()
     except ConfigError as error:
         msg = f"{route.id}: {error}; {_remedy(route)}"
         raise ConfigError(msg) from None

@@ -5,7 +5,7 @@ Nothing from prompts or replies is shown: only counts, tokens, money and time.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import sys
 import time
@@ -135,13 +135,11 @@ def _bar(total: int | None, stream: TextIO | None) -> Bar | None:
     """A bar where there is something to draw it on."""
     layout = _WITHOUT if total is None else _WITH_TOTAL
     notebook = _in_notebook()
-    if notebook and importlib.util.find_spec("ipywidgets") is not None:
+    if notebook and _has_widgets():
         from tqdm.notebook import tqdm as wide  # noqa: PLC0415 - only where there are widgets
 
-        # Widgets may be there and not work; then the plain bar is shown.
-        with suppress(ImportError):
-            widget: wide[Never] = wide(total=total, bar_format=layout)
-            return widget
+        widget: wide[Never] = wide(total=total, bar_format=layout)
+        return widget
     if stream is None or not (notebook or stream.isatty()):
         return None
     from tqdm import tqdm  # noqa: PLC0415 - loaded when there is something to draw on
@@ -174,3 +172,11 @@ def _in_notebook() -> bool:
     shell = sys.modules.get("IPython")
     current = shell.get_ipython() if shell is not None else None
     return current is not None and "IPKernelApp" in current.config
+
+
+def _has_widgets() -> bool:
+    try:
+        importlib.import_module("ipywidgets")
+    except ImportError:
+        return False
+    return True

@@ -53,7 +53,7 @@ def execute(arguments: Namespace) -> int:
         raise ConfigError("the demo writes its prompts beside its answers; give -o a path")
     prompts = answers.with_name(f"{answers.stem}.prompts.jsonl")
     _write_prompts(prompts, arguments.rows)
-    command = ["run", str(prompts), "-m", MODEL, "-o", str(answers), "--max-tokens", "48"]
+    command = ["run", str(prompts), "-m", MODEL, "-o", str(answers), "--max-tokens", "96"]
     say.line(
         f"{arguments.rows} prompts are in {prompts}; SmolLM2-135M answers them on this machine."
     )

@@ -33,12 +33,11 @@ class RequestContext:
     occurrence: int = 0
     born_at: int = 0
     attempts: int = 0
-    sends: int = 0
     failures: tuple[HeadraceError, ...] = ()
-    spent_nanos: int | None = 0
+    spent_nanos: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what the engine would stumble over; the prompt is read later, when its turn comes."""
+        """Refuse what the engine would stumble over; the prompt is read when its turn comes."""
         if self.params is not None and not isinstance(self.params, SamplingParams):
             msg = f"params must be SamplingParams, not {type(self.params).__name__}"
             raise BadRowError(msg)
@@ -70,10 +69,16 @@ class RequestContext:
         """64 hex digits that are equal for requests that may share an answer of one model."""
         return self.key.digest.hex()
 
-    def after(self, error: HeadraceError, *, counted: bool) -> RequestContext:
-        """The next context after a failed attempt; ``counted`` says whether it used one up."""
+    def after(self, error: HeadraceError, *, counted: bool, billed: int = 0) -> RequestContext:
+        """The next context after a failed attempt.
+
+        ``counted`` says whether it used up an attempt, ``billed`` what it cost in nano-dollars.
+        """
         return replace(
-            self, attempts=self.attempts + counted, failures=(*self.failures, error)
+            self,
+            attempts=self.attempts + counted,
+            failures=(*self.failures, error),
+            spent_nanos=self.spent_nanos + billed,
         )
 
 

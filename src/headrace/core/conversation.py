@@ -147,8 +147,6 @@ class Message:
         if data.get("tool_calls") or data.get("function_call"):
             msg = "a message with tool calls cannot be sent yet; leave tool_calls out"
             raise BadRowError(msg)
-        if not isinstance(content, str) and _is_list(content):
-            content = tuple(_part_from(item) for item in content)
         return cls(role, cast("str | tuple[Part, ...]", content))
 
     @property
@@ -196,19 +194,16 @@ class Conversation:
         if isinstance(prompt, str):
             return cls((Message("user", prompt),)) if prompt else _refuse_empty()
         if isinstance(prompt, Conversation):
-            return prompt._unless_empty()
+            return _unless_empty(prompt)
         if isinstance(prompt, Message):
-            return cls((prompt,))._unless_empty()
+            return _unless_empty(cls((prompt,)))
         if isinstance(prompt, list | tuple):
-            return cls.from_messages(prompt)._unless_empty()
+            return _unless_empty(cls.from_messages(prompt))
         msg = (
             "a prompt must be a string, a Conversation, a Message or a list of"
             f' {{"role", "content"}} dicts, not {_kind(prompt)}'
         )
         raise BadRowError(msg)
-
-    def _unless_empty(self) -> Conversation:
-        return self if any(message.content for message in self.messages) else _refuse_empty()
 
     def canonical(self) -> list[object]:
         """The semantic form that keys are made of: media by digest and type, URLs by URL."""
@@ -333,6 +328,13 @@ def _plain(text: object) -> str:
         )
         raise BadRowError(msg) from None
     return plain
+
+
+def _unless_empty(prompt: Conversation) -> Conversation:
+    if not all(isinstance(message, Message) for message in prompt.messages):
+        msg = "a Conversation holds Message objects; make it with Conversation.from_messages()"
+        raise BadRowError(msg)
+    return prompt if any(message.content for message in prompt.messages) else _refuse_empty()
 
 
 def _refuse_empty() -> Never:

@@ -77,6 +77,7 @@ class HeadraceError(Exception):
         self.route: str | None = None
         self.attempt: int | None = None
         self.history: tuple[HeadraceError, ...] = ()
+        self.spent_nanos: int | None = None
 
     @property
     def retryable(self) -> bool:

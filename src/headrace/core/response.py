@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from types import GenericAlias
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 from headrace.core.conversation import Message, ToolCall
@@ -13,7 +13,30 @@ from headrace.core.reply import Reply
 
 T = TypeVar("T")
 Source: TypeAlias = Literal["provider", "cache", "journal", "coalesced"]
-NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+
+
+class _Nothing(Mapping[str, object]):
+    """An empty mapping that all responses share; it survives pickling and copying as itself."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> object:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING: Final[Mapping[str, object]] = _Nothing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +87,8 @@ class APIResponse(Generic[T]):
     ``finish_reason`` is ``"stop"``, ``"length"``, ``"tool"``, ``"filtered"``, ``"other"`` or None;
     what the provider said word for word is ``metadata["finish_reason"]`` where it differs.
     ``cost`` is in USD over all attempts (None: unknown, which is not zero), ``latency`` in seconds
-    from the sending of the answering attempt to its reply. ``attempts`` counts the requests sent.
+    from the sending of the answering attempt to its reply. ``attempts`` counts the requests sent,
+    ``uncertain_attempts`` those of them that may have been charged though no reply could be read.
     """
 
     id: str = ""
@@ -84,10 +108,15 @@ class APIResponse(Generic[T]):
     request_id: str | None = None
     metadata: Mapping[str, object] = field(default_factory=lambda: NOTHING)
     attempts: int = 0
+    uncertain_attempts: int = 0
     latency: float | None = None
     source: Source = "provider"
     error: HeadraceError | None = None
     reply: Reply | None = field(default=None, repr=False, compare=False)
+
+    def __class_getitem__(cls, kind: object) -> GenericAlias:
+        """``APIResponse[str]``; typing's own alias cannot call a frozen, slotted class on 3.11."""
+        return GenericAlias(cls, kind)
 
     @property
     def is_error(self) -> bool:

@@ -18,7 +18,7 @@ class Secret:
         if not isinstance(value, str) or not _fits_a_header(value):
             msg = (
                 "the API key is not text, is empty, has spaces around it,"
-                " or holds a character that no header may carry; check where it comes from"
+                " or holds a character that no header may carry"
             )
             raise ConfigError(msg)
         self._value = value

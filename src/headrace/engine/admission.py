@@ -31,6 +31,7 @@ from headrace.policy.breaker import NEVER
 
 if TYPE_CHECKING:
     import asyncio
+
     from headrace.engine.scope import RouteState
 
 Lanes: TypeAlias = "tuple[RouteState, ...]"
@@ -89,7 +90,7 @@ class Admission:
         self._numbers = count()
 
     def reset(self) -> None:
-        """Forget who waits: in a forked child they, and who holds the lock, belong to the parent."""
+        """Forget who waits: in a forked child they, and who holds the lock, are the parent's."""
         self.lock = threading.Lock()
         self._queues = {}
 
@@ -118,7 +119,7 @@ class Admission:
             self.pump(now)
 
     def leave(self, waiter: Waiter, now: int) -> None:
-        """A waiter gives up (cancelled, deadline); it is dropped when it would come up. Lock held."""
+        """A waiter gives up (cancelled, deadline) and is dropped when it comes up. Lock held."""
         if waiter.permit is None and waiter.error is None and not waiter.gone:
             _forget(waiter)
             self.pump(now)
@@ -144,14 +145,16 @@ class Admission:
                     head.waker.arm(wait)
 
     def _earliest(self, blocked: set[RouteState]) -> list[tuple[int, Waiter]] | None:
-        """The queue whose head asked first, of those that have a route nobody before them blocks."""
+        """The queue whose head asked first, of those with a route nobody before them blocks."""
         earliest: list[tuple[int, Waiter]] | None = None
         for lanes, queue in tuple(self._queues.items()):
             while queue and queue[0][1].gone:
                 heappop(queue)
             if not queue:
                 del self._queues[lanes]
-            elif (earliest is None or queue[0] < earliest[0]) and not (blocked and blocked.issuperset(lanes)):
+            elif (earliest is None or queue[0] < earliest[0]) and not (
+                blocked and blocked.issuperset(lanes)
+            ):
                 earliest = queue
         return earliest
 
@@ -170,9 +173,7 @@ def _forget(waiter: Waiter) -> None:
         state.waiting -= 1
 
 
-def _find_room(
-    head: Waiter, blocked: set[RouteState], now: int
-) -> tuple[RouteState | None, int]:
+def _find_room(head: Waiter, blocked: set[RouteState], now: int) -> tuple[RouteState | None, int]:
     """The first route with room for ``head``, or the nanoseconds until one may have some."""
     least = NEVER
     for state in head.lanes:

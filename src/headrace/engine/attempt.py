@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from headrace.adapters.http import HttpExchange
 from headrace.core.errors import (
     DeadlineError,
-    HeadraceError,
     HeldBackError,
     ProviderError,
     RateLimitError,
@@ -21,10 +20,10 @@ from headrace.core.errors import (
     RunStoppedError,
 )
 from headrace.core.events import AttemptFailed, BreakerChanged, RouteParked
-from headrace.core.response import APIResponse
 from headrace.engine import health
-from headrace.engine.admission import Admission, Permit, Waiter, check_size, no_route
-from headrace.policy import reservation, retry
+from headrace.engine.admission import Admission, Permit, Waiter
+from headrace.engine.course import Course, tokens_to_reserve
+from headrace.policy import retry
 from headrace.policy.buckets import SECOND
 from headrace.wire import failure
 
@@ -36,11 +35,11 @@ if TYPE_CHECKING:
     from headrace.core.events import Event
     from headrace.core.model import Route
     from headrace.core.reply import Reply
+    from headrace.core.response import APIResponse
     from headrace.engine.admission import Lanes
     from headrace.engine.loops import LoopScope
     from headrace.engine.scope import RouteState
     from headrace.providers.base import Exchange, ProviderRequest
-
 
 
 class Bind(Protocol):
@@ -117,7 +116,7 @@ class Sender:
         self, context: RequestContext, lanes: Lanes, scope: LoopScope, record: Record | None
     ) -> APIResponse[object]:
         """Try until there is an answer or a final error, which is raised with its history."""
-        course = Course(context, lanes, self.admission.number(), _tokens(context, lanes))
+        course = Course(context, lanes, self.admission.number(), tokens_to_reserve(context, lanes))
         while True:
             permit = await self._admit(course, scope)
             try:
@@ -239,7 +238,9 @@ class Sender:
         if record is not None and error.reply is not None:
             await record.unreadable(permit.state.route.id, error)
         wait = None if isinstance(decision, retry.GiveUp) else decision.wait
-        self.tell(AttemptFailed(course.context.name, error, None if wait is None else wait / SECOND))
+        self.tell(
+            AttemptFailed(course.context.name, error, None if wait is None else wait / SECOND)
+        )
         if isinstance(decision, retry.GiveUp):
             raise course.last_error(error)
         if decision.wait:
@@ -257,7 +258,7 @@ class Sender:
             after = (state.breaker.state, state.gone, state.parked_until)
             self.admission.pump(now)
         if before != after:
-            self._tell_change(state, before[2] != after[2], now)
+            self._tell_change(state, now, parked=before[2] != after[2])
         if not isinstance(error, RateLimitError):
             course.number = self.admission.number()  # probes rotate over prompts
         return self._decide(course, state, error, forgiven=forgiven)
@@ -276,7 +277,7 @@ class Sender:
             chance=self._chance(),
         )
         counted = not forgiven
-        course.fail(error, counted=counted)
+        course.fail(error, state, counted=counted)
         if isinstance(decision, retry.GiveUp) or not counted:
             return decision
         delay = self._budget.draw(self.clock.now())
@@ -299,7 +300,7 @@ class Sender:
     def _tell_parked(self, state: RouteState, now: int) -> None:
         self.tell(RouteParked(state.route.id, (state.parked_until - now) / SECOND))
 
-    def _tell_change(self, state: RouteState, parked: bool, now: int) -> None:  # noqa: FBT001
+    def _tell_change(self, state: RouteState, now: int, *, parked: bool) -> None:
         if parked:
             self._tell_parked(state, now)
         else:
@@ -307,92 +308,8 @@ class Sender:
             self.tell(BreakerChanged(state.route.id, name))
 
 
-class Course:
-    """Where one request stands between its attempts."""
-
-    __slots__ = ("_banned", "_failed", "_lanes", "context", "number", "sends", "tokens")
-
-    def __init__(self, context: RequestContext, lanes: Lanes, number: int, tokens: int) -> None:
-        self.context = context
-        self.number = number
-        self.tokens = tokens
-        self.sends = 0
-        self._lanes = lanes
-        self._failed: tuple[RouteState, ...] = ()
-        self._banned: tuple[RouteState, ...] = ()
-
-    def eligible(self) -> Lanes:
-        """Routes to try next: those that have not failed this request, when there are any."""
-        if not self._failed and not self._banned:
-            return self._lanes
-        allowed = tuple(s for s in self._lanes if s not in self._banned)
-        fresh = tuple(s for s in allowed if s not in self._failed and s.gone is None)
-        return fresh or allowed
-
-    def turn_away(self, state: RouteState, error: ProviderError) -> bool:
-        """Remember the failure; True when a healthy route is left that has not failed."""
-        if isinstance(error, RateLimitError):
-            return False
-        self._failed = (*self._failed, state)
-        if not error.repeat_here:
-            self._banned = (*self._banned, state)
-        return any(s not in self._failed and s.gone is None for s in self._lanes)
-
-    def fail(self, error: HeadraceError, *, counted: bool) -> None:
-        """Go on with the next context."""
-        self.context = self.context.after(error, counted=counted)
-
-    def last_error(self, error: ProviderError) -> HeadraceError:
-        """The final error; it carries those before it."""
-        live = [s for s in self._lanes if s.gone is None]
-        if not live and self.context.model is None and not isinstance(error, RunStoppedError):
-            stop = no_route(self._lanes)
-            stop.history = self.context.failures
-            return stop
-        error.history = tuple(e for e in self.context.failures if e is not error)
-        return error
-
-    def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
-        """The answer as the caller will see it; its raw reply is recorded apart."""
-        context, route = self.context, permit.state.route
-        price = route.model.price
-        cost = None
-        if price is not None and raw.usage is not None and context.spent_nanos is not None:
-            cost = price.cost(raw.usage) + context.spent_nanos
-        return APIResponse(
-            id=context.name,
-            index=context.index,
-            sample=context.sample,
-            tags=context.tags,
-            completion=raw.completion,
-            thinking=raw.thinking,
-            tool_calls=raw.tool_calls,
-            parsed=raw.parsed,
-            usage=raw.usage,
-            cost_nanos=cost,
-            finish_reason=raw.finish_reason,
-            model=raw.model or route.model.name,
-            provider=route.endpoint.name,
-            route=route.id,
-            request_id=raw.request_id,
-            metadata=raw.metadata,
-            attempts=self.sends,
-            latency=(now - permit.admitted_at) / SECOND,
-        )
-
-
-def _tokens(context: RequestContext, lanes: Lanes) -> int:
-    """What to reserve: input and declared output, where a limit counts tokens at all."""
-    if not lanes[0].has_token_limit and not any(state.has_token_limit for state in lanes):
-        return 0
-    needed = reservation.input_tokens(context.conversation)
-    check_size(lanes, needed)
-    declared = None if context.params is None else context.params.max_tokens
-    return needed + reservation.output_tokens(declared, lanes[0].route.model.max_output_tokens)
-
-
 def _used(error: ProviderError) -> int | None:
-    """Tokens to charge for a failed attempt: none where the server did not begin, else as reserved."""
+    """Tokens to charge for a failed attempt: none where nothing began, else what was reserved."""
     if error.usage is not None:
         return error.usage.total_tokens
     return 0 if error.charged == "no" else None
@@ -413,7 +330,9 @@ def _expire(waiter: Waiter) -> None:
         waiter.future.set_exception(DeadlineError(_EXPIRED))
 
 
-_EXPIRED: Final = "the deadline passed before the request was answered; give it more time or raise the limits"
+_EXPIRED: Final = (
+    "the deadline passed before the request was answered; give it more time or raise the limits"
+)
 
 
 def expired(context: RequestContext) -> DeadlineError:
@@ -421,4 +340,3 @@ def expired(context: RequestContext) -> DeadlineError:
     error = DeadlineError(_EXPIRED)
     error.history = context.failures
     return error
-

@@ -98,5 +98,6 @@ def _lose_patience(state: RouteState, error: ProviderError, now: int, patience: 
         state.troubled_since = now
     if now - state.troubled_since > patience or (error.hint or 0) * SECOND > patience:
         state.gone = GoneError(
-            f"{error} ({state.route.id} has given nothing for longer than patience={patience / SECOND:g} s)"
+            f"{error} ({state.route.id} has given nothing for longer than"
+            f" patience={patience / SECOND:g} s)"
         )

@@ -23,11 +23,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Final, TypeVar
 from zlib import crc32
 
@@ -36,6 +34,7 @@ from headrace.adapters.disk import FULL, LocalDisk, explain
 from headrace.core.errors import JournalError
 from headrace.engine import journal_format as form
 from headrace.engine.journal_recovery import State, recover
+from headrace.engine.journal_sync import Fsync
 
 if TYPE_CHECKING:
     import os
@@ -57,7 +56,6 @@ MOST_RESERVE: Final = 64 << 20
 STARVED: Final = 50_000_000
 """Nanoseconds after which an fsync under way is helped along."""
 
-_STAND_ASIDE: Final = 0.005
 _USUAL_LINE: Final = 4096
 _PEEK: Final = 4096
 
@@ -81,7 +79,7 @@ class Recovered:
 class Journal:
     """One journal file, open for one writer; ``docs/journal.md`` is its promise and format.
 
-    About 190 bytes of memory a row that has an answer; bodies are never held. Opening needs no
+    About 150 bytes of memory a row that has an answer; bodies are never held. Opening needs no
     event loop; ``intent``, ``answer``, ``unreadable`` and ``failed`` belong to one loop's thread.
     All methods raise ``JournalError`` once a write or an fsync has failed, and after closing.
     """
@@ -110,7 +108,7 @@ class Journal:
         self._waiters: list[asyncio.Future[None]] = []
         self._flushing_on: asyncio.AbstractEventLoop | None = None
         self._over: str | None = None
-        self._fsync = _Fsync(file)
+        self._fsync = Fsync(file)
         self._under_way: asyncio.Future[None] | None = None
         self._syncing: list[asyncio.Future[None]] = []
         self._syncing_upto = 0
@@ -395,47 +393,6 @@ class Journal:
         self._lines.clear()
         for waiters in (self._syncing, self._waiters):
             _resolve(waiters, self._over)
-
-
-class _Fsync:
-    """The thread that fsyncs: one at a time, and its first error stays."""
-
-    __slots__ = ("_done", "_file", "_helped", "_thread", "error")
-
-    def __init__(self, file: File) -> None:
-        self._file = file
-        self._thread: ThreadPoolExecutor | None = None
-        self._done = Event()
-        self._done.set()
-        self._helped = False
-        self.error: OSError | None = None
-
-    def start(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="headrace-journal")
-        self._done.clear()
-        self._helped = False
-        return loop.run_in_executor(self._thread, self._run)
-
-    def stand_aside(self) -> None:
-        """Leave the interpreter lock to the thread for a moment, once for each fsync."""
-        if not self._helped:
-            self._helped = True
-            self._done.wait(_STAND_ASIDE)
-
-    def close(self) -> None:
-        """Wait for what is under way; afterwards ``error`` is final."""
-        if self._thread is not None:
-            self._thread.shutdown()
-            self._thread = None
-
-    def _run(self) -> None:
-        try:
-            self._file.fsync()
-        except OSError as error:
-            self.error = error
-        finally:
-            self._done.set()
 
 
 def _prepare(file: File, state: State, clock: Clock) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Hashable
+    from types import TracebackType
 
     from headrace.adapters.http import Transport
     from headrace.core.response import APIResponse
@@ -40,14 +41,20 @@ class LoopScope:
         self._idle: asyncio.TimerHandle | None = None
         self._users = 0
 
-    def enter(self) -> None:
+    def __enter__(self) -> Self:
         """A run or request begins to use this scope."""
         self._users += 1
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
+        return self
 
-    def leave(self) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """It ends; the last one starts the idle time after which connections are closed."""
         self._users -= 1
         if not self._users and self._transport is not None and not self.loop.is_closed():

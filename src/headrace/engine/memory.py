@@ -36,7 +36,11 @@ class RunMemory:
     """The journal of one run; implements ``engine.pipeline.Memory``."""
 
     def __init__(
-        self, journal: Journal, models: tuple[str, ...], find: Callable[[str], Route | None], decode: Decode
+        self,
+        journal: Journal,
+        models: tuple[str, ...],
+        find: Callable[[str], Route | None],
+        decode: Decode,
     ) -> None:
         self._journal = journal
         self._models = models

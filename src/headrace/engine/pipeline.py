@@ -11,6 +11,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from headrace.adapters.cache import is_storable
 from headrace.core.errors import (
     DeadlineError,
     HeadraceError,
@@ -21,6 +22,7 @@ from headrace.core.errors import (
 from headrace.core.events import RequestFinished
 from headrace.core.response import APIResponse, Source, Usage
 from headrace.engine.attempt import expired
+from headrace.engine.course import uncertain
 from headrace.engine.sharing import share
 from headrace.policy import routing
 from headrace.policy.buckets import SECOND
@@ -131,6 +133,7 @@ class Pipeline:
         self._cache = cache
         self._shares = shares
         self._memory = memory
+        self._needs_key = memory is not None or cache is not None or shares
         self._logged: set[type[Exception]] = set()
 
     async def answer(self, context: RequestContext) -> APIResponse[object]:
@@ -141,7 +144,7 @@ class Pipeline:
             raise
         except HeadraceError as error:
             response = failed(context, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the one place where a bug becomes a row's error
             self._log_once(error, context)
             message = f"{type(error).__name__}: {error} (unforeseen; please report it as a bug)"
             response = failed(context, UnexpectedError(message))
@@ -153,27 +156,32 @@ class Pipeline:
         choice = self._choose(context)
         if not choice.is_started:
             await choice.start()
-        if not (self._memory or self._cache or self._shares or choice.weights):
+        if not self._needs_key and choice.weights is None:
             return await self._sender.answer(context, choice.lanes, self._scope, None)
         key = context.key
-        if self._memory or choice.weights:
-            context = replace(context, occurrence=self._occurrence(key.digest))
-        if self._memory is not None:
-            known = self._memory.recall(context, key)
-            if known is not None:
-                return known
+        if self._memory is None and choice.weights is None:
+            return await self._ask(context, choice, key)
+        context = replace(context, occurrence=self._occurrence(key.digest))
+        if self._memory is None:
+            return await self._ask(context, choice, key)
+        return await self._ask_once_ever(context, choice, key, self._memory)
+
+    async def _ask_once_ever(
+        self, context: RequestContext, choice: Choice, key: Key, memory: Memory
+    ) -> APIResponse[object]:
+        """Answer from the journal, or ask and see to it that the outcome is in the journal."""
+        known = memory.recall(context, key)
+        if known is not None:
+            return known
         try:
             return await self._ask(context, choice, key)
         except RunStoppedError:
             raise
         except HeadraceError as error:
-            if self._memory is not None:
-                await self._memory.remember(context, key, failed(context, error))
+            await memory.remember(context, key, failed(context, error))
             raise
 
-    async def _ask(
-        self, context: RequestContext, choice: Choice, key: Key
-    ) -> APIResponse[object]:
+    async def _ask(self, context: RequestContext, choice: Choice, key: Key) -> APIResponse[object]:
         errors: list[HeadraceError] = []
         for lanes in choice.in_turn(key.digest, context.occurrence):
             try:
@@ -196,9 +204,7 @@ class Pipeline:
             return await self._send(context, lanes, key)
         return await self._share(context, lanes, key)
 
-    async def _share(
-        self, context: RequestContext, lanes: Lanes, key: Key
-    ) -> APIResponse[object]:
+    async def _share(self, context: RequestContext, lanes: Lanes, key: Key) -> APIResponse[object]:
         together: Hashable = (key.digest, lanes)
         free = context if context.deadline is None else replace(context, deadline=None)
         try:
@@ -212,12 +218,10 @@ class Pipeline:
             return response
         return await self._remembered(context, key, readdress(response, context, "coalesced"))
 
-    async def _send(
-        self, context: RequestContext, lanes: Lanes, key: Key
-    ) -> APIResponse[object]:
+    async def _send(self, context: RequestContext, lanes: Lanes, key: Key) -> APIResponse[object]:
         record = None if self._memory is None else self._memory.record(context, key)
         response = await self._sender.answer(context, lanes, self._scope, record)
-        if self._cache is not None and not response.is_truncated:
+        if self._cache is not None and is_storable(response):
             state = next(s for s in lanes if s.route.id == response.route)
             await self._cache.put(key.bound_to(*state.identity), response)
         return response
@@ -262,7 +266,9 @@ def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]
         tags=context.tags,
         usage=usage,
         route=error.route,
+        cost_nanos=error.spent_nanos,
         attempts=error.attempt or 0,
+        uncertain_attempts=uncertain((*error.history, error)) if error.attempt else 0,
         error=error,
     )
 
@@ -289,6 +295,7 @@ def readdress(
         request_id=known.request_id,
         metadata=known.metadata,
         attempts=known.attempts,
+        uncertain_attempts=known.uncertain_attempts,
         latency=known.latency,
         source=source,
     )

@@ -11,9 +11,11 @@ import asyncio
 import atexit
 import os
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from headrace.core.errors import ConfigError
+from headrace.core.errors import ConfigError, RunStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -33,20 +35,24 @@ class Portal:
         self._process = os.getpid()
 
     def call(self, coroutine: Callable[[], Coroutine[object, object, T]]) -> T:
-        """Run ``coroutine()`` to its end and return or raise what it does."""
-        loop = self._running_loop()
+        """Run ``coroutine()`` to its end and return or raise what it does.
+
+        Raises ``ConfigError`` on the portal's own loop, and ``RunStoppedError`` when the portal is
+        closed meanwhile.
+        """
         if threading.current_thread() is self._thread:
-            msg = "a sync call from headrace's own loop would wait for itself; use the async form there"
+            msg = "a sync call from headrace's own loop would wait for itself; use the async form"
             raise ConfigError(msg)
-        ended = threading.Event()
-        future = asyncio.run_coroutine_threadsafe(_until_ended(coroutine, ended), loop)
+        call = _Call(coroutine)
+        # Begun under the lock, so that a close() at the same time ends the loop after it.
+        with self._lock:
+            loop = self._running_loop()
+            loop.call_soon_threadsafe(call.start)
         try:
-            return future.result()
+            return call.outcome.result()
         except KeyboardInterrupt:
-            # The future is cancelled at once, the coroutine a little later; wait for the latter,
-            # so that what it holds is in order. A second Ctrl-C stops waiting.
-            future.cancel()
-            ended.wait()
+            # Wait until what the coroutine holds is in order. A second Ctrl-C stops waiting.
+            call.interrupt(loop)
             raise
 
     def close(self) -> None:
@@ -58,38 +64,95 @@ class Portal:
         if loop is None or thread is None or self._process != os.getpid():
             return
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        if thread is not threading.current_thread():
+            thread.join()
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None or self._process != os.getpid():
-                self._start()
-            assert self._loop is not None
-            return self._loop
+        if self._loop is None or self._process != os.getpid():
+            # What a forked child inherits belongs to its parent, and is never finalised here.
+            if self._loop is not None:
+                _dropped.append(self._loop)
+            self._loop = self._start()
+        return self._loop
 
-    def _start(self) -> None:
+    def _start(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
         self._process = os.getpid()
-        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
-            target=self._run, args=(self._loop,), name="headrace-sync", daemon=True
+            target=self._run, args=(loop,), name="headrace-sync", daemon=True
         )
         self._thread.start()
         atexit.register(self.close)
+        return loop
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         try:
-            loop.run_forever()
+            _go_on(loop.run_forever)
+            _go_on(lambda: loop.run_until_complete(_cancel_all()))
             loop.run_until_complete(self._close())
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
 
 
-async def _until_ended(
-    coroutine: Callable[[], Coroutine[object, object, T]], ended: threading.Event
-) -> T:
-    try:
-        return await coroutine()
-    finally:
-        ended.set()
+class _Call(Generic[T]):
+    """One coroutine on its way through the portal."""
+
+    def __init__(self, coroutine: Callable[[], Coroutine[object, object, T]]) -> None:
+        self.outcome: Future[T] = Future()
+        self._coroutine = coroutine
+        self._cancel: Callable[[], object] = self.outcome.cancel
+
+    def start(self) -> None:
+        """Begin; on the loop."""
+        task = asyncio.create_task(self._work())
+        task.add_done_callback(self._end)
+        self._cancel = task.cancel
+
+    def interrupt(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cancel, and wait for the end; from the caller's thread."""
+        # A loop that has been closed meanwhile has ended the call, too.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._stop)
+        wait([self.outcome])
+
+    def _stop(self) -> None:
+        self._cancel()
+
+    async def _work(self) -> T:
+        return await self._coroutine()
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            msg = "the client was closed during the call; what is finished is kept, call again"
+            self.outcome.set_exception(RunStoppedError(msg))
+        elif (error := task.exception()) is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(task.result())
+
+
+def _go_on(step: Callable[[], object]) -> None:
+    """Call ``step``, again where a callback of the user wanted to leave the program.
+
+    asyncio lets ``SystemExit`` through the loop, which would end this thread; the one who shall
+    get it is the caller of the coroutine, and gets it as its outcome.
+    """
+    while True:
+        try:
+            step()
+        except (SystemExit, KeyboardInterrupt):
+            continue
+        return
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for each in others:
+        each.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+# What a forked child inherited: kept, so that nothing of it is ever finalised there.
+_dropped: Final[list[object]] = []

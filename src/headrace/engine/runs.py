@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 # Duplicates are counted among the first so many different prompts: a run's memory stays bounded.
 MOST_REMEMBERED: Final = 65_536
+_NOT_SENT: Final = {
+    "cache": "{:,} from the cache",
+    "coalesced": "{:,} shared",
+    "journal": "{:,} from the journal",
+}
 
 
 @dataclass(slots=True)
@@ -122,6 +127,7 @@ class Run:
     def _count_spending(self, response: APIResponse[object]) -> None:
         summary, usage = self.summary, response.usage
         summary.sends += response.attempts
+        summary.uncertain += response.uncertain_attempts
         if usage is not None:
             tokens = self._tokens
             tokens[0] += usage.input_tokens
@@ -142,7 +148,7 @@ def _sentences(s: Summary) -> list[str]:
     if s.failed:
         codes = ", ".join(f"{n:,} {code}" for code, n in sorted(s.errors.items()))
         said.append(f"{s.failed:,} failed ({codes}).")
-    others = [f"{n:,} from the {k}" if k != "coalesced" else f"{n:,} shared" for k, n in sorted(s.sources.items()) if k != "provider"]
+    others = [_NOT_SENT[k].format(n) for k, n in sorted(s.sources.items()) if k in _NOT_SENT]
     if others:
         said.append(f"Not sent: {', '.join(others)}.")
     spent = f"{s.sends:,} sent, {s.usage.total_tokens:,} tokens"
@@ -156,11 +162,11 @@ def _remarks(s: Summary) -> list[str]:
     if s.truncated:
         said.append(f"{s.truncated:,} cut off at their output bound; raise max_tokens.")
     if s.duplicates:
-        said.append(f"{s.duplicates:,} prompts were asked more than once; a cache would share their answers.")
+        said.append(f"{s.duplicates:,} asked more than once; a cache would share their answers.")
     if s.uncertain:
         said.append(f"{s.uncertain:,} sent without a readable reply and may have been charged.")
     if s.resent:
-        said.append(f"{s.resent:,} were in flight when an earlier run ended and may have been sent twice.")
+        said.append(f"{s.resent:,} in flight when an earlier run ended may have been sent twice.")
     if s.unpriced and s.cost is not None:
         said.append(f"{s.unpriced:,} without a known price are not in the cost.")
     return said

@@ -8,15 +8,26 @@ slots, and nothing grows with the length of the run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from functools import partial
 from typing import Final, TypeAlias
 
-from headrace.core.errors import RunStoppedError
+from headrace.core.errors import ConfigError
 
 SMALLEST_WINDOW: Final = 256
 WINDOW_PER_SLOT: Final = 4
 # How long answers that need no waiting (cache, journal) may keep the event loop, in seconds.
 BREATH: Final = 0.004
+_SINGLE: Final = (str, bytes, Mapping)
+_NOTHING: Final = object()
 
 # Answers one prompt; True when it had to wait for it, and so gave way to others.
 Handle: TypeAlias = Callable[[int, object], Coroutine[object, object, bool]]
@@ -54,7 +65,7 @@ class Schedule:
 
     ``width`` bounds the live requests. Workers are added one by one as they are needed: not while
     ``is_crowded`` says that enough requests wait for a slot, since each worker is memory that the
-    garbage collector walks through.
+    garbage collector walks through. ``on_stop`` is called once when the run has to stop early.
     """
 
     def __init__(
@@ -63,19 +74,23 @@ class Schedule:
         handle: Handle,
         width: int,
         is_crowded: Callable[[], bool],
+        on_stop: Callable[[], None] | None = None,
     ) -> None:
+        """Raises ``ConfigError`` where ``prompts`` is a single prompt or cannot be drawn from."""
         self._handle = handle
         self._width = min(width, max(1, _length(prompts, width)))
         self._is_crowded = is_crowded
+        self._on_stop = on_stop
         self._drawn = 0
-        self._failure: BaseException | None = None
+        self._ended = False
+        self._failure: Exception | None = None
         self._workers: list[asyncio.Task[None]] = []
-        self._sync: Iterator[object] | None = None
-        self._async: AsyncIterator[object] | None = None
+        self._drawer: asyncio.Task[None] | None = None
+        self._work: Callable[[], Coroutine[object, object, None]]
         if isinstance(prompts, AsyncIterable):
-            self._async = aiter(prompts)
+            self._work = partial(self._work_async, aiter(prompts), asyncio.Lock())
         else:
-            self._sync = iter(prompts)
+            self._work = partial(self._work_sync, iter(_several(prompts)))
 
     async def run(self) -> None:
         """Work until the source ends.
@@ -84,11 +99,10 @@ class Schedule:
         comes to its end, and the reason is raised.
         """
         self._breather = Breather()
-        self._lock = asyncio.Lock()
         self._add()
         try:
             # The list grows while it is awaited; a worker adds others before it ends itself.
-            for worker in self._workers:  # noqa: B909 - that is what it is for
+            for worker in self._workers:
                 await worker
         finally:
             for worker in self._workers:
@@ -98,37 +112,46 @@ class Schedule:
             raise self._failure
 
     def _add(self) -> None:
-        work = self._work() if self._sync is not None else self._work_async()
-        self._workers.append(asyncio.create_task(work))
+        self._workers.append(asyncio.create_task(self._work()))
 
-    async def _work(self) -> None:
-        source = self._sync
-        assert source is not None
+    async def _work_sync(self, source: Iterator[object]) -> None:
         while self._failure is None:
             try:
                 prompt = next(source)
             except StopIteration:
                 return
             except Exception as error:  # noqa: BLE001 - the caller's own iterator; raised by run()
-                self._failure = error
+                self._fail(error)
                 return
             if not await self._one(prompt):
                 await self._breather.breathe()
 
-    async def _work_async(self) -> None:
-        source = self._async
-        assert source is not None
-        while self._failure is None:
-            async with self._lock:
-                try:
-                    prompt = await anext(source)
-                except StopAsyncIteration:
-                    return
-                except Exception as error:  # noqa: BLE001 - the caller's own iterator
-                    self._failure = error
-                    return
-            if not await self._one(prompt):
+    async def _work_async(self, source: AsyncIterator[object], lock: asyncio.Lock) -> None:
+        while not self._ended:
+            async with lock:
+                prompt = await self._draw(source)
+            if prompt is not _NOTHING and not await self._one(prompt):
                 await self._breather.breathe()
+
+    async def _draw(self, source: AsyncIterator[object]) -> object:
+        """The next prompt, or ``_NOTHING`` when there will be none."""
+        if self._ended:
+            return _NOTHING
+        self._drawer = asyncio.current_task()
+        try:
+            return await anext(source)
+        except StopAsyncIteration:
+            self._ended = True
+        except Exception as error:  # noqa: BLE001 - the caller's own iterator; raised by run()
+            self._drawer = None
+            self._fail(error)
+        except asyncio.CancelledError:
+            # Ours alone, when the run has to stop: nobody would want what the source gives.
+            if self._failure is None or self._drawer is None or self._drawer.uncancel():
+                raise
+        finally:
+            self._drawer = None
+        return _NOTHING
 
     async def _one(self, prompt: object) -> bool:
         number = self._drawn
@@ -137,9 +160,29 @@ class Schedule:
             self._add()
         try:
             return await self._handle(number, prompt)
-        except RunStoppedError as error:
-            self._failure = self._failure or error
+        except Exception as error:  # noqa: BLE001 - what stops the run; raised by run()
+            self._fail(error)
             return True
+
+    def _fail(self, error: Exception) -> None:
+        if self._failure is not None:
+            return
+        self._failure = error
+        self._ended = True
+        if self._drawer is not None:
+            self._drawer.cancel()
+        if self._on_stop is not None:
+            self._on_stop()
+
+
+def _several(prompts: Iterable[object]) -> Iterable[object]:
+    if not isinstance(prompts, Iterable) or isinstance(prompts, _SINGLE):
+        msg = (
+            f"prompts must be an iterable of prompts, not one {type(prompts).__name__};"
+            " put it into a list, or use ask()"
+        )
+        raise ConfigError(msg)
+    return prompts
 
 
 def _length(prompts: object, default: int) -> int:

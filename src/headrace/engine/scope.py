@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
 
+
 class Limit:
     """A rate per minute: even pacing now, and nothing above it in any 60 seconds."""
 
@@ -177,7 +178,7 @@ class RouteState:
             scope.in_flight = 0
 
     def revive(self) -> None:
-        """A new run asks again where an earlier one was turned away: keys and servers get mended."""
+        """A new run asks again where an earlier one was turned away: keys get mended."""
         if self.gone is not None:
             self.gone = None
             self.breaker = Breaker()

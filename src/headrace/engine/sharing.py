@@ -1,4 +1,4 @@
-"""Identical requests in flight share one send, which belongs to the client and not to its first asker."""
+"""Identical requests in flight share one send, which belongs to no asker but to the client."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ async def share(
         return await asyncio.shield(task), first
     finally:
         askers[0] -= 1
-        if task.done() or not askers[0]:
-            if scope.flights.get(key) is known:
-                del scope.flights[key]
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
+        if (task.done() or not askers[0]) and scope.flights.get(key) is known:
+            del scope.flights[key]
+        if not task.done() and not askers[0]:
+            task.cancel()
+            await asyncio.wait({task})

@@ -1,9 +1,11 @@
-"""A run's responses as they come, or in order: the context owns the run, the consumer sets its pace."""
+"""A run's responses as they come, or in order: the block owns the run, the consumer its pace."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
+
+from headrace.core.errors import RunStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -11,7 +13,15 @@ if TYPE_CHECKING:
 
     from headrace.core.response import APIResponse
 
-    Deliver = Callable[[APIResponse[object]], Coroutine[object, object, None]]
+
+class Deliver(Protocol):
+    """Where a run puts its responses."""
+
+    async def __call__(self, response: APIResponse[object], /) -> None:
+        """Hand over one response; returns when there was room for it."""
+
+    def release(self) -> None:
+        """The run stops early: hold nothing back any more, since some rows will never come."""
 
 
 class ResponseStream:
@@ -23,21 +33,22 @@ class ResponseStream:
     """
 
     def __init__(
-        self, run: Callable[[Deliver], Coroutine[object, object, None]], *, bound: int, ordered: bool
+        self,
+        run: Callable[[Deliver], Coroutine[object, object, None]],
+        *,
+        bound: int,
+        ordered: bool,
     ) -> None:
         self._run = run
-        self._bound = bound
-        self._ordered = ordered
-        self._ready: dict[int, APIResponse[object]] = {}
-        self._next = 0
-        self._ended = False
-        self._failure: BaseException | None = None
-        self._consumer: asyncio.Future[None] | None = None
-        self._held: dict[int, asyncio.Future[None]] = {}
+        self._buffer = _Ordered(bound) if ordered else _Buffer(bound)
+        self._failure: Exception | None = None
         self._worker: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Start the run."""
+        if self._worker is not None:
+            msg = "a stream is entered once; call process_stream() again for another run"
+            raise RuntimeError(msg)
         self._worker = asyncio.create_task(self._work())
         return self
 
@@ -48,9 +59,10 @@ class ResponseStream:
         trace: TracebackType | None,
     ) -> None:
         """End the run, wherever it is."""
-        assert self._worker is not None
-        self._worker.cancel()
-        await asyncio.wait({self._worker})
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.wait({self._worker})
+            self._buffer.end()
 
     def __aiter__(self) -> Self:
         """The stream itself."""
@@ -61,52 +73,113 @@ class ResponseStream:
         if self._worker is None:
             msg = "a stream is used with 'async with client.process_stream(…) as responses:'"
             raise RuntimeError(msg)
-        while not self._has_next():
-            self._consumer = asyncio.get_running_loop().create_future()
-            await self._consumer
-        if self._ready:
-            return self._pop()
+        response = await self._buffer.take()
+        if response is not None:
+            return response
         if self._failure is not None:
             raise self._failure
         raise StopAsyncIteration
 
     async def _work(self) -> None:
         try:
-            await self._run(self._deliver)
+            await self._run(self._buffer)
+        except asyncio.CancelledError:
+            # Seen only where somebody else than this stream ended it: no end to be taken as whole.
+            self._failure = RunStoppedError("the run was cancelled; start it again for the rest")
+            raise
         except Exception as error:  # noqa: BLE001 - handed to the consumer
             self._failure = error
         finally:
-            self._ended = True
-            _wake(self._consumer)
+            self._buffer.end()
 
-    async def _deliver(self, response: APIResponse[object]) -> None:
-        index = response.index
-        if not self._has_room(index):
-            held = self._held[index] = asyncio.get_running_loop().create_future()
-            await held
-        self._ready[index] = response
+
+class _Buffer:
+    """Responses between a run and its consumer, handed out as they come."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._ready: dict[int, APIResponse[object]] = {}
+        self._held: dict[int, tuple[APIResponse[object], asyncio.Future[None]]] = {}
+        self._consumer: asyncio.Future[None] | None = None
+        self._ended = False
+        self._released = False
+
+    async def __call__(self, response: APIResponse[object], /) -> None:
+        """See ``Deliver``."""
+        if self._released or self._has_room(response.index):
+            self._put(response)
+            return
+        waiting = asyncio.get_running_loop().create_future()
+        self._held[response.index] = (response, waiting)
+        await waiting
+
+    def release(self) -> None:
+        """See ``Deliver``."""
+        self._released = True
+        for index in list(self._held):
+            self._let_go(index)
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self._ended = True
+        _wake(self._consumer)
+
+    async def take(self) -> APIResponse[object] | None:
+        """The next response; None after the last one."""
+        if self._consumer is not None and not self._consumer.done():
+            msg = "two consumers wait on one stream; give each its own, or let one hand on"
+            raise RuntimeError(msg)
+        while not self._ended and not self._has_next():
+            self._consumer = asyncio.get_running_loop().create_future()
+            await self._consumer
+        return self._pop() if self._ready else None
+
+    def _put(self, response: APIResponse[object]) -> None:
+        self._ready[response.index] = response
         if self._has_next():
             _wake(self._consumer)
 
+    def _let_go(self, index: int) -> None:
+        """Put in what was held back, and let its worker go on."""
+        response, waiting = self._held.pop(index)
+        self._put(response)
+        _wake(waiting)
+
     def _has_room(self, index: int) -> bool:
-        if self._ordered:
-            return index < self._next + self._bound
-        return len(self._ready) < self._bound and not self._held
+        del index
+        return len(self._ready) < self._bound
 
     def _has_next(self) -> bool:
-        return self._ended or (self._next in self._ready if self._ordered else bool(self._ready))
+        return bool(self._ready)
 
     def _pop(self) -> APIResponse[object]:
-        """Hand out the next one, and let one worker that was held back go on."""
-        if self._ordered:
-            index = self._next if self._next in self._ready else min(self._ready)
-            self._next = index + 1
-            _wake(self._held.pop(index + self._bound, None))
-        else:
-            index = next(iter(self._ready))
-            if self._held:
-                _wake(self._held.pop(next(iter(self._held))))
-        return self._ready.pop(index)
+        response = self._ready.pop(next(iter(self._ready)))
+        if self._held:
+            self._let_go(next(iter(self._held)))
+        return response
+
+
+class _Ordered(_Buffer):
+    """Responses handed out in the order of their rows."""
+
+    def __init__(self, bound: int) -> None:
+        super().__init__(bound)
+        self._next = 0
+
+    def _has_room(self, index: int) -> bool:
+        return index < self._next + self._bound
+
+    def _has_next(self) -> bool:
+        return self._next in self._ready
+
+    def _pop(self) -> APIResponse[object]:
+        # After a run that stopped early, some are missing.
+        index = self._next if self._next in self._ready else min(self._ready)
+        self._next = index + 1
+        response = self._ready.pop(index)
+        if index + self._bound in self._held:
+            self._let_go(index + self._bound)
+        return response
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:

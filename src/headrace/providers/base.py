@@ -45,7 +45,9 @@ class ProviderRequest(ABC):
         """Make one exchange; return the answer or raise a typed error."""
 
     @classmethod
-    def decode(cls, context: RequestContext, route: Route, reply: Reply) -> APIResponse[object] | None:
+    def decode(
+        cls, context: RequestContext, route: Route, reply: Reply
+    ) -> APIResponse[object] | None:
         """Read a recorded reply again, as a pure function; None where a class has no such form."""
         del context, route, reply
         return None
