@@ -24,6 +24,7 @@ import orjson
 
 LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *(\d+)\r\n")
 BACKLOG = 4096
+GOLDEN = 0.6180339887498949
 ANSWER = ("The water runs down the channel and turns the wheel without a pause. " * 6)[:400]
 
 
@@ -62,11 +63,21 @@ def whole_request(data: bytes) -> int:
 
 
 class Served:
-    """What all connections share: the latency in seconds and the nanoseconds of every arrival."""
+    """What all connections share: the latency in seconds and the nanoseconds of every arrival.
 
-    def __init__(self, latency: float) -> None:
+    ``spread`` 0.5 makes latencies from half of ``latency`` to one and a half, evenly and always in
+    the same order: without it replies keep coming in the bursts in which the requests began.
+    """
+
+    def __init__(self, latency: float, spread: float) -> None:
         self.latency = latency
+        self.spread = spread
         self.arrivals = array("q")
+
+    def next_latency(self) -> float:
+        """Seconds until the latest arrival is to be answered."""
+        place = len(self.arrivals) * GOLDEN % 1.0
+        return self.latency * (1.0 + self.spread * (2.0 * place - 1.0))
 
     def report(self) -> bytes:
         """CPU seconds of this process and the arrivals since its start, as a reply."""
@@ -105,7 +116,7 @@ class Exchange(asyncio.Protocol):
             return
         served.arrivals.append(time.monotonic_ns())
         if served.latency:
-            asyncio.get_running_loop().call_later(served.latency, self._late)
+            asyncio.get_running_loop().call_later(served.next_latency(), self._late)
         else:
             self._write(REPLY)
 
@@ -114,9 +125,9 @@ class Exchange(asyncio.Protocol):
             self._write(REPLY)
 
 
-async def serve(latency: float, until_eof: bool) -> None:
+async def serve(served: Served, until_eof: bool) -> None:
     """Serve until cancelled, or until the parent that holds our stdin is gone."""
-    loop, served = asyncio.get_running_loop(), Served(latency)
+    loop = asyncio.get_running_loop()
     door = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     server = await loop.create_server(lambda: Exchange(served), sock=door, backlog=BACKLOG)
     print(door.getsockname()[1], flush=True)
@@ -128,9 +139,10 @@ async def serve(latency: float, until_eof: bool) -> None:
 
 
 @contextmanager
-def serving(latency: float = 0.0) -> Iterator[str]:
+def serving(latency: float = 0.0, spread: float = 0.0) -> Iterator[str]:
     """A server process for the time of a block; gives its base URL."""
-    command = [sys.executable, "-m", "benchmarks.server", "--latency", str(latency), "--until-eof"]
+    command = [sys.executable, "-m", "benchmarks.server", "--until-eof"]
+    command += ["--latency", str(latency), "--spread", str(spread)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         try:
@@ -160,10 +172,11 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each reply")
+    parser.add_argument("--spread", type=float, default=0.0, help="share of it, up and down")
     parser.add_argument("--until-eof", action="store_true", help="stop when stdin ends")
     given = parser.parse_args()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(serve(given.latency, given.until_eof))
+        runner.run(serve(Served(given.latency, given.spread), given.until_eof))
 
 
 if __name__ == "__main__":

@@ -148,9 +148,15 @@ def test_modules_stay_small() -> None:
     assert {p: n for p, n in lengths.items() if n > LINES_OF_A_MODULE} == {}
 
 
+def body(node: Function) -> ast.stmt:
+    """The first statement after the docstring."""
+    return node.body[1] if len(node.body) > 1 and ast.get_docstring(node) else node.body[0]
+
+
 def test_functions_stay_small() -> None:
+    """What a function does, without its signature and docstring: long lists of options may be."""
     lengths = {
-        f"{place(path, node.lineno)} {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        f"{place(path, node.lineno)} {node.name}": (node.end_lineno or 0) - body(node).lineno + 1
         for path in sources()
         for node in functions(path)
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sized
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast, overload
 
 from headrace.adapters import cache as caches
@@ -15,7 +16,8 @@ from headrace.adapters.http import Transport
 from headrace.adapters.progress import Progress
 from headrace.config import AskOptions, Call, Config, RunOptions, check_seconds
 from headrace.core.context import RequestContext
-from headrace.core.errors import RunStoppedError
+from headrace.core.conversation import Conversation
+from headrace.core.errors import BadRowError, JournalError, RunStoppedError
 from headrace.core.secret import Secret
 from headrace.engine.attempt import Sender
 from headrace.engine.fleet import Fleet, listed
@@ -34,9 +36,10 @@ from headrace.registry.resolve import Place
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterable, Iterable, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from types import TracebackType
 
+    from headrace.adapters.disk import Disk
     from headrace.config import Models
     from headrace.core.conversation import Prompt
     from headrace.core.events import Listener
@@ -88,8 +91,10 @@ class LLMClient:
         trust_env: bool = False,
         clock: Clock | None = None,
         catalog: Catalog | None = None,
+        disk: Disk | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> None:
-        """See the class. ``clock`` and ``catalog`` are for tests that bring their own."""
+        """See the class. The last four are for tests that bring their own world."""
         names = listed(models)
         self.config = Config.read(
             len(names),
@@ -112,10 +117,13 @@ class LLMClient:
         place = Place(base_url=base_url, api_key=secret, allow_http=allow_http)
         self._clock = clock or SystemClock()
         self._catalog = catalog or Catalog()
+        self._disk = disk
         self._cache = caches.open_cache(cache)
         self._shares = self._cache is not None if coalesce is None else coalesce
         self._fleet = _fleet(self.config, place)
-        self._sender = _sender(self.config, self._catalog, self._clock)
+        # Jitter needs no cryptography.
+        dice = chance or random.Random().random  # noqa: S311
+        self._sender = _sender(self.config, self._catalog, self._clock, dice)
         self._loops = LoopScopes(self._make_transport, self._sender.pump, self._forked)
         self._portal = Portal(self._loops.aclose)
         own = self.config.sampling_params if isinstance(sampling_params, list | tuple) else ()
@@ -305,8 +313,10 @@ class LLMClient:
         on_response = call.options.get("on_response")
 
         async def handle(index: int, prompt: object) -> bool:
-            run.see(prompt)
-            response = await pipeline.answer(self._context(index, prompt, call))
+            context = self._context(index, prompt, call)
+            if type(context.prompt) is Conversation:
+                run.see(prompt if type(prompt) is str else context.prompt)
+            response = await pipeline.answer(context)
             run.finish(response)
             if progress is not None:
                 _show(progress, response)
@@ -350,7 +360,7 @@ class LLMClient:
         now, params = self._clock.now(), call.params
         if type(prompt) is not RequestContext:
             return RequestContext(
-                prompt=cast("Prompt", prompt),
+                prompt=_read(prompt),
                 index=index,
                 params=params,
                 deadline=call.deadline,
@@ -368,7 +378,16 @@ class LLMClient:
         path = call.options.get("journal")
         if path is None:
             return None
-        journal = await asyncio.to_thread(Journal.open, path, clock=self._clock)
+        open_ = partial(Journal.open, path, disk=self._disk, clock=self._clock)
+        opening = asyncio.get_running_loop().run_in_executor(None, open_)
+        try:
+            journal = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped; what it opens would stay locked.
+            with suppress(JournalError):
+                (await opening).close()
+            raise
+        journal.run(call.choice.models)
         run.summary.resent = journal.recovered.in_flight
         return journal
 
@@ -384,6 +403,14 @@ class LLMClient:
         self._fleet.forget_flights()
 
 
+def _read(prompt: object) -> Prompt:
+    """A prompt in its final form; a bad one stays as it is, and is refused when its turn comes."""
+    try:
+        return Conversation.of(prompt)
+    except BadRowError:
+        return cast("Prompt", prompt)
+
+
 def _fleet(config: Config, place: Place) -> Fleet:
     return Fleet(
         place,
@@ -393,11 +420,13 @@ def _fleet(config: Config, place: Place) -> Fleet:
     )
 
 
-def _sender(config: Config, catalog: Catalog, clock: Clock) -> Sender:
+def _sender(
+    config: Config, catalog: Catalog, clock: Clock, chance: Callable[[], float]
+) -> Sender:
     return Sender(
         bind=catalog.bind,
         clock=clock,
-        chance=random.Random().random,  # noqa: S311  jitter needs no cryptography
+        chance=chance,
         max_attempts=config.max_attempts,
         request_timeout=config.request_timeout,
         patience=config.patience,

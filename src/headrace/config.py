@@ -137,4 +137,4 @@ def _sentence(error: ErrorDetails) -> str:
     where = ".".join(str(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    return f"{where}: {message} (it was {error['input']!r})" if where else message
+    return f"{where}: {message} (it was {error['input']!r:.100})" if where else message

@@ -51,13 +51,15 @@ def start(server: FakeServer, source: Path, out: Path, *flags: str) -> subproces
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert stuck.reached.wait(50)
+    while not stuck.reached.wait(0.01):
+        assert process.poll() is None, "it ended before it had asked"
     return process
 
 
-def wait_for_lines(path: Path, count: int) -> list[str]:
+def wait_for_lines(process: subprocess.Popen[bytes], path: Path, count: int) -> list[str]:
     """The ids in the output, as soon as there are so many."""
-    while path.read_bytes().count(b"\n") < count:
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, "it ended before it had answered"
         time.sleep(0.005)
     return [json.loads(line)["id"] for line in path.read_bytes().splitlines()]
 
@@ -67,7 +69,7 @@ def test_what_was_finished_is_never_asked_again(
     run: Run, server: FakeServer, source: Path, out: Path, number: signal.Signals
 ) -> None:
     process = start(server, source, out)
-    finished = wait_for_lines(out, ANSWERED)
+    finished = wait_for_lines(process, out, ANSWERED)
     process.send_signal(number)
     _, said = process.communicate(timeout=50)
     assert process.returncode == (-9 if number == signal.SIGKILL else 130)
@@ -89,7 +91,7 @@ def test_a_kill_between_journal_and_output_loses_nothing(
     run: Run, server: FakeServer, source: Path, out: Path
 ) -> None:
     process = start(server, source, out)
-    wait_for_lines(out, ANSWERED)
+    wait_for_lines(process, out, ANSWERED)
     process.kill()
     process.communicate(timeout=50)
     out.write_bytes(out.read_bytes()[:1000])
@@ -135,9 +137,7 @@ def test_ctrl_c_while_standard_input_is_silent(server: FakeServer, out: Path) ->
     assert process.stdin is not None
     process.stdin.write(b'"a"\n')
     process.stdin.flush()
-    while not out.exists():
-        time.sleep(0.005)
-    assert wait_for_lines(out, 1) == ["0"]
+    assert wait_for_lines(process, out, 1) == ["0"]
     process.send_signal(signal.SIGINT)
     assert process.wait(50) == 130
     process.stdin.close()

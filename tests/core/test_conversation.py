@@ -181,6 +181,7 @@ BAD: dict[str, tuple[object, str]] = {
     "an empty conversation": (Conversation(), "empty"),
     "an empty message": (Message.user(""), "empty"),
     "an empty dict message": (_said(""), "empty"),
+    "an empty turn in a Conversation": (Conversation().user(""), "empty"),
     "empty system and user": ([Message.system(""), Message.user("")], "empty"),
     "None": (None, "not nothing"),
     "a number": (5, "not int"),
@@ -197,7 +198,6 @@ BAD: dict[str, tuple[object, str]] = {
     "strings as messages": (["hi"], "not str"),
     "None as a message": ([None], "not nothing"),
     "a pydantic message": ([Row()], "not Row"),
-    "dicts in a Conversation": (Conversation(cast("tuple[Message]", ({},))), "from_messages"),
     "no role": ([{"content": "hi"}], "not None"),
     "a wrong role": ([{"role": "bot", "content": "hi"}], "not 'bot'"),
     "a tool result": ([{"role": "tool", "content": "42", "tool_call_id": "x"}], "not 'tool'"),
@@ -361,6 +361,21 @@ def test_a_message_is_checked_however_it_is_made(content: object) -> None:
             make()
     with pytest.raises(BadRowError, match="system, user or assistant"):
         Message(cast("Role", content), "hi")
+
+
+def test_a_conversation_holds_messages_and_says_how_dicts_become_some() -> None:
+    with pytest.raises(BadRowError, match="use Conversation.from_messages"):
+        Conversation(cast("tuple[Message]", ({"role": "user", "content": "hi"},)))
+
+
+def test_a_list_of_messages_becomes_a_tuple_too() -> None:
+    listed = Conversation(cast("tuple[Message]", [Message.user("hi")]))
+    assert hash(listed) == hash(Conversation().user("hi"))
+
+
+def test_a_turn_without_text_may_stand_beside_one_with_text() -> None:
+    prompt = Conversation().user("").user("hi")
+    assert RequestContext(prompt=prompt).conversation is prompt
 
 
 def test_a_list_of_parts_becomes_a_tuple_which_nobody_can_change() -> None:

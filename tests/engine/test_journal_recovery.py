@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -315,6 +316,31 @@ def test_sectors_missing_from_what_was_synced_are_damage() -> None:
     journal.close()
 
 
+def test_what_a_killed_process_left_unsynced_is_synced_before_it_is_shown() -> None:
+    disk = FaultyDisk()
+
+    async def die() -> FaultyDisk:
+        journal = Journal.open(PATH, disk=disk)
+        may_end = threading.Event()
+        disk.before_fsync = lambda: may_end.wait(20)
+        row = journal.answer(key(1), "r", "m", Reply(200, b"written, not synced"))
+        waiting = asyncio.ensure_future(row)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        left = disk.crash(power=False)
+        may_end.set()
+        await waiting
+        await journal.aclose()
+        return left
+
+    after = asyncio.run(die())
+    journal = Journal.open(PATH, disk=after)
+    assert answered(journal) == {1}
+    for seed in range(20):
+        assert answered(Journal.open(PATH, disk=after.crash(seed))) == {1}
+    journal.close()
+
+
 @dataclass
 class Known:
     """What was written, and what of it somebody has been told is safe."""
@@ -342,7 +368,9 @@ class Known:
                 assert number not in self.failed or journal.failure(key(number)) is not None
                 continue
             assert found.reply is not None
-            assert self.written[number].index(found.reply.body) >= self.safe.get(number, 0)
+            version = self.written[number].index(found.reply.body)
+            assert version >= self.safe.get(number, 0)
+            self.safe[number] = version  # it has been shown, and must stay
 
 
 ROW = st.integers(0, ROWS - 1)
@@ -364,6 +392,9 @@ async def live(
     journal = Journal.open(PATH, disk=disk)
     known.check(journal)
     waiting: list[asyncio.Future[None]] = []
+    synced = threading.Event()
+    if seed % 2:  # a slow disk: nothing is synced but what is waited for
+        disk.before_fsync = lambda: synced.wait(20)
     for step, number, size in steps:
         if step == "intent":
             journal.intent(key(number), "r", 1)
@@ -377,10 +408,13 @@ async def live(
         elif step == "turn":
             await asyncio.sleep(0)
         else:
+            synced.set()
             await asyncio.gather(*waiting)
+            synced.clear()
     after = disk.crash(seed, power=power)
     written = {number: list(bodies) for number, bodies in known.written.items()}
     safe, failed = dict(known.safe), set(known.failed)
+    synced.set()
     await asyncio.gather(*waiting)
     await journal.aclose()
     # What came after the crash never happened.

@@ -22,7 +22,7 @@ from yarl import URL
 from headrace.adapters import keys
 from headrace.core.errors import HeldBackError, NotSentError, OutcomeUnknownError, ReplyError
 from headrace.core.reply import Reply
-from headrace.wire import failure
+from headrace.wire import failure, reading
 
 if TYPE_CHECKING:
     import os
@@ -165,7 +165,10 @@ class Transport:
                 gate.hear(response.status, kept)
             return Reply(response.status, await _read(response), kept)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _translate(error, route, timeout) from error
+            failed = _translate(error, route, timeout)
+        # Out here, so that aiohttp's error is not kept with it: that one holds frames, the prompt
+        # and the request's headers, for as long as a failed response is kept.
+        raise failed
 
     async def aclose(self) -> None:
         """Close the session and its connections."""
@@ -230,8 +233,17 @@ def _headers(
         name, value = ("Authorization", f"Bearer {key}")
         if route.endpoint.auth == "x-api-key":
             name, value = ("x-api-key", key)
-        ready[name] = value
+        ready[name] = _Masked(value)
     return ready
+
+
+class _Masked(str):
+    """A header's value that tracebacks with local variables do not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********'"
 
 
 _names: dict[str, str | None] = {}
@@ -283,11 +295,29 @@ def _translate(
 ) -> NotSentError | OutcomeUnknownError:
     """aiohttp's exceptions as ours; the one place that knows them."""
     where = f"{route.base_url} ({route.id})"
+    return _before_sending(error, where) or _after_sending(error, where, timeout)
+
+
+def _before_sending(error: Exception, where: str) -> NotSentError | None:
     match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+        case aiohttp.ClientProxyConnectionError():
+            return NotSentError(
+                f"the proxy on the way to {where} cannot be connected to: {_brief(error)};"
+                " check proxy= and the proxy variables of the environment"
+            )
+        case aiohttp.ClientHttpProxyError():  # its text has the proxy's URL, maybe with a password
+            return NotSentError(
+                f"the proxy on the way to {where} refused with status {error.status}; check proxy="
+            )
+        case aiohttp.ClientConnectorCertificateError():
             return NotSentError(
                 f"{where} has no TLS certificate that is trusted here: {_brief(error)};"
                 " check base_url, or pass ca_file="
+            )
+        case aiohttp.ClientConnectorSSLError():
+            return NotSentError(
+                f"{where} cannot be spoken to over TLS: {_brief(error)};"
+                " check the scheme and the port of base_url"
             )
         case aiohttp.ClientConnectorDNSError():
             return NotSentError(
@@ -298,10 +328,13 @@ def _translate(
                 f"{where} cannot be connected to: {_brief(error)};"
                 " check base_url and that the server runs"
             )
-        case aiohttp.InvalidURL() | aiohttp.ClientProxyConnectionError():
-            return NotSentError(
-                f"{where} cannot be reached: {_brief(error)}; check base_url and proxy"
-            )
+        case aiohttp.InvalidURL():
+            return NotSentError(f"{where} is no URL that can be asked; check base_url and proxy=")
+    return None
+
+
+def _after_sending(error: Exception, where: str, timeout: float) -> OutcomeUnknownError:
+    match error:
         case TimeoutError():
             return OutcomeUnknownError(
                 f"{where} gave no whole reply within {timeout:g} s;"
@@ -312,10 +345,10 @@ def _translate(
                 f"the reply of {where} broke off or was garbled; the request may have been charged"
             )
         case aiohttp.ClientResponseError():
-            return OutcomeUnknownError(f"{where} sent something that is not HTTP: {_brief(error)}")
+            said = reading.clean(error.message)
+            return OutcomeUnknownError(f"{where} sent something that is not HTTP: {said}")
     return OutcomeUnknownError(f"{where} closed the connection without a reply: {_brief(error)}")
 
 
 def _brief(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "".join(c for c in text if c.isprintable())[:200]
+    return reading.clean(str(error)) or type(error).__name__

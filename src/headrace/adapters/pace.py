@@ -9,7 +9,8 @@ event loop.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Never, cast
 
 from aiolimiter import AsyncLimiter
 
@@ -33,6 +34,10 @@ class _Time:
 
     def time(self) -> float:
         return self.now
+
+    def create_future(self) -> Never:
+        msg = "the pacer was asked for more than it had; please report it as a bug of headrace"
+        raise RuntimeError(msg)
 
 
 class _Bucket(AsyncLimiter):
@@ -61,14 +66,8 @@ class _Bucket(AsyncLimiter):
 
     def take(self, amount: float) -> None:
         """Take ``amount``, which must fit: then ``acquire`` ends without suspending."""
-        coroutine = self.acquire(amount)
-        try:
-            coroutine.send(None)
-        except StopIteration:
-            return
-        coroutine.close()
-        msg = "the pacer was asked for more than it had; please report it as a bug of headrace"
-        raise RuntimeError(msg)
+        with suppress(StopIteration):
+            self.acquire(amount).send(None)
 
     def pour(self, amount: float) -> float:
         """Fill in (above the brim, if need be) or take out; returns what could not be taken."""

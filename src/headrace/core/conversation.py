@@ -168,6 +168,15 @@ class Conversation:
 
     messages: tuple[Message, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what is for ``from_messages`` to read."""
+        if type(self.messages) is not tuple:
+            object.__setattr__(self, "messages", tuple(self.messages))
+        for message in self.messages:
+            if not isinstance(message, Message):
+                msg = "a Conversation holds Message objects; use Conversation.from_messages()"
+                raise BadRowError(msg)
+
     def system(self, text: str) -> Conversation:
         """Add instructions."""
         return Conversation((*self.messages, Message("system", text)))
@@ -194,7 +203,9 @@ class Conversation:
         if isinstance(prompt, str):
             return cls((Message("user", prompt),)) if prompt else _refuse_empty()
         if isinstance(prompt, Conversation):
-            return _unless_empty(prompt)
+            # The usual case of one that was read before, and costs nothing.
+            told = prompt.messages and prompt.messages[0].content
+            return prompt if told else _unless_empty(prompt)
         if isinstance(prompt, Message):
             return _unless_empty(cls((prompt,)))
         if isinstance(prompt, list | tuple):
@@ -331,9 +342,6 @@ def _plain(text: object) -> str:
 
 
 def _unless_empty(prompt: Conversation) -> Conversation:
-    if not all(isinstance(message, Message) for message in prompt.messages):
-        msg = "a Conversation holds Message objects; make it with Conversation.from_messages()"
-        raise BadRowError(msg)
     return prompt if any(message.content for message in prompt.messages) else _refuse_empty()
 
 

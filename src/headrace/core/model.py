@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from headrace.core.secret import Secret
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Wire = Literal["openai_chat", "anthropic"]
 # Of our own, so that no decimal context of the caller can round a price.
-_EXACT: Final = Context(prec=200, rounding=ROUND_HALF_UP)
-_NANOS: Final = Decimal(1000)
+_EXACT: Final = Context(prec=200)
+
+
+Dollars = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=18, decimal_places=9)]
 
 
 class Price(BaseModel):
@@ -25,20 +27,30 @@ class Price(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    input: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-    output: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-    cache_read: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
-    cache_write: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
+    input: Dollars
+    output: Dollars
+    cache_read: Dollars | None = None
+    cache_write: Dollars | None = None
+    _rates: tuple[int, int, int, int] = PrivateAttr()
+
+    def model_post_init(self, context: object, /) -> None:
+        """Nano-dollars per million tokens are whole numbers: exact, and cheap to count with."""
+        del context
+        read = self.input if self.cache_read is None else self.cache_read
+        write = self.input if self.cache_write is None else self.cache_write
+        prices = (self.input, self.output, read, write)
+        self._rates = tuple(int(price.scaleb(9, _EXACT)) for price in prices)  # type: ignore[assignment]  # four of them
 
     def cost(self, usage: Usage) -> int:
         """Nano-dollars for ``usage``, rounded half up."""
-        read = self.input if self.cache_read is None else self.cache_read
-        write = self.input if self.cache_write is None else self.cache_write
-        micros = _EXACT.multiply(self.input, usage.input_tokens)
-        micros = _EXACT.fma(self.output, usage.output_tokens, micros)
-        micros = _EXACT.fma(read, usage.cache_read_tokens, micros)
-        micros = _EXACT.fma(write, usage.cache_write_tokens, micros)
-        return int(_EXACT.to_integral_value(_EXACT.multiply(micros, _NANOS)))
+        fresh, output, read, write = self._rates
+        total = (
+            fresh * usage.input_tokens
+            + output * usage.output_tokens
+            + read * usage.cache_read_tokens
+            + write * usage.cache_write_tokens
+        )
+        return (total + 500_000) // 1_000_000
 
 
 class Model(BaseModel):

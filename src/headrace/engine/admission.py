@@ -173,17 +173,21 @@ def _forget(waiter: Waiter) -> None:
         state.waiting -= 1
 
 
-def _find_room(head: Waiter, blocked: set[RouteState], now: int) -> tuple[RouteState | None, int]:
-    """The first route with room for ``head``, or the nanoseconds until one may have some."""
+def _find_room(
+    head: Waiter, blocked: set[RouteState], now: int
+) -> tuple[RouteState | None, int]:
+    """The least busy route with room for ``head``, or the nanoseconds until one may have some."""
+    best: RouteState | None = None
     least = NEVER
     for state in head.lanes:
         if state in blocked:
             continue
         wait = state.wait(now, head.tokens)
-        if wait <= 0:
-            return state, 0
-        least = min(least, wait)
-    return None, least
+        if wait > 0:
+            least = min(least, wait)
+        elif best is None or state.own.in_flight < best.own.in_flight:
+            best = state
+    return best, least
 
 
 def _all_gone(lanes: Lanes) -> bool:
@@ -201,12 +205,14 @@ def no_route(lanes: Lanes) -> NoRouteError:
     return NoRouteError(f"no route is left: {reasons}")
 
 
-def check_size(lanes: Lanes, input_tokens: int) -> None:
-    """Raise ``TooLargeError`` when no route could ever admit that many input tokens."""
-    if all(state.has_token_limit and input_tokens > state.most_tokens for state in lanes):
-        most = max(state.most_tokens for state in lanes)
-        msg = (
-            f"the prompt needs about {input_tokens} tokens and the limit is {most:g} a minute;"
-            " raise tokens per minute or shorten the prompt"
-        )
-        raise TooLargeError(msg)
+def fitting(lanes: Lanes, input_tokens: int) -> Lanes:
+    """The routes whose limits have room for that many input tokens; ``TooLargeError``: none has."""
+    fit = tuple(s for s in lanes if not s.has_token_limit or input_tokens <= s.most_tokens)
+    if fit:
+        return lanes if len(fit) == len(lanes) else fit
+    most = max(state.most_tokens for state in lanes)
+    msg = (
+        f"the prompt needs about {input_tokens} tokens and the limit is {most:g} a minute;"
+        " raise tokens per minute or shorten the prompt"
+    )
+    raise TooLargeError(msg)

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.adapters.http import HttpExchange
 from headrace.core.errors import (
-    DeadlineError,
     HeldBackError,
+    NoRouteError,
+    OutcomeUnknownError,
     ProviderError,
     RateLimitError,
     RejectedError,
+    RequestError,
     RunStoppedError,
 )
 from headrace.core.events import AttemptFailed, BreakerChanged, RouteParked
 from headrace.engine import health
 from headrace.engine.admission import Admission, Permit, Waiter
-from headrace.engine.course import Course, tokens_to_reserve
+from headrace.engine.course import Course
 from headrace.policy import retry
 from headrace.policy.buckets import SECOND
 from headrace.wire import failure
@@ -116,14 +118,14 @@ class Sender:
         self, context: RequestContext, lanes: Lanes, scope: LoopScope, record: Record | None
     ) -> APIResponse[object]:
         """Try until there is an answer or a final error, which is raised with its history."""
-        course = Course(context, lanes, self.admission.number(), tokens_to_reserve(context, lanes))
+        course = Course(context, lanes, self.admission.number())
         while True:
             permit = await self._admit(course, scope)
             try:
                 response, reply = await self._send(course, permit, scope, record)
             except ProviderError as error:
                 await self._after(course, permit, error, record)
-            except (DeadlineError, RunStoppedError):
+            except (RequestError, RunStoppedError):
                 self._withdraw(permit)
                 raise
             except BaseException:
@@ -139,7 +141,7 @@ class Sender:
         self, course: Course, permit: Permit, scope: LoopScope, record: Record | None
     ) -> tuple[APIResponse[object], Reply | None]:
         context, route = course.context, permit.state.route
-        timeout = self._time_left(context, self._timeout)
+        timeout = self._time_left(course, self._timeout)
         if record is not None:
             record.intent(route.id, course.sends + 1)
         course.sends += 1
@@ -152,7 +154,8 @@ class Sender:
     # Admission: in, and out again.
 
     async def _admit(self, course: Course, scope: LoopScope) -> Permit:
-        lanes, now = course.eligible(), self.clock.now()
+        now = self.clock.now()
+        lanes = course.eligible(now)
         with self.admission.lock:
             permit = self.admission.try_admit(lanes, course.tokens, now)
             if permit is not None:
@@ -160,14 +163,19 @@ class Sender:
             future: asyncio.Future[Permit] = scope.loop.create_future()
             waiter = Waiter(lanes, course.tokens, course.number, future, scope)
             self.admission.enqueue(waiter, now)
-        return await self._wait(waiter, course.context, scope)
-
-    async def _wait(self, waiter: Waiter, context: RequestContext, scope: LoopScope) -> Permit:
-        expiry = None
-        if context.deadline is not None:
-            left = self._time_left(context, context.deadline)
-            expiry = scope.loop.call_later(left, _expire, waiter)
         try:
+            return await self._wait(waiter, course, scope)
+        except NoRouteError:
+            if not course.has_route:
+                raise course.no_route() from None
+        return await self._admit(course, scope)  # those it waited for are gone, others are not
+
+    async def _wait(self, waiter: Waiter, course: Course, scope: LoopScope) -> Permit:
+        expiry = None
+        try:
+            if course.context.deadline is not None:
+                left = self._time_left(course, course.context.deadline)
+                expiry = scope.loop.call_later(left, _expire, waiter, course)
             return await waiter.future
         except BaseException:
             self._abandon(waiter)
@@ -234,6 +242,9 @@ class Sender:
             if isinstance(error, HeldBackError):
                 return
             raise course.last_error(error)
+        if isinstance(error, OutcomeUnknownError) and self._is_late(course.context):
+            self._cut(course, permit, error)
+            raise course.expired()
         decision = self._judge(course, permit, error)
         if record is not None and error.reply is not None:
             await record.unreadable(permit.state.route.id, error)
@@ -244,7 +255,13 @@ class Sender:
         if isinstance(decision, retry.GiveUp):
             raise course.last_error(error)
         if decision.wait:
-            await asyncio.sleep(self._time_left(course.context, decision.wait / SECOND))
+            await asyncio.sleep(self._time_left(course, decision.wait / SECOND))
+
+    def _cut(self, course: Course, permit: Permit, error: ProviderError) -> None:
+        """The request's own deadline ended the attempt: that says nothing about the route."""
+        error.route, error.attempt = permit.state.route.id, course.sends
+        course.fail(error, permit.state, counted=True)
+        self._settle(permit)
 
     def _judge(
         self, course: Course, permit: Permit, error: ProviderError
@@ -266,7 +283,7 @@ class Sender:
     def _decide(
         self, course: Course, state: RouteState, error: ProviderError, *, forgiven: bool
     ) -> retry.Retry | retry.GiveUp:
-        elsewhere = course.turn_away(state, error)
+        elsewhere = course.turn_away(state, error, self.clock.now())
         decision = retry.decide(
             error,
             attempts=course.context.attempts,
@@ -283,14 +300,20 @@ class Sender:
         delay = self._budget.draw(self.clock.now())
         return retry.Retry(max(decision.wait, delay), decision.counted)
 
-    def _time_left(self, context: RequestContext, most: float) -> float:
+    def _time_left(self, course: Course, most: float) -> float:
         """Seconds to spend: at most ``most``, and not beyond the deadline, which may be now."""
+        context = course.context
         if context.deadline is None:
             return most
         left = context.deadline - (self.clock.now() - context.born_at) / SECOND
         if left <= 0:
-            raise expired(context)
+            raise course.expired()
         return min(most, left)
+
+    def _is_late(self, context: RequestContext) -> bool:
+        if context.deadline is None:
+            return False
+        return (self.clock.now() - context.born_at) / SECOND >= context.deadline
 
     def tell(self, event: Event) -> None:
         """Let the listeners know; they cannot change what happens."""
@@ -325,18 +348,6 @@ def _is_local(error: ProviderError) -> bool:
     return isinstance(error, RejectedError) and error.status is None and error.reply is None
 
 
-def _expire(waiter: Waiter) -> None:
+def _expire(waiter: Waiter, course: Course) -> None:
     if not waiter.future.done():
-        waiter.future.set_exception(DeadlineError(_EXPIRED))
-
-
-_EXPIRED: Final = (
-    "the deadline passed before the request was answered; give it more time or raise the limits"
-)
-
-
-def expired(context: RequestContext) -> DeadlineError:
-    """The error of a request that ran out of its deadline."""
-    error = DeadlineError(_EXPIRED)
-    error.history = context.failures
-    return error
+        waiter.future.set_exception(course.expired())

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.core.errors import Charged, RateLimitError, RunStoppedError
+from headrace.core.errors import (
+    Charged,
+    DeadlineError,
+    HeadraceError,
+    ProviderError,
+    RateLimitError,
+    RunStoppedError,
+)
 from headrace.core.response import APIResponse
-from headrace.engine.admission import check_size, no_route
+from headrace.engine.admission import fitting, no_route
 from headrace.policy import reservation
 from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
-    from headrace.core.errors import HeadraceError, ProviderError
     from headrace.engine.admission import Lanes, Permit
     from headrace.engine.scope import RouteState
 
@@ -22,31 +28,41 @@ class Course:
 
     __slots__ = ("_banned", "_failed", "_lanes", "context", "number", "sends", "tokens")
 
-    def __init__(self, context: RequestContext, lanes: Lanes, number: int, tokens: int) -> None:
+    def __init__(self, context: RequestContext, lanes: Lanes, number: int) -> None:
+        """``number``: its place in the order of asking; raises ``TooLargeError``."""
         self.context = context
         self.number = number
-        self.tokens = tokens
         self.sends = 0
-        self._lanes = lanes
+        self._lanes, self.tokens = _fit(context, lanes)
         self._failed: tuple[RouteState, ...] = ()
         self._banned: tuple[RouteState, ...] = ()
 
-    def eligible(self) -> Lanes:
-        """Routes to try next: those that have not failed this request, when there are any."""
-        if not self._failed and not self._banned:
+    def eligible(self, now: int) -> Lanes:
+        """Routes to try next: healthy ones that have not failed this request, if there are any."""
+        if not self._failed:
             return self._lanes
         allowed = tuple(s for s in self._lanes if s not in self._banned)
-        fresh = tuple(s for s in allowed if s not in self._failed and s.gone is None)
+        fresh = tuple(s for s in allowed if s not in self._failed and s.is_well(now))
         return fresh or allowed
 
-    def turn_away(self, state: RouteState, error: ProviderError) -> bool:
-        """Remember the failure; True when a healthy route is left that has not failed."""
+    def turn_away(self, state: RouteState, error: ProviderError, now: int) -> bool:
+        """Remember the failure; True when there is somewhere else to go.
+
+        What may be repeated here moves only to a healthy route that has not failed; what may not
+        goes back even to one that has.
+        """
         if isinstance(error, RateLimitError):
             return False
         self._failed = (*self._failed, state)
-        if not error.repeat_here:
-            self._banned = (*self._banned, state)
-        return any(s not in self._failed and s.gone is None for s in self._lanes)
+        if error.repeat_here:
+            return any(s not in self._failed and s.is_well(now) for s in self._lanes)
+        self._banned = (*self._banned, state)
+        return self.has_route
+
+    @property
+    def has_route(self) -> bool:
+        """Is a route left that is neither gone nor refuses this request?"""
+        return any(s not in self._banned and s.gone is None for s in self._lanes)
 
     def fail(self, error: ProviderError, state: RouteState, *, counted: bool) -> None:
         """Go on with the next context; what a failed attempt was billed is not forgotten."""
@@ -55,7 +71,7 @@ class Course:
         self.context = self.context.after(error, counted=counted, billed=billed)
         error.spent_nanos = self.context.spent_nanos or None
 
-    def last_error(self, error: ProviderError) -> HeadraceError:
+    def last_error(self, error: HeadraceError) -> HeadraceError:
         """The final error; it carries those before it."""
         live = [s for s in self._lanes if s.gone is None]
         if not live and self.context.model is None and not isinstance(error, RunStoppedError):
@@ -64,6 +80,22 @@ class Course:
             return stop
         error.history = tuple(e for e in self.context.failures if e is not error)
         return error
+
+    def no_route(self) -> HeadraceError:
+        """The final error of a request that finds all its routes closed."""
+        if self.context.failures:
+            return self.last_error(self.context.failures[-1])
+        gone = self._lanes[0].gone
+        if gone is None or self.context.model is None:
+            return no_route(self._lanes)
+        # A row that names its own model fails alone; the run has others.
+        error = type(gone)(gone.message)
+        error.route = self._lanes[0].route.id
+        return error
+
+    def expired(self) -> DeadlineError:
+        """The error of a request that ran out of its deadline."""
+        return expired(self.context, self.sends)
 
     def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
         """The answer as the caller will see it; its raw reply is recorded apart."""
@@ -97,14 +129,30 @@ class Course:
 
 def uncertain(failures: tuple[HeadraceError, ...]) -> int:
     """How many of these attempts may have been charged though nothing could be read."""
-    return sum(error.charged is Charged.UNKNOWN for error in failures)
+    attempts = (error for error in failures if isinstance(error, ProviderError))
+    return sum(error.charged is Charged.UNKNOWN for error in attempts)
 
 
-def tokens_to_reserve(context: RequestContext, lanes: Lanes) -> int:
-    """What to reserve: input and declared output, where a limit counts tokens at all."""
+def expired(context: RequestContext, sends: int = 0) -> DeadlineError:
+    """The error of a request that ran out of its deadline after so many sends."""
+    error = DeadlineError(
+        "the deadline passed before the request was answered; give it more time or raise the limits"
+    )
+    error.history = context.failures
+    error.attempt = sends or None
+    error.spent_nanos = context.spent_nanos or None
+    return error
+
+
+def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int]:
+    """The routes that have room for it, and the input and declared output to reserve there.
+
+    Nothing is reserved where no limit counts tokens.
+    """
     if not lanes[0].has_token_limit and not any(state.has_token_limit for state in lanes):
-        return 0
+        return lanes, 0
     needed = reservation.input_tokens(context.conversation)
-    check_size(lanes, needed)
+    lanes = fitting(lanes, needed)
     declared = None if context.params is None else context.params.max_tokens
-    return needed + reservation.output_tokens(declared, lanes[0].route.model.max_output_tokens)
+    most = lanes[0].route.model.max_output_tokens
+    return lanes, needed + reservation.output_tokens(declared, most)

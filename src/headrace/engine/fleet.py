@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from headrace.adapters import keys, local
+from headrace.adapters import keys
 from headrace.core.errors import ConfigError
 from headrace.core.model import Model
 from headrace.engine.pipeline import Choice
@@ -82,6 +82,8 @@ class Fleet:
 
     async def start(self, lanes: Lanes) -> None:
         """Start what runs on this machine and is not running yet."""
+        from headrace.adapters import local  # noqa: PLC0415  an extra, loaded by who uses it
+
         for state in lanes:
             if not state.route.base_url:
                 server = await asyncio.to_thread(local.shared)

@@ -10,8 +10,7 @@ hole ends where a sector ends, and no mark behind it claims that it had been syn
 
 *Damaged.* Anything else that is not the last line. What stood there may have been promised, so
 nothing is dropped or repaired in silence: the file is refused, untouched. Two lines whose line feed
-was lost look like one; they are told apart by the second, which verifies against the stored CRC of
-the first or against the CRC that it should have.
+was lost look like one; the second gives them away, for it follows from the CRC stored in the first.
 """
 
 from __future__ import annotations
@@ -141,24 +140,23 @@ def _judge_rest(file: File, state: State) -> None:
     rest = file.read_at(state.end, size).rstrip(b"\0")
     if state.lines == 0 and rest.startswith(b"\0"):
         raise _no_journal(file)
-    proof = _proof(rest, state.crc)
+    proof = _proof(rest)
     is_last = proof is None and b"\n" not in rest[:-1]
     if not is_last and not _is_hole(rest, state.end, proof or 0):
         raise _damaged(file, state)
     state.torn = bool(rest)
 
 
-def _proof(rest: bytes, before: int) -> int | None:
+def _proof(rest: bytes) -> int | None:
     """The furthest sync mark (0: none) among lines behind the first that verify; None: none do."""
     starts = [0, *(m.start() for m in form.START.finditer(rest, 1)), len(rest)]
     proof = None
-    stored, computed = -1, before
+    stored = -1
     for start, stop in pairwise(starts):
         # The byte before the next start is the LF, or what has become of it.
         record = rest[start + 9 : stop - 1] if stop < len(rest) else rest[start + 9 :].rstrip(b"\n")
         crc = _stored(rest[start : start + 8])
-        computed = crc32(record, computed)
-        if start > 0 and crc in {computed, crc32(record, stored) if stored >= 0 else computed}:
+        if stored >= 0 and crc == crc32(record, stored):
             proof = max(proof or 0, form.read_mark(record))
         stored = crc
     return proof

@@ -21,8 +21,7 @@ from headrace.core.errors import (
 )
 from headrace.core.events import RequestFinished
 from headrace.core.response import APIResponse, Source, Usage
-from headrace.engine.attempt import expired
-from headrace.engine.course import uncertain
+from headrace.engine.course import expired, uncertain
 from headrace.engine.sharing import share
 from headrace.policy import routing
 from headrace.policy.buckets import SECOND
@@ -161,7 +160,8 @@ class Pipeline:
         key = context.key
         if self._memory is None and choice.weights is None:
             return await self._ask(context, choice, key)
-        context = replace(context, occurrence=self._occurrence(key.digest))
+        occurrence = self._occurrence((key.digest, context.model, context.sample))
+        context = replace(context, occurrence=occurrence)
         if self._memory is None:
             return await self._ask(context, choice, key)
         return await self._ask_once_ever(context, choice, key, self._memory)
@@ -205,7 +205,8 @@ class Pipeline:
         return await self._share(context, lanes, key)
 
     async def _share(self, context: RequestContext, lanes: Lanes, key: Key) -> APIResponse[object]:
-        together: Hashable = (key.digest, lanes)
+        # A send belongs to one journal: with another run it would share that run's end, too.
+        together: Hashable = (key.digest, lanes, self._memory)
         free = context if context.deadline is None else replace(context, deadline=None)
         try:
             async with asyncio.timeout(self._left(context)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -11,8 +12,9 @@ from headrace.core.response import APIResponse, Responses, Usage
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-# Duplicates are counted among the first so many different prompts: a run's memory stays bounded.
-MOST_REMEMBERED: Final = 65_536
+    from headrace.core.conversation import Conversation
+
+MARKS: Final = 1 << 16
 _NOT_SENT: Final = {
     "cache": "{:,} from the cache",
     "coalesced": "{:,} shared",
@@ -58,9 +60,8 @@ class Run:
         """``keep``: collect the responses; a stream or a file does not."""
         self.summary = Summary()
         self.started_at = 0
-        self.duplicates_matter = counts_duplicates
         self._kept: list[APIResponse[object] | None] | None = [] if keep else None
-        self._seen: set[int] = set()
+        self._seen = array("q", bytes(8 * MARKS)) if counts_duplicates else None
         self._occurrences: dict[Hashable, int] = {}
         self._tokens = [0, 0, 0, 0, 0]
 
@@ -75,15 +76,20 @@ class Run:
         self._occurrences[key] = number + 1
         return number
 
-    def see(self, prompt: object) -> None:
-        """Notice a prompt, to be able to say that some were asked more than once."""
-        if not self.duplicates_matter or type(prompt) is not str:
+    def see(self, prompt: str | Conversation) -> None:
+        """Notice a prompt, to be able to say that some were asked more than once.
+
+        Half a megabyte however long the run: what is seen last keeps its place, so that in very
+        long runs some duplicates go unnoticed, and none is invented but by a collision of hashes.
+        """
+        if self._seen is None:
             return
         mark = hash(prompt)
-        if mark in self._seen:
+        place = mark % MARKS
+        if self._seen[place] == mark:
             self.summary.duplicates += 1
-        elif len(self._seen) < MOST_REMEMBERED:
-            self._seen.add(mark)
+        else:
+            self._seen[place] = mark
 
     def finish(self, response: APIResponse[object]) -> None:
         """Count a finished row, and keep it if the run keeps its rows."""
@@ -100,7 +106,7 @@ class Run:
         """The run is over."""
         self.summary.elapsed = elapsed
         self.summary.usage = self.usage
-        self._seen.clear()
+        self._seen = None
         self._occurrences.clear()
         return self.summary
 

@@ -155,6 +155,12 @@ class RouteState:
             wait = max(wait, scope.wait(now, tokens))
         return wait
 
+    def is_well(self, now: int) -> bool:
+        """Is nothing known against it: not gone, no trouble, no quiet?"""
+        if self.gone is not None or self.breaker.state is not State.CLOSED:
+            return False
+        return self.parked_until <= now
+
     def take(self, now: int, tokens: int) -> None:
         """Admit one request in every scope at once."""
         if self.breaker.state is not State.CLOSED:

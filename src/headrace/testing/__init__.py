@@ -11,6 +11,8 @@ from headrace.testing.clock import (
     run_virtual,
     running_clock,
 )
+from headrace.testing.conformance import ConformanceError, check_provider
+from headrace.testing.hurry import HurriedClock, run_hurried
 from headrace.testing.provider import Answer, Call, Failure, Script, scripted
 from headrace.testing.seen import RequestSeen
 from headrace.testing.server import FakeServer
@@ -18,16 +20,20 @@ from headrace.testing.server import FakeServer
 __all__ = [
     "Answer",
     "Call",
+    "ConformanceError",
     "DeadlockError",
     "Failure",
     "FakeServer",
+    "HurriedClock",
     "LeftBehindError",
     "RequestSeen",
     "Script",
     "VirtualClock",
     "VirtualLoop",
+    "check_provider",
     "faults",
     "plans",
+    "run_hurried",
     "run_virtual",
     "running_clock",
     "scripted",

@@ -73,6 +73,13 @@ class _Image:
             change.apply(self.seen)
             self.unsynced.append(change)
 
+    def copy(self) -> _Image:
+        """The same, unlocked."""
+        with self.mutex:
+            return _Image(
+                self.seen.copy(), self.durable.copy(), self.base.copy(), self.unsynced.copy()
+            )
+
     def settle(self, count: int, *, arrives: bool) -> None:
         """The first ``count`` changes are synced, or for ever forgotten."""
         with self.mutex:
@@ -133,16 +140,24 @@ class FaultyDisk:
         """Lay ``content`` at ``path``, synced."""
         self._images[path] = _Image(bytearray(content), bytearray(content), bytearray(content))
 
+    def keep(self, path: Path, image: _Image) -> None:
+        """Lay an image with all that is not yet synced at ``path``; for ``crash``."""
+        self._images[path] = image
+
     def crash(self, seed: int = 0, *, power: bool = True) -> FaultyDisk:
         """The disk as the next start finds it; this one goes on in a world of its own.
 
-        With ``power`` lost, unsynced changes arrive in part, as ``seed`` says; without (a killed
-        process) all of them do. Names are durable at once.
+        With ``power`` lost, unsynced changes arrive in part, as ``seed`` says. Without (a killed
+        process) the system has them all, and a later loss of power may still take them. Names are
+        durable at once.
         """
         dice = random.Random(seed)  # noqa: S311  a seed replays the crash
         after = FaultyDisk(capacity=self.capacity)
         for path, image in self._images.items():
-            after.put(path, image.survivor(dice) if power else bytes(image.seen))
+            if power:
+                after.put(path, image.survivor(dice))
+            else:
+                after.keep(path, image.copy())
         return after
 
     def open_append(self, path: Path) -> FaultyFile:

@@ -66,6 +66,7 @@ _MESSAGE: Final = 300
 _FIXED: Final[dict[int, Kind]] = {
     401: GoneError,
     404: GoneError,
+    407: GoneError,
     408: OverloadedError,
     409: OverloadedError,
     413: TooLongError,
@@ -172,6 +173,7 @@ _REMEDY_BY_STATUS: Final = {
     401: "check the API key",
     403: "check what the API key may do, and from where",
     404: "check the model's name and the base_url",
+    407: "check user name and password in proxy=",
 }
 
 

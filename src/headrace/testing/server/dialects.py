@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headrace.testing.server.limits import Level
 
 CREATED: Final = 1_767_225_600
+SERVER_ERROR: Final = 500
 MESSAGES: Final = {
     400: "The request body could not be read.",
     401: "The API key is missing or wrong.",
@@ -133,7 +134,8 @@ class OpenAI(Dialect):
 
     def error(self, status: int, message: str) -> dict[str, object]:
         """An ``error`` object with message, type, param and code."""
-        kind, code = _OPENAI_ERRORS.get(status, ("server_error", None))
+        other = "invalid_request_error" if status < SERVER_ERROR else "server_error"
+        kind, code = _OPENAI_ERRORS.get(status, (other, None))
         return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
     def key(self, headers: Mapping[str, str]) -> str | None:

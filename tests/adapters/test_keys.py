@@ -1,0 +1,58 @@
+"""Where keys are read: when they are needed, from where the route says, and never quoted."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.adapters import keys
+from headrace.core.errors import ConfigError, GoneError
+from headrace.core.model import Endpoint, KeySource, Model, Route
+from headrace.core.secret import Secret
+
+KEY = "sk-live-0123456789"
+MODEL = Model(id="openai/m")
+OPENAI = Endpoint(name="openai", wire="openai_chat")
+OPEN = Endpoint(name="local", wire="openai_chat", auth="none")
+FROM_ENV = Route(MODEL, OPENAI, "https://a.test/v1", KeySource(env="TEST_API_KEY"))
+FROM_CODE = Route(MODEL, OPENAI, "https://a.test/v1", KeySource(secret=Secret(KEY)))
+FROM_NOWHERE = Route(MODEL, OPENAI, "https://a.test/v1")
+
+
+def test_a_key_given_in_code_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_API_KEY", "other")
+    assert keys.reveal(KeySource(env="TEST_API_KEY", secret=Secret(KEY))) == KEY
+    assert keys.reveal(KeySource(env="TEST_API_KEY")) == "other"
+    assert keys.reveal(KeySource()) is None
+    keys.check(FROM_CODE)
+    assert keys.require(FROM_CODE) == KEY
+
+
+def test_the_environment_is_read_at_the_moment_of_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_API_KEY", KEY)
+    keys.check(FROM_ENV)
+    assert keys.require(FROM_ENV) == KEY
+    monkeypatch.setenv("TEST_API_KEY", "rotated")
+    assert keys.require(FROM_ENV) == "rotated"
+
+
+@pytest.mark.parametrize("value", [None, "", " ", f"{KEY}\n", f"{KEY} ", f"{KEY}é", f"{KEY}\r\nX: y"])
+def test_a_key_that_cannot_be_sent_stops_before_the_first_request(
+    value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("TEST_API_KEY", value)
+    with pytest.raises(ConfigError, match=r"openai/m.*TEST_API_KEY or pass api_key=") as caught:
+        keys.check(FROM_ENV)
+    assert KEY not in str(caught.value)
+    with pytest.raises(GoneError, match=r"openai/m.*TEST_API_KEY") as gone:
+        keys.require(FROM_ENV)
+    assert KEY not in str(gone.value)
+
+
+def test_where_no_variable_is_named_none_is_advised() -> None:
+    with pytest.raises(ConfigError, match="openai/m needs an API key; pass api_key=$"):
+        keys.check(FROM_NOWHERE)
+
+
+def test_an_endpoint_without_keys_needs_none() -> None:
+    keys.check(Route(Model(id="local/m"), OPEN, "http://127.0.0.1:8080/v1"))

@@ -1,0 +1,159 @@
+"""A run in numbers, and in the sentences that are shown at its end."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.core.conversation import Conversation
+from headrace.core.errors import BadRowError, HeadraceError, OverloadedError
+from headrace.core.response import APIResponse, Source, Usage
+from headrace.engine.runs import MARKS, Run, Summary
+
+
+def answer(
+    index: int = 0,
+    *,
+    source: Source = "provider",
+    cost: int | None = None,
+    attempts: int = 1,
+    uncertain: int = 0,
+    finish: str = "stop",
+    usage: Usage | None = None,
+    error: HeadraceError | None = None,
+) -> APIResponse[object]:
+    return APIResponse(
+        index=index,
+        source=source,
+        cost_nanos=cost,
+        attempts=attempts,
+        uncertain_attempts=uncertain,
+        finish_reason=finish,
+        usage=usage,
+        error=error,
+    )
+
+
+def run_of(*responses: APIResponse[object], keep: bool = False) -> Run:
+    run = Run(keep=keep, counts_duplicates=True)
+    for response in responses:
+        run.finish(response)
+    return run
+
+
+@given(st.permutations(range(12)), st.integers(0, 12))
+def test_what_is_finished_is_kept_in_the_order_of_the_prompts(order: list[int], done: int) -> None:
+    run = run_of(*(answer(index) for index in order[:done]), keep=True)
+    assert [response.index for response in run.responses] == sorted(order[:done])
+
+
+def test_a_stream_keeps_nothing() -> None:
+    run = run_of(answer(0), answer(1))
+    assert run.responses == []
+    assert run.summary.total == 2
+
+
+def test_every_row_is_counted_once() -> None:
+    run = run_of(
+        answer(usage=Usage(1, 2, 3, 4, 1), cost=5),
+        answer(usage=Usage(10, 20, 30, 40, 10), cost=50, attempts=3, finish="length"),
+        answer(source="cache", usage=Usage(100, 100), cost=500, attempts=7),
+        answer(source="journal"),
+        answer(source="coalesced", finish="length"),
+        answer(error=OverloadedError("busy"), attempts=2, uncertain=1),
+        answer(error=BadRowError("no"), attempts=0),
+        answer(error=BadRowError("no"), attempts=0),
+    )
+    summary = run.close(2.0)
+    assert summary is run.summary
+    assert (summary.total, summary.succeeded, summary.failed) == (8, 5, 3)
+    assert (summary.truncated, summary.sends, summary.uncertain) == (2, 6, 1)
+    assert summary.errors == {"overloaded": 1, "bad_row": 2}
+    assert summary.sources == {"provider": 2, "cache": 1, "journal": 1, "coalesced": 1}
+    # What others sent, or an earlier run, is not spent again.
+    assert summary.usage == Usage(11, 22, 33, 44, 11)
+    assert (summary.cost_nanos, summary.unpriced) == (55, 1)
+    assert summary.elapsed == 2.0
+
+
+def test_duplicates_are_noticed_where_they_matter() -> None:
+    run = Run(keep=False, counts_duplicates=True)
+    for prompt in ("a", "a", "a", Conversation.of("b"), Conversation().user("b"), "c"):
+        run.see(prompt)
+    assert run.summary.duplicates == 3
+    shared = Run(keep=False, counts_duplicates=False)
+    shared.see("a")
+    shared.see("a")
+    assert shared.summary.duplicates == 0
+
+
+def test_no_duplicates_are_invented_however_long_the_run() -> None:
+    run = Run(keep=False, counts_duplicates=True)
+    for number in range(2 * MARKS):
+        run.see(str(number))
+    assert run.summary.duplicates == 0
+    run.see(str(2 * MARKS - 1))
+    assert run.summary.duplicates == 1
+
+
+def test_occurrences_are_numbered_for_each_request() -> None:
+    run = Run(keep=False, counts_duplicates=False)
+    assert [run.occurrence(key) for key in "abaab"] == [0, 0, 1, 2, 1]
+    run.close(0.0)
+    assert run.occurrence("a") == 0
+
+
+@pytest.mark.parametrize(
+    ("nanos", "unpriced", "cost"),
+    [(0, 0, 0.0), (0, 3, None), (1_500_000_000, 0, 1.5), (1_500_000_000, 3, 1.5)],
+)
+def test_an_unknown_cost_is_not_zero(nanos: int, unpriced: int, cost: float | None) -> None:
+    assert Summary(cost_nanos=nanos, unpriced=unpriced).cost == cost
+
+
+@pytest.mark.parametrize(
+    ("summary", "sentence"),
+    [
+        (Summary(), "0 of 0 answered in 0.0 s. 0 sent, 0 tokens, $0.0000."),
+        (
+            Summary(
+                total=2_000,
+                succeeded=2_000,
+                elapsed=4.0,
+                sends=2_100,
+                usage=Usage(1_000_000, 500),
+                cost_nanos=123_400_000,
+                sources={"provider": 2_000},
+            ),
+            "2,000 of 2,000 answered in 4.0 s (500.0/s). 2,100 sent, 1,000,500 tokens, $0.1234.",
+        ),
+        (
+            Summary(
+                total=10,
+                succeeded=7,
+                failed=3,
+                elapsed=2.0,
+                sends=4,
+                unpriced=4,
+                errors={"overloaded": 1, "bad_row": 2},
+                sources={"provider": 1, "cache": 2, "coalesced": 1, "journal": 3},
+            ),
+            "7 of 10 answered in 2.0 s (5.0/s). 3 failed (2 bad_row, 1 overloaded)."
+            " Not sent: 2 from the cache, 1 shared, 3 from the journal."
+            " 4 sent, 0 tokens, cost unknown.",
+        ),
+        (
+            Summary(truncated=1, duplicates=2, uncertain=3, resent=4, unpriced=5, cost_nanos=1),
+            "0 of 0 answered in 0.0 s. 0 sent, 0 tokens, $0.0000."
+            " 1 cut off at their output bound; raise max_tokens."
+            " 2 asked more than once; a cache would share their answers."
+            " 3 sent without a readable reply and may have been charged."
+            " 4 in flight when an earlier run ended may have been sent twice."
+            " 5 without a known price are not in the cost.",
+        ),
+    ],
+    ids=["nothing", "all well", "all sorts", "remarks"],
+)
+def test_the_sentences(summary: Summary, sentence: str) -> None:
+    assert str(summary) == sentence

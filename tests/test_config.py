@@ -1,0 +1,129 @@
+"""Every wrong setting is one sentence that names it, before anything is sent."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import pytest
+
+from headrace.config import MOST_CONCURRENT, Config, check_seconds
+from headrace.core.errors import ConfigError
+from headrace.core.params import SamplingParams
+
+NOT_A_RATE: Final = [0, -1, -1e-9, math.nan, math.inf, -math.inf, 1e13, "many", [], {}]
+NOT_SECONDS: Final = [0, -1, math.nan, math.inf, 1e10, "soon", []]
+BAD: Final[dict[str, list[object]]] = {
+    "max_requests_per_minute": NOT_A_RATE,
+    "max_tokens_per_minute": NOT_A_RATE,
+    "max_concurrent_requests": [0, -1, 1_000_000, 1.5, math.nan, math.inf, "many"],
+    "max_attempts": [0, -1, 1_001, 2.5, None, math.nan],
+    "request_timeout": [None, *NOT_SECONDS],
+    "deadline": NOT_SECONDS,
+    "patience": [None, -1, math.nan, math.inf, "long"],
+    "seed": [1.5, "x", None],
+    "coalesce": ["perhaps", 5],
+    "trust_env": [None, "perhaps"],
+    "proxy": [5, []],
+    "ca_file": [5],
+    "model_weights": [5, "ab", [-1, 2], [math.nan, 1], [math.inf, 1], ["x", 1], [1e13, 1]],
+    "sampling_params": ["hot", 5, [1, 2], {"temperature": -1}, {"temprature": 1}, {"stop": 5}],
+    "no_such_option": [1],
+}
+
+
+def read(models: int = 2, **settings: object) -> Config:
+    return Config.read(models, **{"sampling_params": None, **settings})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in BAD.items() for value in values]
+)
+def test_a_wrong_setting_is_named_in_one_sentence(name: str, value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(**{name: value})
+    said = str(caught.value)
+    assert said.startswith(name)
+    assert "\n" not in said
+    assert len(said) < 300
+
+
+def test_a_sentence_tells_what_was_wrong_and_what_it_was() -> None:
+    with pytest.raises(ConfigError, match=r"^max_attempts: input should be greater.* \(it was 0\)$"):
+        read(max_attempts=0)
+
+
+def test_a_long_value_is_quoted_in_short() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(max_attempts="x" * 1_000_000)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("weights", [[0, 0], [0.0, 0]])
+def test_some_weight_must_be_above_zero(weights: list[float]) -> None:
+    with pytest.raises(ConfigError, match="^at least one of model_weights must be above zero$"):
+        read(model_weights=weights)
+
+
+@pytest.mark.parametrize("weights", [[], [1], [1, 1, 1]])
+def test_weights_come_one_for_each_model(weights: list[float]) -> None:
+    words = "for 2 models; give one for each|at least one of model_weights"
+    with pytest.raises(ConfigError, match=words):
+        read(model_weights=weights)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_parameters_come_one_for_all_or_one_for_each(count: int) -> None:
+    with pytest.raises(ConfigError, match=f"sampling_params has {count} entries for 2 models"):
+        read(sampling_params=[SamplingParams()] * count)
+
+
+@pytest.mark.parametrize(
+    ("given", "each"),
+    [
+        (None, SamplingParams()),
+        ({}, SamplingParams()),
+        ({"seed": 1}, SamplingParams(seed=1)),
+        (SamplingParams(seed=1), SamplingParams(seed=1)),
+        ([SamplingParams(seed=1)] * 2, SamplingParams(seed=1)),
+        ([{"seed": 1}, {"seed": 1}], SamplingParams(seed=1)),
+    ],
+)
+def test_parameters_are_read_for_each_model(given: object, each: SamplingParams) -> None:
+    assert read(sampling_params=given).sampling_params == (each, each)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_requests_per_minute", 1e-9),
+        ("max_requests_per_minute", 1e12),
+        ("max_tokens_per_minute", 0.5),
+        ("max_concurrent_requests", 1),
+        ("max_concurrent_requests", MOST_CONCURRENT),
+        ("max_attempts", 1),
+        ("request_timeout", 1e-9),
+        ("deadline", None),
+        ("patience", 0),
+        ("model_weights", (0, 1)),
+        ("ca_file", "ca.pem"),
+        ("proxy", "http://127.0.0.1:3128"),
+    ],
+)
+def test_what_is_odd_but_meant_is_taken(name: str, value: object) -> None:
+    assert getattr(read(**{name: value}), name) == value
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    config = read()
+    assert (config.max_attempts, config.request_timeout, config.patience) == (5, 600.0, 900.0)
+    assert config.deadline is None
+    assert config.max_concurrent_requests is None
+
+
+def test_seconds_of_a_call() -> None:
+    assert check_seconds("deadline", None) is None
+    assert check_seconds("deadline", 5) == 5.0
+    for value in (0, -1, math.nan, math.inf, True, "5", [5]):
+        with pytest.raises(ConfigError, match="^deadline must be a number of seconds above zero"):
+            check_seconds("deadline", value)
