@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sized
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast, overload
 
@@ -17,7 +15,7 @@ from headrace.adapters.progress import Progress
 from headrace.config import AskOptions, Call, Config, RunOptions, check_seconds
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
-from headrace.core.errors import BadRowError, JournalError, RunStoppedError
+from headrace.core.errors import JournalError, RunStoppedError
 from headrace.core.secret import Secret
 from headrace.engine.attempt import Sender
 from headrace.engine.fleet import Fleet, listed
@@ -291,7 +289,7 @@ class LLMClient:
             journal = await self._open_journal(call, run)
             if journal is not None:
                 stack.push_async_callback(journal.aclose)
-            progress = Progress(_size(prompts)) if call.options.get("show_progress") else None
+            progress = Progress.over(prompts) if call.options.get("show_progress") else None
             if progress is not None:
                 stack.callback(progress.close)
             scope = stack.enter_context(self._loops.here())
@@ -313,13 +311,17 @@ class LLMClient:
         on_response = call.options.get("on_response")
 
         async def handle(index: int, prompt: object) -> bool:
-            context = self._context(index, prompt, call)
+            context = call.context(index, prompt, self._clock.now())
             if type(context.prompt) is Conversation:
                 run.see(prompt if type(prompt) is str else context.prompt)
-            response = await pipeline.answer(context)
+            try:
+                response = await pipeline.answer(context)
+            except RunStoppedError as error:
+                run.stop(error)
+                raise
             run.finish(response)
             if progress is not None:
-                _show(progress, response)
+                progress.show(response)
             if on_response is not None:
                 await hand_over(on_response, response)
             if deliver is not None:
@@ -330,7 +332,7 @@ class LLMClient:
 
     async def _single(self, prompt: object, call: Call) -> APIResponse[Any]:
         index = prompt.index if isinstance(prompt, RequestContext) else 0
-        context = self._context(index, prompt, call)
+        context = call.context(index, prompt, self._clock.now())
         run = Run(keep=False, counts_duplicates=False)
         with self._loops.here() as scope:
             try:
@@ -354,24 +356,6 @@ class LLMClient:
             cache=self._cache,
             shares=self._shares,
             memory=memory,
-        )
-
-    def _context(self, index: int, prompt: object, call: Call) -> RequestContext:
-        now, params = self._clock.now(), call.params
-        if type(prompt) is not RequestContext:
-            return RequestContext(
-                prompt=_read(prompt),
-                index=index,
-                params=params,
-                deadline=call.deadline,
-                born_at=now,
-            )
-        return replace(
-            prompt,
-            index=index,
-            params=prompt.params if params is None else params | prompt.params,
-            deadline=call.deadline if prompt.deadline is None else prompt.deadline,
-            born_at=now,
         )
 
     async def _open_journal(self, call: Call, run: Run) -> Journal | None:
@@ -403,14 +387,6 @@ class LLMClient:
         self._fleet.forget_flights()
 
 
-def _read(prompt: object) -> Prompt:
-    """A prompt in its final form; a bad one stays as it is, and is refused when its turn comes."""
-    try:
-        return Conversation.of(prompt)
-    except BadRowError:
-        return cast("Prompt", prompt)
-
-
 def _fleet(config: Config, place: Place) -> Fleet:
     return Fleet(
         place,
@@ -420,9 +396,7 @@ def _fleet(config: Config, place: Place) -> Fleet:
     )
 
 
-def _sender(
-    config: Config, catalog: Catalog, clock: Clock, chance: Callable[[], float]
-) -> Sender:
+def _sender(config: Config, catalog: Catalog, clock: Clock, chance: Callable[[], float]) -> Sender:
     return Sender(
         bind=catalog.bind,
         clock=clock,
@@ -431,16 +405,3 @@ def _sender(
         request_timeout=config.request_timeout,
         patience=config.patience,
     )
-
-
-def _show(progress: Progress, response: APIResponse[Any]) -> None:
-    usage = response.usage
-    progress.add(
-        failed=response.is_error,
-        tokens=usage.total_tokens if usage is not None and response.source == "provider" else 0,
-        cost_nanos=response.cost_nanos if response.source == "provider" else None,
-    )
-
-
-def _size(prompts: object) -> int | None:
-    return len(prompts) if isinstance(prompts, Sized) else None

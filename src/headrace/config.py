@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, TypedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from headrace.core.errors import ConfigError
+from headrace.core.context import RequestContext
+from headrace.core.conversation import Conversation
+from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.params import SamplingParams
 from headrace.engine.pipeline import Choice
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from headrace.core.conversation import Prompt
     from headrace.core.model import Model
     from headrace.core.response import APIResponse
 
@@ -62,6 +65,32 @@ class Call:
     choice: Choice
     deadline: float | None
     options: RunOptions
+
+    def context(self, index: int, prompt: object, now: int) -> RequestContext:
+        """The request of one prompt; a context of the caller's own is laid over the options."""
+        if type(prompt) is not RequestContext:
+            return RequestContext(
+                prompt=_read(prompt),
+                index=index,
+                params=self.params,
+                deadline=self.deadline,
+                born_at=now,
+            )
+        return replace(
+            prompt,
+            index=index,
+            params=prompt.params if self.params is None else self.params | prompt.params,
+            deadline=self.deadline if prompt.deadline is None else prompt.deadline,
+            born_at=now,
+        )
+
+
+def _read(prompt: object) -> Prompt:
+    """A prompt in its final form; a bad one stays as it is, and is refused when its turn comes."""
+    try:
+        return Conversation.of(prompt)
+    except BadRowError:
+        return cast("Prompt", prompt)
 
 
 class Config(BaseModel):

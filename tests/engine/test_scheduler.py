@@ -270,8 +270,10 @@ def test_an_endless_run_is_cancelled_and_leaves_nothing_behind(pause: float | No
         running = asyncio.create_task(Schedule(prompts, handle, 5, never).run())
         await asyncio.sleep(9.75)
         running.cancel()
+        drawn = desk.drawn
         with pytest.raises(asyncio.CancelledError):
             await running
+        assert desk.drawn == drawn
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     run_virtual(main)

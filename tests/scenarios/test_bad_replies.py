@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import gzip
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -23,6 +22,7 @@ from headrace.testing import FakeServer, HurriedClock, RequestSeen, faults, run_
 from headrace.testing.faults import Body, Fault, Raw, Status, limited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 Dialect: TypeAlias = Literal["openai", "anthropic"]

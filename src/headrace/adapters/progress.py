@@ -9,11 +9,14 @@ import importlib
 import os
 import sys
 import time
+from collections.abc import Sized
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Never, Protocol, TextIO, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from headrace.core.response import APIResponse
 
 BETWEEN_LINES: Final = 30.0
 BETWEEN_DRAWS: Final = 0.1
@@ -62,6 +65,22 @@ class Progress:
         # Where the last span began, and the one before it: (time, rows asked until then).
         self._span = self._span_before = (now, 0)
         self._bar = _bar(total, self._stream)
+
+    @classmethod
+    def over(cls, prompts: object) -> Progress:
+        """Progress over ``prompts``, whose number may be unknown."""
+        return cls(len(prompts) if isinstance(prompts, Sized) else None)
+
+    def show(self, response: APIResponse[object]) -> None:
+        """One more row is done; what an earlier run or row has paid for is not counted again."""
+        is_new = response.source == "provider"
+        usage = response.usage if is_new else None
+        self.add(
+            failed=response.is_error,
+            tokens=0 if usage is None else usage.total_tokens,
+            cost_nanos=response.cost_nanos if is_new else None,
+            known=response.source == "journal",
+        )
 
     def add(
         self, *, failed: bool, tokens: int, cost_nanos: int | None, known: bool = False

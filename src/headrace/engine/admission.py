@@ -173,9 +173,7 @@ def _forget(waiter: Waiter) -> None:
         state.waiting -= 1
 
 
-def _find_room(
-    head: Waiter, blocked: set[RouteState], now: int
-) -> tuple[RouteState | None, int]:
+def _find_room(head: Waiter, blocked: set[RouteState], now: int) -> tuple[RouteState | None, int]:
     """The least busy route with room for ``head``, or the nanoseconds until one may have some."""
     best: RouteState | None = None
     least = NEVER

@@ -49,6 +49,7 @@ class Fleet:
         self.slots = concurrency or START
         self._states: dict[str, RouteState] = {}
         self._singles: dict[str, Choice] = {}
+        self._home: str | None = None
         self._lock = threading.Lock()
 
     def choice(
@@ -61,6 +62,7 @@ class Fleet:
     ) -> Choice:
         """Read what a caller names as models; raises ``ConfigError`` for what cannot be reached."""
         rows = [resolve.model_row(spec) for spec in listed(models)]
+        self._settle_in(rows)
         if len({row.id for row in rows}) < len(rows):
             msg = "a model is listed twice; list each once, and use model_weights to prefer one"
             raise ConfigError(msg)
@@ -89,6 +91,19 @@ class Fleet:
                 server = await asyncio.to_thread(local.shared)
                 state.route = replace(state.route, base_url=server.base_url)
 
+    def _settle_in(self, rows: list[Model]) -> None:
+        """The endpoint of the client's own models is where ``base_url`` and ``api_key`` belong."""
+        if self._home is not None:
+            return
+        self._home = rows[0].endpoint
+        others = {row.endpoint for row in rows} - {self._home}
+        if others and self._place.is_special:
+            msg = (
+                "base_url and api_key belong to one endpoint, and the models name"
+                f" {', '.join(sorted({self._home, *others}))}; make one client for each"
+            )
+            raise ConfigError(msg)
+
     def find(self, route: str) -> Route | None:
         """A route by its id."""
         state = self._states.get(route)
@@ -105,7 +120,9 @@ class Fleet:
             known = self._states.get(row.id)
             if known is not None and known.route.model == row and known.params == params:
                 return known
-            route = resolve.route(row, self._place)
+            # An address and a key given in code are those of one endpoint, and of no other.
+            place = self._place if row.endpoint == self._home else self._place.elsewhere()
+            route = resolve.route(row, place)
             keys.check(route)
             state = RouteState(route, self._scope, params)
             # A row or a call that names a model of the client means the client's own row.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from headrace.core.conversation import Conversation
+    from headrace.core.errors import RunStoppedError
 
 MARKS: Final = 1 << 16
 _NOT_SENT: Final = {
@@ -101,6 +102,12 @@ class Run:
         if index >= len(kept):
             kept.extend(itertools.repeat(None, index + 1 - len(kept)))
         kept[index] = response
+
+    def stop(self, error: RunStoppedError) -> None:
+        """Count what a row had sent when the run had to stop; the row itself is not finished."""
+        sends = [each.attempt or 0 for each in (error, *error.history)]
+        self.summary.sends += max(sends)
+        self.summary.unpriced += max(sends) > 0
 
     def close(self, elapsed: float) -> Summary:
         """The run is over."""

@@ -85,6 +85,7 @@ class Schedule:
         self._ended = False
         self._failure: Exception | None = None
         self._workers: list[asyncio.Task[None]] = []
+        self._working = 0
         self._drawer: asyncio.Task[None] | None = None
         self._work: Callable[[], Coroutine[object, object, None]]
         if isinstance(prompts, AsyncIterable):
@@ -99,11 +100,10 @@ class Schedule:
         comes to its end, and the reason is raised.
         """
         self._breather = Breather()
+        self._over = asyncio.get_running_loop().create_future()
         self._add()
         try:
-            # The list grows while it is awaited; a worker adds others before it ends itself.
-            for worker in self._workers:
-                await worker
+            await self._over
         finally:
             for worker in self._workers:
                 worker.cancel()
@@ -112,7 +112,18 @@ class Schedule:
             raise self._failure
 
     def _add(self) -> None:
-        self._workers.append(asyncio.create_task(self._work()))
+        worker = asyncio.create_task(self._work())
+        worker.add_done_callback(self._leave)
+        self._workers.append(worker)
+        self._working += 1
+
+    def _leave(self, worker: asyncio.Task[None]) -> None:
+        """A worker has ended; it added others before, so the last one to end is the last."""
+        self._working -= 1
+        if worker.cancelled():
+            self._over.cancel()
+        elif not self._working and not self._over.done():
+            self._over.set_result(None)
 
     async def _work_sync(self, source: Iterator[object]) -> None:
         while self._failure is None:

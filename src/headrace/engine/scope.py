@@ -124,7 +124,7 @@ class RouteState:
         self.params = params
         self.own = Scope(
             route.id,
-            concurrency=Concurrency(model.max_concurrent_requests or _ceiling(client)),
+            concurrency=Concurrency(_ceiling(route, client)),
             requests_per_minute=model.requests_per_minute,
             tokens_per_minute=model.tokens_per_minute,
         )
@@ -205,5 +205,12 @@ class RouteState:
         return min(s.tokens.per_minute for s in self.scopes if s.tokens is not None)
 
 
-def _ceiling(client: Scope) -> int:
-    return client.concurrency.ceiling if client.concurrency.is_fixed else START
+def _ceiling(route: Route, client: Scope) -> int:
+    """Where the route's concurrency starts: the model's own, the client's, the endpoint's."""
+    given = client.concurrency.ceiling if client.concurrency.is_fixed else None
+    return (
+        route.model.max_concurrent_requests
+        or given
+        or route.endpoint.max_concurrent_requests
+        or START
+    )

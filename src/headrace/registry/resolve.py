@@ -22,6 +22,15 @@ class Place:
     api_key: Secret | None = None
     allow_http: bool = False
 
+    @property
+    def is_special(self) -> bool:
+        """Is anything said about one endpoint in particular?"""
+        return self.base_url is not None or self.api_key is not None
+
+    def elsewhere(self) -> Place:
+        """The same for another endpoint, which gets neither the address nor the key of this one."""
+        return Place(allow_http=self.allow_http)
+
 
 def model_row(spec: object) -> Model:
     """A row from a name or a row; raises ``ConfigError`` with the form that is expected."""
