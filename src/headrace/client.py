@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast, overload
@@ -17,8 +16,7 @@ from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import JournalError, RunStoppedError
 from headrace.core.secret import Secret
-from headrace.engine.attempt import Sender
-from headrace.engine.fleet import Fleet, listed
+from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
 from headrace.engine.listening import guarded, hand_over
 from headrace.engine.loops import LoopScope, LoopScopes
@@ -64,6 +62,9 @@ class LLMClient:
 
     Raises ``ConfigError`` with one sentence for every setting that cannot work.
     """
+
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
+    _has_key: bool
 
     def __init__(
         self,
@@ -118,10 +119,8 @@ class LLMClient:
         self._disk = disk
         self._cache = caches.open_cache(cache)
         self._shares = self._cache is not None if coalesce is None else coalesce
-        self._fleet = _fleet(self.config, place)
-        # Jitter needs no cryptography.
-        dice = chance or random.Random().random  # noqa: S311
-        self._sender = _sender(self.config, self._catalog, self._clock, dice)
+        self._fleet = self.config.fleet(place)
+        self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         self._loops = LoopScopes(self._make_transport, self._sender.pump, self._forked)
         self._portal = Portal(self._loops.aclose)
         own = self.config.sampling_params if isinstance(sampling_params, list | tuple) else ()
@@ -130,6 +129,20 @@ class LLMClient:
             names, weights=self.config.model_weights, params=own, seed=seed
         )
         self.last_run: Run | None = None
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:  # noqa: ANN401  those of __init__
+        """Remember what the client is made of, but for its key, so that it can travel."""
+        client = super().__new__(cls)
+        client._made_of = (args, {**settings, "api_key": None})
+        client._has_key = settings.get("api_key") is not None
+        return client
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A pickled client is made anew where it arrives, and reads its key from there."""
+        if self._has_key:
+            msg = "a client with an api_key given in code cannot be pickled; use the environment"
+            raise TypeError(msg)
+        return (partial(type(self), **self._made_of[1]), self._made_of[0])
 
     # Many prompts.
 
@@ -385,23 +398,3 @@ class LLMClient:
     def _forked(self) -> None:
         self._sender.admission.reset()
         self._fleet.forget_flights()
-
-
-def _fleet(config: Config, place: Place) -> Fleet:
-    return Fleet(
-        place,
-        requests_per_minute=config.max_requests_per_minute,
-        tokens_per_minute=config.max_tokens_per_minute,
-        concurrency=config.max_concurrent_requests,
-    )
-
-
-def _sender(config: Config, catalog: Catalog, clock: Clock, chance: Callable[[], float]) -> Sender:
-    return Sender(
-        bind=catalog.bind,
-        clock=clock,
-        chance=chance,
-        max_attempts=config.max_attempts,
-        request_timeout=config.request_timeout,
-        patience=config.patience,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, TypedDict, cast
 
@@ -12,6 +13,8 @@ from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.params import SamplingParams
+from headrace.engine.attempt import Sender
+from headrace.engine.fleet import Fleet
 from headrace.engine.pipeline import Choice
 
 if TYPE_CHECKING:
@@ -19,9 +22,12 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from headrace.adapters.clock import Clock
     from headrace.core.conversation import Prompt
     from headrace.core.model import Model
     from headrace.core.response import APIResponse
+    from headrace.engine.attempt import Bind
+    from headrace.registry.resolve import Place
 
     Models: TypeAlias = str | Model | Sequence[str | Model]
     OnResponse: TypeAlias = Callable[[APIResponse[Any]], Awaitable[None] | None]
@@ -135,6 +141,26 @@ class Config(BaseModel):
             raise ConfigError(_sentence(error.errors(include_url=False)[0])) from None
         config.check_lengths(models)
         return config
+
+    def fleet(self, place: Place) -> Fleet:
+        """The routes of a client with these limits, around the endpoints at ``place``."""
+        return Fleet(
+            place,
+            requests_per_minute=self.max_requests_per_minute,
+            tokens_per_minute=self.max_tokens_per_minute,
+            concurrency=self.max_concurrent_requests,
+        )
+
+    def sender(self, bind: Bind, clock: Clock, chance: Callable[[], float] | None) -> Sender:
+        """What sends, with these bounds; ``chance`` None rolls real dice."""
+        return Sender(
+            bind=bind,
+            clock=clock,
+            chance=chance or random.Random().random,  # noqa: S311  jitter needs no cryptography
+            max_attempts=self.max_attempts,
+            request_timeout=self.request_timeout,
+            patience=self.patience,
+        )
 
     def check_lengths(self, models: int) -> None:
         """Weights and parameters come one per model, or not at all."""

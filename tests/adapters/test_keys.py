@@ -35,7 +35,9 @@ def test_the_environment_is_read_at_the_moment_of_sending(monkeypatch: pytest.Mo
     assert keys.require(FROM_ENV) == "rotated"
 
 
-@pytest.mark.parametrize("value", [None, "", " ", f"{KEY}\n", f"{KEY} ", f"{KEY}é", f"{KEY}\r\nX: y"])
+@pytest.mark.parametrize(
+    "value", [None, "", " ", f"{KEY}\n", f"{KEY} ", f"{KEY}é", f"{KEY}\r\nX: y"]
+)
 def test_a_key_that_cannot_be_sent_stops_before_the_first_request(
     value: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,7 +52,7 @@ def test_a_key_that_cannot_be_sent_stops_before_the_first_request(
 
 
 def test_where_no_variable_is_named_none_is_advised() -> None:
-    with pytest.raises(ConfigError, match="openai/m needs an API key; pass api_key=$"):
+    with pytest.raises(ConfigError, match=r"openai/m needs an API key; pass api_key=$"):
         keys.check(FROM_NOWHERE)
 
 

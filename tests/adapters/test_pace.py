@@ -48,9 +48,7 @@ def test_no_window_lets_more_pass_than_burst_and_rate(
     st.floats(1e-9, 1e12),
     starts,
     st.lists(
-        st.tuples(
-            st.integers(0, 100 * SECOND), st.floats(0, 100), st.none() | st.floats(-50, 100)
-        ),
+        st.tuples(st.integers(0, 100 * SECOND), st.floats(0, 100), st.none() | st.floats(-50, 100)),
         min_size=1,
         max_size=30,
     ),

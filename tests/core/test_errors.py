@@ -65,43 +65,37 @@ def test_every_class_says_what_it_means() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "here", "elsewhere", "charged", "concerns", "trips"),
+    ("kind", "here", "elsewhere", "charged", "rest"),
     [
-        (ConfigError, False, False, "no", "run", False),
-        (RunStoppedError, False, False, "no", "run", False),
-        (errors.NoRouteError, False, False, "no", "run", False),
-        (errors.JournalError, False, False, "no", "run", False),
-        (RequestError, False, False, "no", "request", False),
-        (errors.BadRowError, False, False, "no", "request", False),
-        (errors.TooLargeError, False, False, "no", "request", False),
-        (errors.DeadlineError, False, False, "unknown", "request", False),
-        (errors.UnexpectedError, False, False, "unknown", "request", False),
-        (ProviderError, False, False, "no", "route", False),
-        (NotSentError, True, True, "no", "route", True),
-        (errors.HeldBackError, True, True, "no", "route", False),
-        (errors.OutcomeUnknownError, True, True, "unknown", "route", True),
-        (OverloadedError, True, True, "no", "route", True),
-        (RateLimitError, True, True, "no", "route", False),
-        (QuotaError, False, True, "no", "account", False),
-        (GoneError, False, True, "no", "route", False),
-        (RejectedError, False, False, "no", "request", False),
-        (errors.TooLongError, False, True, "no", "request", False),
-        (errors.ContentFilterError, False, False, "unknown", "request", False),
-        (ReplyError, True, True, "unknown", "route", False),
+        (ConfigError, False, False, "no", ("run", False)),
+        (RunStoppedError, False, False, "no", ("run", False)),
+        (errors.NoRouteError, False, False, "no", ("run", False)),
+        (errors.JournalError, False, False, "no", ("run", False)),
+        (RequestError, False, False, "no", ("request", False)),
+        (errors.BadRowError, False, False, "no", ("request", False)),
+        (errors.TooLargeError, False, False, "no", ("request", False)),
+        (errors.DeadlineError, False, False, "unknown", ("request", False)),
+        (errors.UnexpectedError, False, False, "unknown", ("request", False)),
+        (ProviderError, False, False, "no", ("route", False)),
+        (NotSentError, True, True, "no", ("route", True)),
+        (errors.HeldBackError, True, True, "no", ("route", False)),
+        (errors.OutcomeUnknownError, True, True, "unknown", ("route", True)),
+        (OverloadedError, True, True, "no", ("route", True)),
+        (RateLimitError, True, True, "no", ("route", False)),
+        (QuotaError, False, True, "no", ("account", False)),
+        (GoneError, False, True, "no", ("route", False)),
+        (RejectedError, False, False, "no", ("request", False)),
+        (errors.TooLongError, False, True, "no", ("request", False)),
+        (errors.ContentFilterError, False, False, "unknown", ("request", False)),
+        (ReplyError, True, True, "unknown", ("route", False)),
     ],
 )
 def test_what_each_class_stands_for(
-    kind: type[HeadraceError],
-    here: bool,
-    elsewhere: bool,
-    charged: str,
-    concerns: str,
-    trips: bool,
+    kind: type[HeadraceError], here: bool, elsewhere: bool, charged: str, rest: tuple[str, bool]
 ) -> None:
     assert (kind.repeat_here, kind.repeat_elsewhere) == (here, elsewhere)
     assert kind.charged is Charged(charged)
-    assert kind.concerns is Concerns(concerns)
-    assert kind.trips_breaker is trips
+    assert (kind.concerns, kind.trips_breaker) == (Concerns(rest[0]), rest[1])
     assert kind("no").retryable is (here or elsewhere)
 
 

@@ -139,18 +139,22 @@ def test_an_unknown_cost_is_not_zero(nanos: int, unpriced: int, cost: float | No
                 errors={"overloaded": 1, "bad_row": 2},
                 sources={"provider": 1, "cache": 2, "coalesced": 1, "journal": 3},
             ),
+            (
             "7 of 10 answered in 2.0 s (5.0/s). 3 failed (2 bad_row, 1 overloaded)."
             " Not sent: 2 from the cache, 1 shared, 3 from the journal."
-            " 4 sent, 0 tokens, cost unknown.",
+            " 4 sent, 0 tokens, cost unknown."
+            ),
         ),
         (
             Summary(truncated=1, duplicates=2, uncertain=3, resent=4, unpriced=5, cost_nanos=1),
+            (
             "0 of 0 answered in 0.0 s. 0 sent, 0 tokens, $0.0000."
             " 1 cut off at their output bound; raise max_tokens."
             " 2 asked more than once; a cache would share their answers."
             " 3 sent without a readable reply and may have been charged."
             " 4 in flight when an earlier run ended may have been sent twice."
-            " 5 without a known price are not in the cost.",
+            " 5 without a known price are not in the cost."
+            ),
         ),
     ],
     ids=["nothing", "all well", "all sorts", "remarks"],

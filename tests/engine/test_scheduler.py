@@ -184,7 +184,7 @@ def test_a_source_is_not_asked_again_after_its_end(error: Exception) -> None:
         try:
             await work(source, desk.handle, 8)
         except SourceError:
-            assert error.__class__ is SourceError  # noqa: PT017 - the parameter says which end
+            assert error.__class__ is SourceError
 
     run_virtual(main)
     assert len(desk.ended) == 3
@@ -196,7 +196,7 @@ def test_a_source_is_not_asked_again_after_its_end(error: Exception) -> None:
 def test_when_the_run_must_stop_nothing_new_is_drawn_and_the_live_ones_finish(
     kind: type[Exception], pause: float | None
 ) -> None:
-    desk, stops = Desk(lambda number: 5.0), list[int]()
+    desk, stops = Desk(lambda _: 5.0), list[int]()
 
     async def handle(number: int, prompt: object) -> bool:
         if number == 2:

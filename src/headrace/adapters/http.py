@@ -192,7 +192,9 @@ class Transport:
         if known is None:
             if len(self._timeouts) > 64:  # noqa: PLR2004 - deadlines differ; keep a few
                 self._timeouts.clear()
-            known = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT)
+            # Before the total, so that who never got a connection knows that nothing was sent.
+            connect = min(CONNECT, seconds / 2)
+            known = aiohttp.ClientTimeout(total=seconds, sock_connect=connect)
             self._timeouts[seconds] = known
         return known
 
@@ -273,21 +275,29 @@ async def _read(response: ClientResponse) -> bytes:
     if length is not None and length <= MAX_BODY and "Content-Encoding" not in response.headers:
         return await response.read()  # which closes the connection when it fails
     try:
-        return await _read_capped(response)
+        return await _read_capped(response, length or 0)
     except BaseException:
         response.close()
         raise
 
 
-async def _read_capped(response: ClientResponse) -> bytes:
+async def _read_capped(response: ClientResponse, announced: int) -> bytes:
+    _check_size(announced, response)
     blocks, size = [], 0
     async for block in response.content.iter_any():
         size += len(block)
-        if size > MAX_BODY:
-            msg = f"the reply is larger than {MAX_BODY >> 20} MiB and was not read to its end"
-            raise ReplyError(msg, status=response.status)
+        _check_size(size, response)
         blocks.append(block)
     return b"".join(blocks)
+
+
+def _check_size(size: int, response: ClientResponse) -> None:
+    if size > MAX_BODY:
+        msg = (
+            f"the reply is larger than {MAX_BODY >> 20} MiB and was not read to its end;"
+            " check that the base_url is that of an API"
+        )
+        raise ReplyError(msg, status=response.status)
 
 
 def _translate(

@@ -148,16 +148,8 @@ class _Run:
             self._progress.tick()
 
     def _count(self, response: APIResponse[object]) -> None:
-        if self._progress is None:
-            return
-        sent = response.source == "provider"
-        usage = response.usage
-        self._progress.add(
-            failed=response.is_error,
-            tokens=usage.total_tokens if sent and usage is not None else 0,
-            cost_nanos=response.cost_nanos if sent else None,
-            known=response.source == "journal",
-        )
+        if self._progress is not None:
+            self._progress.show(response)
 
     def _end(self, *, complete: bool) -> None:
         if self._progress is not None:

@@ -120,9 +120,13 @@ class Schedule:
     def _leave(self, worker: asyncio.Task[None]) -> None:
         """A worker has ended; it added others before, so the last one to end is the last."""
         self._working -= 1
+        if self._over.done():
+            return
         if worker.cancelled():
             self._over.cancel()
-        elif not self._working and not self._over.done():
+        elif (error := worker.exception()) is not None:
+            self._over.set_exception(error)
+        elif not self._working:
             self._over.set_result(None)
 
     async def _work_sync(self, source: Iterator[object]) -> None:

@@ -1,0 +1,275 @@
+"""Whole runs against a server that misbehaves all the time: nothing lost, every hint kept."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import pytest
+import trustme
+
+from headrace import LLMClient
+from headrace.core.errors import ConfigError, NoRouteError, OutcomeUnknownError
+from headrace.testing import FakeServer, HurriedClock, faults, plans, run_hurried
+from headrace.testing.faults import Fault
+from headrace.testing.server.connection import Connection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headrace import APIResponse
+    from headrace.testing import RequestSeen
+    from headrace.testing.plans import Plan
+    from headrace.testing.server import Turn
+
+Dialect: TypeAlias = Literal["openai", "anthropic"]
+COUNT: Final = 1_000
+# What is on the wire when a 429's headers are written cannot be called back. Server and client
+# share one loop here, so that is what the client wrote in the turn of the loop before it reads
+# them: a few milliseconds on a slow machine. It is well below every hint.
+GRACE: Final = 0.01
+HINT: Final = 0.04
+
+
+def client(server: FakeServer, dialect: Dialect = "openai", **options: Any) -> LLMClient:  # noqa: ANN401 - LLMClient's own
+    url = server.base_url if dialect == "openai" else server.anthropic_url
+    return LLMClient(f"{dialect}/m", base_url=url, **options)
+
+
+async def ask_all(one: LLMClient, count: int) -> list[APIResponse[Any]]:
+    prompts = [f"prompt {n}" for n in range(count)]
+    async with one:
+        return list(await one.process_prompts_async(prompts, show_progress=False))
+
+
+def check_all_answered(responses: list[APIResponse[Any]], server: FakeServer) -> None:
+    wrong = [r for r in responses if r.completion != f"echo: prompt {r.index}"]
+    assert wrong == []
+    assert sum(r.attempts for r in responses) == server.ledger.total
+    # Each was answered, and so paid for, once.
+    assert set(server.answered.values()) == {1}
+    assert len(server.answered) == len(responses)
+
+
+def a_quarter_fails(limit: Fault) -> Plan:
+    return plans.Random(
+        4, {limit: 0.1, faults.Status(500): 0.1, faults.DropBefore(): 0.03, faults.Reset(): 0.02}
+    )
+
+
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+def test_a_thousand_prompts_all_succeed_and_hints_are_kept(dialect: Dialect) -> None:
+    async def main() -> None:
+        async with FakeServer(faults=a_quarter_fails(faults.limited(HINT))) as server:
+            one = client(server, dialect, max_concurrent_requests=50)
+            check_all_answered(await ask_all(one, COUNT), server)
+            assert len(server.throttled) > COUNT / 20
+            assert server.violations(GRACE) == []
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+def test_a_thousand_prompts_all_succeed_without_hints(dialect: Dialect) -> None:
+    async def main() -> None:
+        async with FakeServer(faults=a_quarter_fails(faults.limited())) as server:
+            one = client(server, dialect, max_concurrent_requests=50, clock=clock)
+            check_all_answered(await ask_all(one, COUNT), server)
+            assert len(server.throttled) > COUNT / 20
+
+    clock = HurriedClock(50)
+    run_hurried(main(), clock)
+
+
+@dataclass(frozen=True, slots=True)
+class SlowRefusal(Fault):
+    """A 429 whose headers come at once and whose body comes after its hint has passed."""
+
+    hint: float
+    body_after: float
+
+    async def play(self, turn: Turn) -> None:
+        refusal = faults.limited(self.hint).reply(turn.error(429))
+        turn.start(refusal, (("content-length", str(len(refusal.body))),))
+        await asyncio.sleep(self.body_after)
+        await turn.write(refusal.body)
+
+
+@pytest.mark.parametrize("body_after", [0.05, 0.3])
+def test_nothing_is_sent_between_the_headers_of_a_429_and_the_end_of_its_hint(
+    body_after: float,
+) -> None:
+    async def main() -> None:
+        slow = SlowRefusal(0.15, body_after)
+        plan = plans.per_prompt({f"prompt {n}": [slow] for n in range(0, 200, 40)})
+        async with FakeServer(faults=plan, latency=0.004) as server:
+            responses = await ask_all(client(server, max_concurrent_requests=8), 200)
+            check_all_answered(responses, server)
+            assert len(server.throttled) == 5
+            assert server.violations(GRACE) == []
+            # The others went on when the hint had passed, whatever the body did.
+            first = server.throttled[0]
+            later = [seen.at for seen in server.received if seen.at > first.at + GRACE]
+            assert min(later) - first.at == pytest.approx(slow.hint, abs=0.05)
+
+    asyncio.run(main())
+
+
+def test_a_request_whose_connection_is_not_ready_when_the_429_comes_stays_here(
+    tmp_path: Path,
+) -> None:
+    """Connections over TLS take some turns of the loop, in which the first row's 429 comes."""
+
+    async def main() -> None:
+        hint = 0.3
+        plan = plans.per_prompt({"prompt 0": [faults.limited(hint)]})
+        async with FakeServer(faults=plan) as server:
+            door, url = await tls_door(server, tmp_path)
+            one = LLMClient("openai/m", base_url=url, ca_file=tmp_path / "ca.pem")
+            async with one:
+                warm = await one.ask("warm up")
+                assert warm.completion == "echo: warm up"
+                # One connection is open now. The first row takes it and is refused at once,
+                # while nineteen others are admitted and shake hands.
+                prompts = [f"prompt {n}" for n in range(20)]
+                responses = await one.process_prompts_async(prompts, show_progress=False)
+            assert [r.completion for r in responses] == [f"echo: {p}" for p in prompts]
+            assert server.violations(GRACE) == []
+            [refused] = server.throttled
+            early = [s for s in server.received if s.at < refused.at + hint]
+            assert [seen.prompt for seen in early] == ["warm up", "prompt 0"]
+            assert sum(r.attempts for r in responses) == 21, "what was held back was not sent"
+            door.close()
+
+    asyncio.run(main())
+
+
+async def tls_door(server: FakeServer, folder: Path) -> tuple[asyncio.Server, str]:
+    """A second door to ``server``, over TLS; its authority is in ``folder/ca.pem``."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    loop = asyncio.get_running_loop()
+    door = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, ssl=context)
+    return door, f"https://127.0.0.1:{door.sockets[0].getsockname()[1]}/v1"
+
+
+def test_an_untrusted_certificate_stops_the_run_before_anything_is_sent(tmp_path: Path) -> None:
+    async def main() -> tuple[float, str]:
+        async with FakeServer() as server:
+            door, url = await tls_door(server, tmp_path)
+            began = time.monotonic()
+            async with LLMClient("openai/m", base_url=url, api_key="sk-CANARY") as one:
+                with pytest.raises(NoRouteError) as stopped:
+                    await one.process_prompts_async(["a", "b"], show_progress=False)
+            door.close()
+            assert server.ledger.total == 0
+            return time.monotonic() - began, str(stopped.value)
+
+    seconds, sentence = asyncio.run(main())
+    assert seconds < 30
+    assert "has no TLS certificate that is trusted here" in sentence
+    assert "ca_file=" in sentence
+
+
+def test_plain_http_goes_to_loopback_only() -> None:
+    for url in ("http://10.1.2.3/v1", "http://model.example:8080", "http://[2001:db8::1]/v1"):
+        with pytest.raises(ConfigError, match="unencrypted"):
+            LLMClient("openai/m", base_url=url, api_key="sk-CANARY")
+        LLMClient("openai/m", base_url=url, allow_http=True)
+    for url in ("http://127.0.0.1:1/v1", "http://localhost:1", "http://[::1]:1/v1"):
+        LLMClient("openai/m", base_url=url)
+
+
+def test_a_redirect_in_the_middle_of_a_run_never_carries_the_key_along() -> None:
+    async def main() -> None:
+        async with FakeServer() as elsewhere:
+            away = faults.Redirect(f"{elsewhere.base_url}/chat/completions", 307)
+            async with FakeServer(faults=plans.per_prompt({"prompt 5": [away]})) as server:
+                one = client(server, api_key="sk-CANARY", max_concurrent_requests=1)
+                with pytest.raises(NoRouteError, match="set base_url to the final address"):
+                    await ask_all(one, 10)
+                assert server.ledger.total == 6
+            assert elsewhere.ledger.connections_total == 0
+
+    asyncio.run(main())
+
+
+def test_a_proxy_carries_a_run() -> None:
+    async def main() -> None:
+        async with FakeServer() as proxy:
+            nowhere = "http://127.0.0.1:1/v1"
+            one = LLMClient("openai/m", base_url=nowhere, proxy=proxy.anthropic_url)
+            check_all_answered(await ask_all(one, 20), proxy)
+            assert {seen.path for seen in proxy.received} == {f"{nowhere}/chat/completions"}
+
+    asyncio.run(main())
+
+
+def test_connections_are_used_again() -> None:
+    async def main() -> None:
+        async with FakeServer() as server:
+            check_all_answered(await ask_all(client(server, max_concurrent_requests=10), 500), server)
+            assert server.ledger.connections_total <= 10
+
+    asyncio.run(main())
+
+
+def test_a_server_that_closes_after_each_answer_loses_no_row() -> None:
+    """Some requests meet a connection that was just closed: sent again, not given up."""
+
+    async def main() -> None:
+        async with FakeServer(faults=lambda _: faults.CloseAfter()) as server:
+            responses = await ask_all(client(server, max_concurrent_requests=10), 100)
+            assert [r.completion for r in responses] == [f"echo: prompt {n}" for n in range(100)]
+            assert {r.error for r in responses} == {None}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "large", [faults.Oversized(1 << 30), faults.Bomb(1 << 30)], ids=["large", "bomb"]
+)
+def test_a_bomb_is_one_bad_row(large: Fault) -> None:
+    async def main() -> None:
+        plan = plans.per_prompt({"prompt 3": [large]})
+        async with FakeServer(faults=plan) as server:
+            responses = await ask_all(client(server, max_attempts=1), 8)
+            [bad] = [r for r in responses if r.error is not None]
+            assert (bad.index, bad.error and bad.error.code) == (3, "unreadable_reply")
+
+    asyncio.run(main())
+
+
+def test_a_silent_row_costs_its_own_time_only() -> None:
+    async def main() -> None:
+        plan = plans.per_prompt({"prompt 3": [faults.Stall()]})
+        async with FakeServer(faults=plan) as server:
+            one = client(server, max_attempts=1, request_timeout=0.3)
+            responses = await ask_all(one, 8)
+            [bad] = [r for r in responses if r.error is not None]
+            assert isinstance(bad.error, OutcomeUnknownError)
+            assert replace(bad, error=None, attempts=1, route=bad.route).index == 3
+
+    asyncio.run(main())
+
+
+def test_slots_stay_bounded_in_a_storm() -> None:
+    peaks: list[int] = []
+
+    def plan(seen: RequestSeen) -> Fault | None:
+        peaks.append(seen.in_flight)
+        return faults.Latency(0.01, faults.Status(500)) if seen.n % 3 == 0 else faults.Latency(0.01)
+
+    async def main() -> None:
+        async with FakeServer(faults=plan) as server:
+            one = client(server, max_concurrent_requests=7, max_attempts=10, clock=clock)
+            check_all_answered(await ask_all(one, 100), server)
+
+    clock = HurriedClock(20)
+    run_hurried(main(), clock)
+    assert max(peaks) <= 7

@@ -1,0 +1,572 @@
+"""Every verb of the client, and what lies over what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from headrace import (
+    APIResponse,
+    ConfigError,
+    Conversation,
+    LLMClient,
+    Message,
+    Model,
+    NoRouteError,
+    Price,
+    RequestContext,
+    Responses,
+    SamplingParams,
+)
+from headrace.core.errors import GoneError, OverloadedError, RejectedError
+from headrace.core.events import AttemptFailed, RequestFinished
+from headrace.providers.catalog import Catalog
+from headrace.testing import Answer, FakeServer, Script, VirtualClock, run_virtual, scripted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+
+    from headrace.core.events import Event
+    from headrace.core.model import Route
+    from headrace.testing.provider import Outcome
+
+NOWHERE: Final = "http://127.0.0.1:1/v1"
+
+
+def made(script: Script, models: Any = "openai/m", **options: Any) -> LLMClient:
+    """A client whose sends meet ``script``, in real time; scripts here have no latency."""
+    catalog = Catalog({"openai_chat": scripted(script)})
+    return LLMClient(models, base_url=NOWHERE, catalog=catalog, **options)
+
+
+def virtual(
+    script: Script, main: Callable[[LLMClient], Coroutine[object, object, Any]], **options: Any
+) -> Any:
+    """``main`` with a client in virtual time."""
+    clock = VirtualClock()
+
+    async def whole() -> Any:
+        async with made(script, clock=clock, chance=random.Random(1).random, **options) as client:
+            return await main(client)
+
+    return run_virtual(whole, clock=clock)
+
+
+def quiet(client: LLMClient, prompts: object, **options: Any) -> Coroutine[Any, Any, Any]:
+    return client.process_prompts_async(prompts, show_progress=False, **options)  # type: ignore[arg-type]
+
+
+def run(client: LLMClient, prompts: object, **options: Any) -> Responses[Any]:
+    async def main() -> Responses[Any]:
+        async with client:
+            responses: Responses[Any] = await quiet(client, prompts, **options)
+            return responses
+
+    return asyncio.run(main())
+
+
+# What may be asked, and what comes back.
+
+
+def test_all_forms_of_a_prompt_beside_each_other() -> None:
+    rows = run(
+        made(Script()),
+        [
+            "text",
+            [{"role": "system", "content": "s"}, {"role": "user", "content": "dicts"}],
+            Message("user", "message"),
+            Conversation.of("conversation"),
+            RequestContext(prompt="context", id="mine", tags={"k": 1}),
+            RequestContext(prompt=[{"role": "user", "content": "nested"}]),
+        ],
+    )
+    said = ["text", "dicts", "message", "conversation", "context", "nested"]
+    assert [row.completion for row in rows] == [f"echo: {text}" for text in said]
+    assert [row.id for row in rows] == ["0", "1", "2", "3", "mine", "5"]
+    assert [row.index for row in rows] == [0, 1, 2, 3, 4, 5]
+    assert rows[4].tags == {"k": 1}
+
+
+def test_bad_rows_are_errors_among_good_ones() -> None:
+    bad = ["", None, 5, {"role": "user"}, [{"role": "nobody", "content": "x"}], [], "\ud800", b"x"]
+    rows = run(made(Script()), ["good", *bad, "good"])
+    assert [row.is_error for row in rows] == [False, *[True] * len(bad), False]
+    assert {row.error.code for row in rows.failed if row.error} == {"bad_row"}
+    assert [row.id for row in rows] == [str(n) for n in range(len(bad) + 2)]
+    with pytest.raises(ValueError, match="."):
+        rows[1].raise_for_error()
+
+
+def test_bad_rows_cost_nothing_of_a_limit() -> None:
+    async def main(client: LLMClient) -> float:
+        began = asyncio.get_running_loop().time()
+        await quiet(client, [""] * 500 + ["p"])
+        return asyncio.get_running_loop().time() - began
+
+    assert virtual(Script(), main, max_requests_per_minute=60) < 20
+
+
+def test_completions_alone() -> None:
+    script = Script(lambda c, r, n: RejectedError("no", status=400) if n == 1 else "yes")
+    client = made(script)
+    assert client.process_prompts_sync(
+        ["a", "b", "c"], return_completions_only=True, show_progress=False
+    ) == ["yes", None, "yes"]
+    client.close()
+
+
+def test_every_field_of_an_answer() -> None:
+    model = Model(id="openai/big/m", price=Price(input=1, output=10))  # type: ignore[arg-type]
+    script = Script([OverloadedError("busy", status=503), Answer("hi", 2.0, 30, 40, "length")])
+    row = virtual(script, lambda client: client.ask("p", deadline=60), models=model)
+    assert (row.completion, row.finish_reason, row.is_truncated) == ("hi", "length", True)
+    assert (row.model, row.provider, row.route) == ("big/m", "openai", "openai/big/m")
+    assert (row.usage.input_tokens, row.usage.output_tokens) == (30, 40)
+    assert row.cost == pytest.approx(30e-6 + 400e-6)
+    assert (row.attempts, row.source, row.is_error) == (2, "provider", False)
+    assert row.latency == pytest.approx(2.0)
+    assert row.message == Message("assistant", "hi")
+    assert row.raise_for_error() is row
+
+
+def test_without_a_price_the_cost_is_unknown_and_not_nothing() -> None:
+    client = made(Script())
+    rows = run(client, ["p"])
+    assert rows[0].cost is None
+    assert client.last_run is not None
+    assert "cost unknown" in str(client.last_run.summary)
+
+
+def test_a_cut_answer_is_counted() -> None:
+    client = made(Script([Answer("half", finish_reason="length")]))
+    run(client, ["p", "q"])
+    assert client.last_run is not None
+    assert "1 cut off" in str(client.last_run.summary)
+
+
+@pytest.mark.parametrize("prompts", ["one", b"two", {"role": "user", "content": "one"}, 5, None])
+def test_a_single_prompt_is_not_many(prompts: object) -> None:
+    with pytest.raises(ConfigError, match="ask"):
+        run(made(Script()), prompts)
+
+
+def test_nothing_to_do_is_done() -> None:
+    assert run(made(Script()), []) == []
+    assert run(made(Script()), iter(())) == []
+
+
+# Sources.
+
+
+def test_an_async_source() -> None:
+    async def source() -> AsyncIterator[str]:
+        for number in range(300):
+            await asyncio.sleep(0)
+            yield f"p{number}"
+
+    rows = run(made(Script()), source())
+    assert [row.completion for row in rows] == [f"echo: p{n}" for n in range(300)]
+
+
+def test_a_source_that_fails_keeps_what_was_asked() -> None:
+    def source() -> Iterator[str]:
+        yield "p"
+        yield "q"
+        msg = "the file is gone"
+        raise OSError(msg)
+
+    client = made(Script())
+    with pytest.raises(OSError, match="the file is gone"):
+        run(client, source())
+    assert client.last_run is not None
+    assert [row.completion for row in client.last_run.responses] == ["echo: p", "echo: q"]
+
+
+def test_an_async_source_that_fails() -> None:
+    async def source() -> AsyncIterator[str]:
+        yield "p"
+        msg = "the database is gone"
+        raise OSError(msg)
+
+    client = made(Script())
+    with pytest.raises(OSError, match="the database is gone"):
+        run(client, source())
+    assert client.last_run is not None
+    assert len(client.last_run.responses.succeeded) == 1
+
+
+def test_a_source_is_drawn_as_it_is_needed() -> None:
+    drawn: list[int] = []
+
+    def source() -> Iterator[str]:
+        for number in range(10_000):
+            drawn.append(number)
+            yield f"p{number}"
+
+    async def main(client: LLMClient) -> int:
+        async with client.process_stream(source()) as rows:
+            async for _ in rows:
+                return len(drawn)
+        return 0
+
+    assert virtual(Script(latency=1.0), main, max_concurrent_requests=10) < 300
+
+
+# What lies over what.
+
+
+def asked_for(script_params: list[dict[str, object]]) -> Script:
+    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
+        del route, n
+        script_params.append({} if context.params is None else context.params.given())
+        return "a"
+
+    return Script(rule)
+
+
+def test_parameters_of_the_row_over_the_call_over_the_client() -> None:
+    seen: list[dict[str, object]] = []
+    client = made(asked_for(seen), sampling_params=SamplingParams(temperature=0.1, seed=1))
+    call = SamplingParams(temperature=0.2, max_tokens=5)
+    row = RequestContext(prompt="p", params=SamplingParams(temperature=0.3))
+    run(client, ["p"])
+    run(client, ["p", row], sampling_params=call)
+    assert seen == [
+        {"temperature": 0.1, "seed": 1},
+        {"max_tokens": 5, "temperature": 0.2, "seed": 1},
+        {"max_tokens": 5, "temperature": 0.3, "seed": 1},
+    ]
+
+
+def test_one_request_has_the_clients_parameters_and_deadline_too() -> None:
+    seen: list[dict[str, object]] = []
+    client = made(asked_for(seen), sampling_params=SamplingParams(temperature=0.1))
+    own = RequestContext(prompt="p", params=SamplingParams(seed=2), id="x", tags={"t": 1}, index=7)
+
+    async def main() -> APIResponse[Any]:
+        async with client:
+            return await client.process_single_request(own)
+
+    row = asyncio.run(main())
+    assert seen == [{"temperature": 0.1, "seed": 2}]
+    assert (row.id, row.tags, row.index) == ("x", {"t": 1}, 7)
+
+    async def late(client: LLMClient) -> APIResponse[Any]:
+        first = asyncio.create_task(client.ask("slow", deadline=100))
+        await asyncio.sleep(0)
+        row = await client.process_single_request(RequestContext(prompt="p"))
+        await first
+        return row
+
+    script = Script(latency=10.0)
+    row = virtual(script, late, deadline=2.0, max_concurrent_requests=1)
+    assert row.error is not None
+    assert row.error.code == "deadline"
+
+
+def test_ask_returns_what_goes_wrong() -> None:
+    async def main(client: LLMClient) -> list[str]:
+        rows = [await client.ask(prompt) for prompt in ("a", "b", "c", "")]
+        return [row.error.code if row.error else "answered" for row in rows]
+
+    outcomes = [RejectedError("no", status=400), GoneError("401"), "fine"]
+    assert virtual(Script(outcomes), main) == ["rejected", "no_route", "answered", "bad_row"]
+
+
+def test_an_unknown_option_is_refused_by_name() -> None:
+    client = made(Script())
+    options: dict[str, Any] = {"temperature": 1}
+    with pytest.raises(TypeError, match="temperature"):
+        asyncio.run(client.ask("p", **options))
+    with pytest.raises(TypeError, match="temperature"):
+        client.process_prompts_sync(["p"], **options)
+    with pytest.raises(TypeError, match="temperature"):
+        client.process_stream(["p"], **options)
+
+
+# Before the first request.
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "says"),
+    [
+        ("gpt", {}, "endpoint/model"),
+        ("nowhere/m", {"base_url": None}, "not known"),
+        ("openai/m", {"base_url": None}, "API key"),
+        ([], {}, "no model"),
+        (["openai/a", "openai/a"], {}, "twice"),
+        (5, {}, "int"),
+        (["openai/a", "openai/b"], {"model_weights": [1]}, "model_weights"),
+        (["openai/a", "openai/b"], {"model_weights": [0, 0]}, "above zero"),
+        (["openai/a", "openai/b"], {"model_weights": [1, math.nan]}, "model_weights"),
+        (["openai/a", "openai/b"], {"sampling_params": [SamplingParams()]}, "sampling_params"),
+        ("openai/m", {"max_requests_per_minute": math.nan}, "max_requests_per_minute"),
+        ("openai/m", {"max_requests_per_minute": 0}, "max_requests_per_minute"),
+        ("openai/m", {"max_tokens_per_minute": -1}, "max_tokens_per_minute"),
+        ("openai/m", {"max_concurrent_requests": 0}, "max_concurrent_requests"),
+        ("openai/m", {"max_attempts": 0}, "max_attempts"),
+        ("openai/m", {"request_timeout": math.inf}, "request_timeout"),
+        ("openai/m", {"deadline": "soon"}, "deadline"),
+        ("openai/m", {"patience": -1}, "patience"),
+        ("openai/m", {"base_url": "http://example.com/v1"}, "allow_http"),
+        ("openai/m", {"base_url": "ftp://example.com"}, "base_url"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence(models: Any, options: dict[str, Any], says: str) -> None:
+    given = {"base_url": NOWHERE, **options}
+    with pytest.raises(ConfigError, match=says) as caught:
+        LLMClient(models, **given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"model": "gpt"}, {"deadline": 0}, {"deadline": math.nan}])
+def test_a_call_that_cannot_work_is_refused_before_its_first_request(
+    options: dict[str, Any],
+) -> None:
+    script = Script()
+    with pytest.raises(ConfigError):
+        run(made(script), ["p"], **options)
+    assert not script.calls
+
+
+# Callbacks and listeners.
+
+
+def test_on_response_once_for_each_row_in_completion_order() -> None:
+    seen: list[int] = []
+
+    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
+        del context, route
+        return float(10 - n)
+
+    async def main(client: LLMClient) -> None:
+        await quiet(client, ["p"] * 10, on_response=lambda row: seen.append(row.index))
+
+    virtual(Script(rule), main)
+    assert seen == list(range(9, -1, -1))
+
+
+def test_an_async_on_response_is_awaited() -> None:
+    seen: list[str] = []
+
+    async def note(row: APIResponse[Any]) -> None:
+        await asyncio.sleep(1)
+        seen.append(row.id)
+
+    async def main(client: LLMClient) -> int:
+        await quiet(client, ["p"] * 10, on_response=note)
+        return len(seen)
+
+    assert virtual(Script(), main) == 10
+
+
+def test_an_on_response_that_fails_costs_no_row(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(row: APIResponse[Any]) -> None:
+        msg = f"cannot show {row.id}"
+        raise LookupError(msg)
+
+    with caplog.at_level(logging.ERROR, "headrace"):
+        rows = run(made(Script()), ["p", "q"], on_response=fail)
+    assert len(rows.succeeded) == 2
+    assert len([r for r in caplog.records if "on_response failed" in r.message]) == 2
+
+
+def test_listeners_hear_everything_and_steer_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[Event] = []
+
+    def fail(event: Event) -> None:
+        del event
+        raise LookupError
+
+    client = made(Script([OverloadedError("busy", status=503), RejectedError("no", status=400)]))
+    client.add_listener(fail)
+    client.add_listener(heard.append)
+    with caplog.at_level(logging.ERROR, "headrace"):
+        run(client, [RequestContext(prompt="p", id="mine")])
+    kinds = [type(event) for event in heard]
+    assert kinds == [AttemptFailed, AttemptFailed, RequestFinished]
+    assert isinstance(heard[0], AttemptFailed)
+    assert (heard[0].id, heard[0].wait is None) == ("mine", False)
+    assert isinstance(heard[1], AttemptFailed)
+    assert heard[1].wait is None
+    assert "listener failed" in caplog.text
+
+
+def test_a_bug_in_one_request_is_that_requests_error(caplog: pytest.LogCaptureFixture) -> None:
+    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
+        del context, route
+        if n in {1, 2}:
+            raise ZeroDivisionError
+        return "fine"
+
+    client = made(Script(rule), max_concurrent_requests=1)
+    with caplog.at_level(logging.ERROR, "headrace"):
+        rows = run(client, ["a", "b", "c", "d"])
+    assert [row.error.code if row.error else None for row in rows] == [
+        None,
+        "unexpected",
+        "unexpected",
+        None,
+    ]
+    assert len([r for r in caplog.records if "unforeseen" in r.message]) == 1
+
+
+# Streams.
+
+
+def test_a_stream_gives_what_is_ready_or_keeps_the_order() -> None:
+    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
+        del context, route
+        return 5.0 if n == 0 else 1.0
+
+    async def main(client: LLMClient) -> list[list[int]]:
+        found = []
+        for ordered in (False, True):
+            async with client.process_stream(["p"] * 6, ordered=ordered) as rows:
+                found.append([row.index async for row in rows])
+        return found
+
+    script = Script(lambda c, r, n: rule(c, r, n % 6))
+    assert virtual(script, main) == [[1, 2, 3, 4, 5, 0], [0, 1, 2, 3, 4, 5]]
+
+
+def test_a_stream_that_stops_gives_what_is_finished_and_then_says_why() -> None:
+    async def main(client: LLMClient) -> int:
+        count = 0
+        with pytest.raises(NoRouteError, match="401"):
+            async with client.process_stream(f"p{n}" for n in range(500)) as rows:
+                async for _ in rows:
+                    count += 1
+        return count
+
+    script = Script(lambda c, r, n: GoneError("401") if n >= 100 else 0.1)
+    assert virtual(script, main, max_concurrent_requests=10) == 100
+
+
+def test_a_stream_has_on_response_too() -> None:
+    seen: list[int] = []
+
+    async def main(client: LLMClient) -> int:
+        stream = client.process_stream(["p"] * 5, on_response=lambda row: seen.append(row.index))
+        async with stream as rows:
+            return len([row async for row in rows])
+
+    assert virtual(Script(), main) == 5
+    assert sorted(seen) == [0, 1, 2, 3, 4]
+
+
+# Real loops and threads.
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer.in_thread() as running:
+        yield running
+
+
+def real(server: FakeServer, **options: Any) -> LLMClient:
+    return LLMClient("openai/fake", base_url=server.base_url, **options)
+
+
+def test_the_sync_verbs_in_a_script(server: FakeServer) -> None:
+    client = real(server)
+    rows = client.process_prompts_sync(["p", "q"], show_progress=False)
+    assert [row.completion for row in rows] == ["echo: p", "echo: q"]
+    assert client.ask_sync("r").completion == "echo: r"
+    client.close()
+    assert client.ask_sync("again").completion == "echo: again"
+    client.close()
+
+
+def test_the_sync_verbs_inside_a_running_loop(server: FakeServer) -> None:
+    client = real(server)
+
+    async def cell() -> list[str | None]:
+        rows = client.process_prompts_sync(["p"], show_progress=False)
+        one = client.ask_sync("q")
+        other = await client.ask("r")
+        await client.aclose()
+        return [rows[0].completion, one.completion, other.completion]
+
+    assert asyncio.run(cell()) == ["echo: p", "echo: q", "echo: r"]
+
+
+def test_threads_share_one_client(server: FakeServer) -> None:
+    client = real(server, max_concurrent_requests=4)
+    found: list[int] = []
+
+    def work(name: int) -> None:
+        prompts = [f"{name}/{n}" for n in range(50)]
+        rows = client.process_prompts_sync(prompts, show_progress=False)
+        found.append(sum(row.completion == f"echo: {p}" for p, row in zip(prompts, rows, strict=True)))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    client.close()
+    assert found == [50] * 4
+
+
+def test_one_loop_after_the_other(server: FakeServer) -> None:
+    client = real(server)
+    for turn in range(3):
+        rows = asyncio.run(quiet(client, [f"p{turn}"] * 3))
+        assert len(rows.succeeded) == 3
+
+
+def test_a_thread_beside_its_loop_shares_one_limit(server: FakeServer) -> None:
+    client = real(server, max_concurrent_requests=2)
+    server.latency = 0.02
+    server.max_concurrent = 2
+
+    async def main() -> list[int]:
+        beside = asyncio.to_thread(client.process_prompts_sync, ["t"] * 40, show_progress=False)
+        here = quiet(client, ["h"] * 40)
+        both = await asyncio.gather(beside, here)
+        await client.aclose()
+        return [len(rows.succeeded) for rows in both]
+
+    assert asyncio.run(main()) == [40, 40]
+    assert not server.throttled
+
+
+def test_closing_twice_and_using_again(server: FakeServer) -> None:
+    async def main() -> str | None:
+        client = real(server)
+        async with client:
+            await client.ask("p")
+        await client.aclose()
+        async with client:
+            return (await client.ask("q")).completion
+
+    assert asyncio.run(main()) == "echo: q"
+
+
+def test_closing_under_a_run_hangs_nobody() -> None:
+    async def main(client: LLMClient) -> int:
+        running = asyncio.create_task(quiet(client, ["p"] * 30))
+        await asyncio.sleep(5)
+        await client.aclose()
+        rows: Responses[Any] = await running
+        return len(rows.succeeded)
+
+    assert virtual(Script(latency=0.5), main, max_requests_per_minute=60) == 30
+
+
+def test_a_journal_in_a_folder_that_is_none(tmp_path: Path) -> None:
+    from headrace.core.errors import JournalError
+
+    (tmp_path / "file").write_text("")
+    script = Script()
+    with pytest.raises(JournalError, match="journal"):
+        run(made(script), ["p"], journal=tmp_path / "file" / "run.journal")
+    assert not script.calls
