@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from headrace.config import MOST_CONCURRENT, Config, check_seconds
-from headrace.core.errors import ConfigError
+from headrace.config import MOST_CONCURRENT, Call, Config, check_seconds
+from headrace.core.context import RequestContext
+from headrace.core.conversation import Conversation
+from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.params import SamplingParams
+from headrace.providers.catalog import Catalog
+from headrace.registry.resolve import Place
+from headrace.testing import VirtualClock
+
+if TYPE_CHECKING:
+    from headrace.engine.pipeline import Choice
 
 NOT_A_RATE: Final = [0, -1, -1e-9, math.nan, math.inf, -math.inf, 1e13, "many", [], {}]
 NOT_SECONDS: Final = [0, -1, math.nan, math.inf, 1e10, "soon", []]
@@ -32,8 +40,12 @@ BAD: Final[dict[str, list[object]]] = {
 }
 
 
-def read(models: int = 2, **settings: object) -> Config:
-    return Config.read(models, **{"sampling_params": None, **settings})
+def choice() -> Choice:
+    return read().fleet(Place(base_url="http://127.0.0.1:1")).choice("openai/m")
+
+
+def read(**settings: object) -> Config:
+    return Config.read(2, **{"sampling_params": None, **settings})
 
 
 @pytest.mark.parametrize(
@@ -63,13 +75,13 @@ def test_a_long_value_is_quoted_in_short() -> None:
 
 @pytest.mark.parametrize("weights", [[0, 0], [0.0, 0]])
 def test_some_weight_must_be_above_zero(weights: list[float]) -> None:
-    with pytest.raises(ConfigError, match="^at least one of model_weights must be above zero$"):
+    with pytest.raises(ConfigError, match=r"^at least one of model_weights must be above zero$"):
         read(model_weights=weights)
 
 
 @pytest.mark.parametrize("weights", [[], [1], [1, 1, 1]])
 def test_weights_come_one_for_each_model(weights: list[float]) -> None:
-    words = "for 2 models; give one for each|at least one of model_weights"
+    words = r"for 2 models; give one for each|at least one of model_weights"
     with pytest.raises(ConfigError, match=words):
         read(model_weights=weights)
 
@@ -123,9 +135,41 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert config.max_concurrent_requests is None
 
 
+def test_a_plain_prompt_gets_what_the_call_says() -> None:
+    params = SamplingParams(seed=1)
+    call = Call(params, choice(), 5.0, {})
+    assert call.context(3, "hi", 7) == RequestContext(
+        prompt=Conversation.of("hi"), index=3, params=params, deadline=5.0, born_at=7
+    )
+
+
+def test_a_bad_prompt_is_refused_when_its_turn_comes() -> None:
+    context = Call(None, choice(), None, {}).context(3, 5, 7)
+    with pytest.raises(BadRowError, match="not int"):
+        _ = context.conversation
+
+
+def test_a_row_of_ones_own_is_laid_over_the_call() -> None:
+    row = RequestContext(prompt="hi", id="a", params=SamplingParams(seed=2), deadline=1.0)
+    call = Call(SamplingParams(seed=1, temperature=0), choice(), 5.0, {})
+    there = call.context(3, row, 7)
+    assert (there.name, there.index, there.born_at, there.deadline) == ("a", 3, 7, 1.0)
+    assert there.params == SamplingParams(seed=2, temperature=0)
+    bare = Call(None, choice(), 5.0, {}).context(4, RequestContext(prompt="hi"), 8)
+    assert (bare.name, bare.params, bare.deadline) == ("4", None, 5.0)
+
+
+def test_the_limits_reach_those_who_keep_them() -> None:
+    config = read(max_concurrent_requests=7)
+    fleet = config.fleet(Place(base_url="http://127.0.0.1:1"))
+    assert fleet.slots == 7
+    assert fleet.choice("openai/m").models == ("openai/m",)
+    assert config.sender(Catalog().bind, VirtualClock(), None).clock.now() == VirtualClock().now()
+
+
 def test_seconds_of_a_call() -> None:
     assert check_seconds("deadline", None) is None
     assert check_seconds("deadline", 5) == 5.0
     for value in (0, -1, math.nan, math.inf, True, "5", [5]):
-        with pytest.raises(ConfigError, match="^deadline must be a number of seconds above zero"):
+        with pytest.raises(ConfigError, match=r"^deadline must be a number of seconds above zero"):
             check_seconds("deadline", value)

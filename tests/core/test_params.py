@@ -53,6 +53,12 @@ def test_given_is_all_that_was_said(a: SamplingParams) -> None:
     assert None not in a.given().values()
 
 
+def test_nothing_set_is_nothing_to_look_at() -> None:
+    some = SamplingParams(temperature=0)
+    assert some.or_none() is some
+    assert SamplingParams().or_none() is None
+
+
 def test_none_is_unset_and_zero_is_not() -> None:
     assert SamplingParams(temperature=None).given() == {}
     assert SamplingParams(temperature=0, top_k=0).given() == {"temperature": 0.0, "top_k": 0}
@@ -66,7 +72,7 @@ def test_stop_may_be_one_string() -> None:
 
 def test_parameters_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        SamplingParams().seed = 1  # type: ignore[misc]  # frozen is what is shown
+        SamplingParams().seed = 1
 
 
 @pytest.mark.parametrize(

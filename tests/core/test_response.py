@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import decimal
+import pickle
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
@@ -14,7 +16,7 @@ from pydantic import ValidationError
 from headrace.core.conversation import Message, ToolCall
 from headrace.core.errors import OverloadedError
 from headrace.core.model import Endpoint, Model, Price, Route
-from headrace.core.response import APIResponse, Responses, Usage
+from headrace.core.response import NOTHING, APIResponse, Responses, Usage
 
 counts = st.integers(0, 10**12)
 usages = st.builds(Usage, counts, counts, counts, counts, counts)
@@ -125,6 +127,23 @@ def test_an_answer_that_was_cut() -> None:
 def test_an_unknown_cost_is_not_zero() -> None:
     assert APIResponse[object]().cost is None
     assert APIResponse[object](cost_nanos=0).cost == 0.0
+
+
+def test_no_metadata_is_one_empty_mapping_for_all_and_stays_it() -> None:
+    empty = APIResponse[object]().metadata
+    assert empty is NOTHING
+    assert (len(empty), list(empty), repr(empty), dict(empty)) == (0, [], "{}", {})
+    assert copy.deepcopy(empty) is empty
+    assert pickle.loads(pickle.dumps(empty)) is empty  # noqa: S301 - our own
+    with pytest.raises(KeyError):
+        empty["finish_reason"]
+
+
+def test_responses_travel_between_processes() -> None:
+    answer = APIResponse[object](completion="yes", usage=Usage(1, 2), error=OverloadedError("no"))
+    there = pickle.loads(pickle.dumps(answer))  # noqa: S301 - our own
+    assert (there.completion, there.usage) == ("yes", Usage(1, 2))
+    assert there.error.to_dict() == OverloadedError("no").to_dict()
 
 
 def test_an_error() -> None:

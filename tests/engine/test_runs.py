@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.core.conversation import Conversation
-from headrace.core.errors import BadRowError, HeadraceError, OverloadedError
+from headrace.core.errors import BadRowError, HeadraceError, NoRouteError, OverloadedError
 from headrace.core.response import APIResponse, Source, Usage
 from headrace.engine.runs import MARKS, Run, Summary
 
@@ -77,6 +77,17 @@ def test_every_row_is_counted_once() -> None:
     assert summary.elapsed == 2.0
 
 
+def test_what_a_stopped_row_had_sent_is_counted_though_it_is_not_finished() -> None:
+    run, never, once = run_of(), NoRouteError("gone"), NoRouteError("gone")
+    run.stop(never)
+    assert (run.summary.sends, run.summary.unpriced) == (0, 0)
+    earlier = OverloadedError("busy")
+    earlier.attempt = 3
+    once.history = (earlier,)
+    run.stop(once)
+    assert (run.summary.total, run.summary.sends, run.summary.unpriced) == (0, 3, 1)
+
+
 def test_duplicates_are_noticed_where_they_matter() -> None:
     run = Run(keep=False, counts_duplicates=True)
     for prompt in ("a", "a", "a", Conversation.of("b"), Conversation().user("b"), "c"):
@@ -140,20 +151,20 @@ def test_an_unknown_cost_is_not_zero(nanos: int, unpriced: int, cost: float | No
                 sources={"provider": 1, "cache": 2, "coalesced": 1, "journal": 3},
             ),
             (
-            "7 of 10 answered in 2.0 s (5.0/s). 3 failed (2 bad_row, 1 overloaded)."
-            " Not sent: 2 from the cache, 1 shared, 3 from the journal."
-            " 4 sent, 0 tokens, cost unknown."
+                "7 of 10 answered in 2.0 s (5.0/s). 3 failed (2 bad_row, 1 overloaded)."
+                " Not sent: 2 from the cache, 1 shared, 3 from the journal."
+                " 4 sent, 0 tokens, cost unknown."
             ),
         ),
         (
             Summary(truncated=1, duplicates=2, uncertain=3, resent=4, unpriced=5, cost_nanos=1),
             (
-            "0 of 0 answered in 0.0 s. 0 sent, 0 tokens, $0.0000."
-            " 1 cut off at their output bound; raise max_tokens."
-            " 2 asked more than once; a cache would share their answers."
-            " 3 sent without a readable reply and may have been charged."
-            " 4 in flight when an earlier run ended may have been sent twice."
-            " 5 without a known price are not in the cost."
+                "0 of 0 answered in 0.0 s. 0 sent, 0 tokens, $0.0000."
+                " 1 cut off at their output bound; raise max_tokens."
+                " 2 asked more than once; a cache would share their answers."
+                " 3 sent without a readable reply and may have been charged."
+                " 4 in flight when an earlier run ended may have been sent twice."
+                " 5 without a known price are not in the cost."
             ),
         ),
     ],

@@ -85,16 +85,10 @@ def test_each_item_once_in_a_window_and_never_drawn_ahead(
     assert desk.farthest <= width
 
 
-def test_the_window_is_filled() -> None:
-    desk = Desk()
-    run_virtual(lambda: work(range(64), desk.handle, 8))
-    assert desk.most == 8
-
-
-def test_a_slow_one_does_not_hold_up_the_others() -> None:
+def test_the_window_is_filled_and_a_slow_one_holds_nobody_up() -> None:
     desk = Desk(lambda number: 1000.0 if number == 0 else 1.0)
-    run_virtual(lambda: work(range(50), desk.handle, 4))
-    assert desk.ended[-1] == 0
+    run_virtual(lambda: work(range(64), desk.handle, 8))
+    assert (desk.most, desk.ended[-1]) == (8, 0)
 
 
 def test_a_short_list_gets_no_more_workers_than_items() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -27,12 +28,27 @@ class Machine(RuleBasedStateMachine):
     def time_passes(self, step: int) -> None:
         self.now += step
 
+    @precondition(lambda self: self.state == "closed")
+    @rule(times=st.integers(2, THRESHOLD))
+    def it_fails_in_a_row(self, times: int) -> None:
+        for _ in range(times):
+            self.it_fails(0.5)
+
+    @precondition(lambda self: self.state == "open")
+    @rule()
+    def the_break_is_over(self) -> None:
+        self.now = max(self.now, self.until)
+        self.one_is_let_through()
+
     @rule()
     def it_works(self) -> None:
         assert self.breaker.succeed() is (self.state != "closed")
         self.state, self.failed, self.breaks = "closed", 0, 0
 
     @rule(chance=chances)
+    def one_fails(self, chance: float) -> None:
+        self.it_fails(chance)
+
     def it_fails(self, chance: float) -> None:
         self.failed += 1
         opens = self.state == "probing" or (self.state == "closed" and self.failed >= THRESHOLD)
@@ -43,11 +59,14 @@ class Machine(RuleBasedStateMachine):
             self.state = "open"
             wait = self.breaker.wait(self.now)
             whole = min(2 ** (self.breaks - 1) * SECOND, LONGEST_BREAK)
-            assert 0.75 * whole <= wait < 1.25 * whole
+            assert 0.75 * whole <= wait <= 1.25 * whole
             self.until = self.now + wait
 
     @precondition(lambda self: self.breaker.wait(self.now) == 0)
     @rule()
+    def one_passes(self) -> None:
+        self.one_is_let_through()
+
     def one_is_let_through(self) -> None:
         self.breaker.pass_through()
         self.state = "probing" if self.state == "open" else self.state
@@ -66,7 +85,19 @@ class Machine(RuleBasedStateMachine):
         assert self.breaker.wait(self.now) == waits[self.state]
 
 
+Machine.TestCase.settings = settings(max_examples=60)
 TestBreaker = Machine.TestCase
+
+
+def test_a_probe_without_an_outcome_makes_room_for_the_next() -> None:
+    breaker = Breaker()
+    for _ in range(THRESHOLD):
+        breaker.fail(0, 0.0)
+    breaker.pass_through()
+    assert breaker.wait(SECOND) == NEVER
+    breaker.give_back(SECOND)
+    assert breaker.state is State.OPEN
+    assert breaker.wait(SECOND) == 0
 
 
 def test_a_long_outage_is_probed_about_every_ten_seconds() -> None:

@@ -219,6 +219,13 @@ def test_anthropics_version_is_part_of_its_paths(url: str) -> None:
     assert there.base_url == there.endpoint.base_url == "https://other.test"
 
 
+def test_another_endpoint_gets_neither_the_address_nor_the_key_of_this_one() -> None:
+    here = Place(base_url="https://a.test/v1", api_key=KEY, allow_http=True)
+    assert here.elsewhere() == Place(allow_http=True)
+    specials = (here, Place(api_key=KEY), Place(base_url="https://a.test"), here.elsewhere())
+    assert [place.is_special for place in specials] == [True, True, True, False]
+
+
 def test_an_empty_base_url_is_no_base_url() -> None:
     with pytest.raises(ConfigError, match="must look like"):
         route(Model(id="openai/m"), Place(base_url=""))

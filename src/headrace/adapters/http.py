@@ -40,6 +40,7 @@ KEEPALIVE: Final = 4.0
 # Fits into a socket's buffer: writing it does not wait.
 _SMALL: Final = 32 * 1024
 _FIRST_ERROR: Final = 300
+_SHORTEST_SECRET: Final = 16
 
 
 class Gate(Protocol):
@@ -52,6 +53,8 @@ class Gate(Protocol):
         """The head of a refusal has come; its body may take a while."""
 
 
+# URL, headers, and what no reply may say.
+_Prepared: TypeAlias = "tuple[URL, CIMultiDict[str], bytes | None]"
 Open: TypeAlias = "Callable[[], Coroutine[object, object, Transport]]"
 _gate: ContextVar[Gate | None] = ContextVar("headrace_gate", default=None)
 
@@ -135,7 +138,7 @@ class Transport:
             request_class=_Request if _IS_EAGER else _EagerRequest,
             trust_env=trust_env,
         )
-        self._prepared: dict[tuple[object, ...], tuple[str | None, URL, CIMultiDict[str]]] = {}
+        self._prepared: dict[tuple[object, ...], tuple[str | None, _Prepared]] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
     async def post(
@@ -149,7 +152,7 @@ class Transport:
         gate: Gate | None,
     ) -> Reply:
         """Send ``body`` once and return whatever reply comes; raise what became of it otherwise."""
-        url, ready = self._prepare(route, path, headers)
+        url, ready, echo = self._prepare(route, path, headers)
         _gate.set(gate)
         try:
             response = await self._session.post(
@@ -163,7 +166,10 @@ class Transport:
             kept = _kept(response.headers)
             if gate is not None and response.status >= _FIRST_ERROR:
                 gate.hear(response.status, kept)
-            return Reply(response.status, await _read(response), kept)
+            said = await _read(response)
+            if echo is not None and echo in said:
+                said = said.replace(echo, b"********")
+            return Reply(response.status, said, kept)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failed = _translate(error, route, timeout)
         # Out here, so that aiohttp's error is not kept with it: that one holds frames, the prompt
@@ -178,14 +184,15 @@ class Transport:
 
     def _prepare(
         self, route: Route, path: str, headers: tuple[tuple[str, str], ...]
-    ) -> tuple[URL, CIMultiDict[str]]:
-        """URL and headers, built once for each route and key value; the key is read each time."""
+    ) -> _Prepared:
+        """What is built once for each route and key value; the key is read each time."""
         key = None if route.endpoint.auth == "none" else keys.require(route)
         slot = (route, path, headers)
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
-            known = self._prepared[slot] = (key, _url(route, path), _headers(route, key, headers))
-        return known[1], known[2]
+            ready = (_url(route, path), _headers(route, key, headers), _echo(key))
+            known = self._prepared[slot] = (key, ready)
+        return known[1]
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         known = self._timeouts.get(seconds)
@@ -237,6 +244,14 @@ def _headers(
             name, value = ("x-api-key", key)
         ready[name] = _Masked(value)
     return ready
+
+
+def _echo(key: str | None) -> bytes | None:
+    """The key as a server may quote it, which must get into no journal and no error.
+
+    None where it is as short as a placeholder: such a word may stand in an honest answer.
+    """
+    return key.encode() if key is not None and len(key) >= _SHORTEST_SECRET else None
 
 
 class _Masked(str):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.core.secret import Secret
 
@@ -31,24 +31,34 @@ class Price(BaseModel):
     output: Dollars
     cache_read: Dollars | None = None
     cache_write: Dollars | None = None
-    _rates: tuple[int, int, int, int] = PrivateAttr()
 
-    def model_post_init(self, context: object, /) -> None:
-        """Nano-dollars per million tokens are whole numbers: exact, and cheap to count with."""
-        del context
+    def rates(self) -> Rates:
+        """The same in whole nano-dollars, to count with."""
         read = self.input if self.cache_read is None else self.cache_read
         write = self.input if self.cache_write is None else self.cache_write
-        prices = (self.input, self.output, read, write)
-        self._rates = tuple(int(price.scaleb(9, _EXACT)) for price in prices)  # type: ignore[assignment]  # four of them
+        return Rates(*(int(p.scaleb(9, _EXACT)) for p in (self.input, self.output, read, write)))
 
     def cost(self, usage: Usage) -> int:
         """Nano-dollars for ``usage``, rounded half up."""
-        fresh, output, read, write = self._rates
+        return self.rates().cost(usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Nano-dollars per million tokens: whole numbers, exact and cheap to count with."""
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+
+    def cost(self, usage: Usage) -> int:
+        """Nano-dollars for ``usage``, rounded half up."""
         total = (
-            fresh * usage.input_tokens
-            + output * usage.output_tokens
-            + read * usage.cache_read_tokens
-            + write * usage.cache_write_tokens
+            self.input * usage.input_tokens
+            + self.output * usage.output_tokens
+            + self.cache_read * usage.cache_read_tokens
+            + self.cache_write * usage.cache_write_tokens
         )
         return (total + 500_000) // 1_000_000
 

@@ -36,7 +36,7 @@ class SamplingParams(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _stop_may_be_one_string(cls, data: Any) -> Any:  # noqa: ANN401 - pydantic's contract
+    def _stop_may_be_one_string(cls, data: Any) -> Any:  # noqa: ANN401 - the contract of pydantic
         if isinstance(data, dict) and isinstance(data.get("stop"), str):
             return {**data, "stop": (data["stop"],)}
         return data

@@ -66,8 +66,8 @@ class Course:
 
     def fail(self, error: ProviderError, state: RouteState, *, counted: bool) -> None:
         """Go on with the next context; what a failed attempt was billed is not forgotten."""
-        price = state.route.model.price
-        billed = 0 if price is None or error.usage is None else price.cost(error.usage)
+        rates = state.rates
+        billed = 0 if rates is None or error.usage is None else rates.cost(error.usage)
         self.context = self.context.after(error, counted=counted, billed=billed)
         error.spent_nanos = self.context.spent_nanos or None
 
@@ -100,10 +100,10 @@ class Course:
     def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
         """The answer as the caller will see it; its raw reply is recorded apart."""
         context, route = self.context, permit.state.route
-        price = route.model.price
+        rates = permit.state.rates
         cost = None
-        if price is not None and raw.usage is not None:
-            cost = price.cost(raw.usage) + context.spent_nanos
+        if rates is not None and raw.usage is not None:
+            cost = rates.cost(raw.usage) + context.spent_nanos
         return APIResponse(
             id=context.name,
             index=context.index,

@@ -78,11 +78,10 @@ class LoopScope:
             await transport.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections and forget the timers."""
-        for handle in (self._timer, self._idle):
-            if handle is not None:
-                handle.cancel()
-        self._timer = self._idle = None
+        """Close the connections. The timer of admission stays: a run may still wait for it."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             await keeper.aclose()

@@ -123,14 +123,14 @@ class _Call(Generic[T]):
     async def _work(self) -> T:
         return await self._coroutine()
 
-    def _end(self, task: asyncio.Task[T]) -> None:
-        if task.cancelled():
+    def _end(self, ended: asyncio.Task[T]) -> None:
+        if ended.cancelled():
             msg = "the client was closed during the call; what is finished is kept, call again"
             self.outcome.set_exception(RunStoppedError(msg))
-        elif (error := task.exception()) is not None:
+        elif (error := ended.exception()) is not None:
             self.outcome.set_exception(error)
         else:
-            self.outcome.set_result(task.result())
+            self.outcome.set_result(ended.result())
 
 
 def _go_on(step: Callable[[], object]) -> None:

@@ -110,6 +110,7 @@ class RouteState:
         "parked_at",
         "parked_until",
         "rated",
+        "rates",
         "route",
         "scopes",
         "throttles",
@@ -122,6 +123,7 @@ class RouteState:
         model = route.model
         self.route = route
         self.params = params
+        self.rates = None if model.price is None else model.price.rates()
         self.own = Scope(
             route.id,
             concurrency=Concurrency(_ceiling(route, client)),

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-
 from headrace.core.errors import ConfigError
 from headrace.core.model import Endpoint, KeySource, Model, Route
 from headrace.core.secret import Secret
@@ -37,24 +35,17 @@ def model_row(spec: object) -> Model:
     if isinstance(spec, Model):
         row = spec
     elif isinstance(spec, str):
-        row = _named(spec)
+        row = Model(id=spec)
     else:
         msg = f'a model is "endpoint/model" or a Model, not {type(spec).__name__}'
         raise ConfigError(msg)
     if not row.endpoint or not row.name or not row.id.isprintable() or row.id != row.id.strip():
-        raise ConfigError(_wrong_form(row.id))
+        msg = (
+            f'the model {row.id!r} must have the form "endpoint/model",'
+            ' such as "openai/gpt-4.1-mini"'
+        )
+        raise ConfigError(msg)
     return row
-
-
-def _named(name: str) -> Model:
-    try:
-        return Model(id=name)
-    except ValidationError:
-        raise ConfigError(_wrong_form(name)) from None
-
-
-def _wrong_form(name: str) -> str:
-    return f'the model {name!r} must have the form "endpoint/model", such as "openai/gpt-4.1-mini"'
 
 
 def route(model: Model, place: Place) -> Route:

@@ -1,0 +1,233 @@
+"""An API key shows up nowhere but in the header that carries it, whatever goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import logging
+import pickle
+import traceback
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import orjson
+import pytest
+
+from headrace import LLMClient
+from headrace.core.errors import ConfigError, HeadraceError, NoRouteError
+from headrace.core.secret import Secret
+from headrace.testing import FakeServer, faults, plans
+from headrace.testing.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from headrace import APIResponse
+    from headrace.testing.server import Turn
+
+Dialect: TypeAlias = Literal["openai", "anthropic"]
+# One that looks like a key, and one that does not.
+KEYS: Final = ("sk-CANARY0123456789abcdef", "CANARY_which_looks_like.nothing")
+MARK: Final = "CANARY"
+NOWHERE: Final = "http://127.0.0.1:1/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Echo(Fault):
+    """Quotes the key in the body, as JSON, as a page, as text, or in the head of the reply."""
+
+    status: int
+    form: Literal["json", "page", "text", "header", "garbage"]
+
+    async def play(self, turn: Turn) -> None:
+        key = turn.seen.key or ""
+        said = f"Incorrect API key provided: {key}. Header was 'Bearer {key}' or {key!r}"
+        plain = turn.error(self.status)
+        match self.form:
+            case "json":
+                data = orjson.loads(plain.body)
+                data["error"].update(message=said, code=key, param=key, type=key)
+                plain = replace(plain, body=orjson.dumps(data))
+            case "page":
+                page = f"<html><title>{said}</title><body>authorization: {key}</body></html>"
+                plain = replace(plain, body=page.encode(), content_type="text/html")
+            case "text":
+                plain = replace(plain, body=f"{key} {said}".encode())
+            case "header":
+                plain = replace(plain, headers=(("retry-after", key), ("x-debug", said)))
+            case "garbage":
+                await turn.write(f"HTTQ/9 {said}\r\nauthorization: Bearer {key}\r\n\r\n".encode())
+                turn.close()
+                return
+        turn.respond(plain)
+
+
+@dataclass(frozen=True, slots=True)
+class EchoingAnswer(Fault):
+    """A good answer that quotes the key."""
+
+    async def play(self, turn: Turn) -> None:
+        answer = turn.answer
+        turn.respond(
+            replace(answer, body=answer.body.replace(b"echo: ", (turn.seen.key or "").encode()))
+        )
+
+
+PATHS: Final = [
+    *[
+        Echo(status, form)
+        for status in (200, 400, 401, 403, 429, 500)
+        for form in ("json", "page", "text")
+    ],
+    Echo(401, "header"),
+    Echo(500, "header"),
+    Echo(200, "garbage"),
+    EchoingAnswer(),
+    faults.Redirect("http://other.example/", 307),
+    faults.DropBefore(),
+    faults.DropWithin(),
+    faults.Reset(),
+    faults.Stall(),
+    faults.BadChunk(),
+    faults.Oversized(40 << 20),
+    faults.Body(b""),
+]
+
+
+def shown(error: BaseException | None) -> Iterator[str]:
+    """Every form in which an error, and what hangs on it, may come to be read."""
+    if error is None:
+        return
+    with_locals = traceback.TracebackException.from_exception(error, capture_locals=True)
+    yield from with_locals.format()
+    yield from (str(error), repr(error), repr(error.args), repr(vars(error)))
+    yield from (repr(error.__notes__) if hasattr(error, "__notes__") else "",)
+    yield from shown(error.__cause__)
+    yield from shown(error.__context__)
+    if isinstance(error, HeadraceError):
+        yield json.dumps(error.to_dict())
+        yield repr(getattr(error, "reply", None) and error.reply.body)  # type: ignore[attr-defined]  # where there is one
+        for earlier in error.history:
+            yield from shown(earlier)
+
+
+def check(texts: Iterator[str]) -> None:
+    found = [text for text in texts if MARK in text]
+    assert found == []
+
+
+@pytest.mark.parametrize("key", KEYS, ids=["like a key", "like nothing"])
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+@pytest.mark.parametrize("fault", PATHS, ids=repr)
+def test_no_error_log_or_file_holds_the_key(
+    fault: Fault, dialect: Dialect, key: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    raised: list[BaseException] = []
+
+    async def main() -> tuple[LLMClient, list[APIResponse[Any]]]:
+        async with FakeServer(faults=plans.per_prompt({"bad": [fault] * 9})) as server:
+            url = server.base_url if dialect == "openai" else server.anthropic_url
+            async with LLMClient(
+                f"{dialect}/m",
+                base_url=url,
+                api_key=key,
+                cache=tmp_path / "cache.db",
+                max_attempts=1,
+                request_timeout=0.5,
+            ) as client:
+                client.add_listener(lambda event: events.append(repr(event)))
+                try:
+                    await client.process_prompts_async(
+                        ["good", "bad"], show_progress=False, journal=tmp_path / "journal"
+                    )
+                except NoRouteError as error:
+                    raised.append(error)
+                assert client.last_run is not None
+                responses = list(client.last_run.responses)
+            assert {seen.key for seen in server.received} == {key}
+            assert server.counts["bad"] >= 1
+            return client, responses
+
+    events: list[str] = []
+    with caplog.at_level(logging.DEBUG):
+        client, responses = asyncio.run(main(), debug=True)
+    assert len(responses) + len(raised) >= 2
+    check(iter(events))
+    check(record.getMessage() + str(record.__dict__) for record in caplog.records)
+    for error in (*raised, *(response.error for response in responses)):
+        check(shown(error))
+    check(
+        iter([repr(responses), repr(client), str(client), repr(client.config), repr(vars(client))])
+    )
+    check(iter([repr(client.last_run), repr(client.last_run and client.last_run.summary)]))
+    check(pickle.dumps(response).decode("latin-1") for response in responses)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) >= 2
+    check(path.read_bytes().decode("latin-1") for path in files)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_client_shows_no_key_and_does_not_carry_it_away(key: str) -> None:
+    client = LLMClient("openai/m", base_url=NOWHERE, api_key=key)
+    check(iter([repr(client), f"{client}", repr(client.config), client.config.model_dump_json()]))
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError) as refused:
+            copied(client)
+        check(shown(refused.value))
+    secret = Secret(key)
+    with pytest.raises(TypeError) as refused:
+        pickle.dumps([secret])
+    check(iter([repr(secret), str(secret), f"{secret!s:>99}", *shown(refused.value)]))
+
+
+def test_a_client_that_cannot_connect_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is that of the environment here, and the endpoint behind a proxy that is not there."""
+
+    async def main(proxy: str) -> NoRouteError:
+        async with LLMClient("openai/m", proxy=proxy) as client:
+            with pytest.raises(NoRouteError) as stopped:
+                await client.process_prompts_async(["hi"], show_progress=False)
+            check(iter([repr(client), repr(client.config)]))
+            return stopped.value
+
+    monkeypatch.setenv("OPENAI_API_KEY", KEYS[0])
+    with FakeServer.in_thread() as refusing:
+        for there in ("127.0.0.1:1", f"127.0.0.1:{refusing.port}"):
+            check(shown(asyncio.run(main(f"http://{there}"))))
+            with_password = asyncio.run(main(f"http://me:{KEYS[1]}@{there}"))
+            check(iter([str(with_password), repr(with_password), str(with_password.to_dict())]))
+    assert refusing.received == []
+
+
+@pytest.mark.parametrize(
+    "key", [f" {KEYS[0]}", f"{KEYS[0]}\n", f"{KEYS[0]}\r\nx: y", f"{KEYS[0]}é"]
+)
+def test_a_key_that_fits_no_header_is_refused_unseen(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        LLMClient("openai/m", base_url=NOWHERE, api_key=key)
+    check(iter([str(refused.value), repr(refused.value)]))
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY") as refused:
+        LLMClient("openai/m")
+    check(iter([str(refused.value), repr(refused.value)]))
+
+
+def test_a_base_url_with_a_password_is_refused_unseen() -> None:
+    for url in (f"https://me:{KEYS[0]}@host/v1", f"https://host/v1?key={KEYS[0]}"):
+        with pytest.raises(ConfigError) as refused:
+            LLMClient("openai/m", base_url=url)
+        check(iter([str(refused.value), repr(refused.value)]))
+
+
+def test_the_check_itself_finds_a_key() -> None:
+    def fail(key: str) -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError, match="^$") as failed:
+        fail(KEYS[0])
+    with pytest.raises(AssertionError):
+        check(shown(failed.value))
