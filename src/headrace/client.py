@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast, overload
 
 from headrace.adapters import cache as caches
+from headrace.adapters import collector
 from headrace.adapters.clock import Clock, SystemClock
 from headrace.adapters.http import Transport
 from headrace.adapters.progress import Progress
@@ -119,7 +120,7 @@ class LLMClient:
         self._disk = disk
         self._cache = caches.open_cache(cache)
         self._shares = self._cache is not None if coalesce is None else coalesce
-        self._fleet = self.config.fleet(place)
+        self._fleet = self.config.fleet(place, self._catalog.epoch)
         self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         self._loops = LoopScopes(self._make_transport, self._sender.pump, self._forked)
         self._portal = Portal(self._loops.aclose)
@@ -296,8 +297,9 @@ class LLMClient:
         run = self.last_run = Run(keep=keep, counts_duplicates=not self._shares)
         run.started_at = self._clock.now()
         await call.choice.start()
-        call.choice.revive()
+        self._fleet.revive()
         async with AsyncExitStack() as stack:
+            stack.enter_context(collector.relieved())
             stack.callback(self._close, run)
             journal = await self._open_journal(call, run)
             if journal is not None:
@@ -309,7 +311,8 @@ class LLMClient:
             pipeline = self._pipeline(scope, call.choice, run, journal)
             handle = self._handle(pipeline, call, run, progress, deliver)
             width = window(self._fleet.slots)
-            await Schedule(prompts, handle, width, call.choice.is_crowded).run()
+            stopped = None if deliver is None else deliver.release
+            await Schedule(prompts, handle, width, call.choice.is_crowded, stopped).run()
         return run
 
     def _handle(
@@ -323,7 +326,7 @@ class LLMClient:
         """What is done with each prompt of a run."""
         on_response = call.options.get("on_response")
 
-        async def handle(index: int, prompt: object) -> bool:
+        async def handle(index: int, prompt: object) -> None:
             context = call.context(index, prompt, self._clock.now())
             if type(context.prompt) is Conversation:
                 run.see(prompt if type(prompt) is str else context.prompt)
@@ -339,7 +342,6 @@ class LLMClient:
                 await hand_over(on_response, response)
             if deliver is not None:
                 await deliver(response)
-            return response.source == "provider" and response.attempts > 0
 
         return handle
 
@@ -350,7 +352,7 @@ class LLMClient:
         with self._loops.here() as scope:
             try:
                 await call.choice.start()
-                call.choice.revive()
+                self._fleet.revive()
                 return await self._pipeline(scope, call.choice, run, None).answer(context)
             except RunStoppedError as error:
                 return failed(context, error)

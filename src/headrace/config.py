@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from headrace.adapters.clock import Clock
     from headrace.core.conversation import Prompt
-    from headrace.core.model import Model
+    from headrace.core.model import Model, Route
     from headrace.core.response import APIResponse
     from headrace.engine.attempt import Bind
     from headrace.registry.resolve import Place
@@ -142,10 +142,11 @@ class Config(BaseModel):
         config.check_lengths(models)
         return config
 
-    def fleet(self, place: Place) -> Fleet:
+    def fleet(self, place: Place, epoch: Callable[[Route], int]) -> Fleet:
         """The routes of a client with these limits, around the endpoints at ``place``."""
         return Fleet(
             place,
+            epoch,
             requests_per_minute=self.max_requests_per_minute,
             tokens_per_minute=self.max_tokens_per_minute,
             concurrency=self.max_concurrent_requests,

@@ -68,7 +68,7 @@ def test_keys_of_version_1_stay_what_they_are(name: str) -> None:
         "fingerprint": key.fingerprint.hex(),
         "digest": key.digest.hex(),
         "prompt": REQUESTS[name].conversation.fingerprint,
-        "bound": key.bound_to("m", "https://a.test/v1", "1").digest.hex(),
+        "bound": key.bound_to(fingerprint.identity_of("m", "https://a.test/v1", "1")).digest.hex(),
         "row": fingerprint.of_row(key, ("a/x", "b/y"), 1, 2).hex(),
     }
     assert REQUESTS[name].cache_key == key.digest.hex()
@@ -162,9 +162,10 @@ def test_rows_differ_by_request_models_sample_and_occurrence_but_not_by_order() 
 
 def test_a_key_is_bound_to_whoever_answers() -> None:
     key = RequestContext(prompt="a").key
-    bound = {key, key.bound_to("m"), key.bound_to("n"), key.bound_to("m", "n"), key.bound_to("mn")}
+    names = (("m",), ("n",), ("m", "n"), ("mn",))
+    bound = {key, *(key.bound_to(fingerprint.identity_of(*parts)) for parts in names)}
     assert len(bound) == 5
-    assert key.bound_to("m") == key.bound_to("m")
+    assert key.bound_to(b"m") == key.bound_to(b"m")
 
 
 def test_operations_have_keys_of_their_own() -> None:

@@ -1,10 +1,10 @@
 """Admission: in turn, at once, without polling, and nothing leaks, whoever leaves when."""
 
+# ruff: noqa: ANN401  options are passed on as they are
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -12,8 +12,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from headrace import LLMClient, Model
-from headrace.core.errors import NoRouteError, OverloadedError, RateLimitError, TooLargeError
+from headrace import LLMClient, Model, RequestContext
+from headrace.core.errors import (
+    GoneError,
+    NoRouteError,
+    OverloadedError,
+    RateLimitError,
+    TooLargeError,
+)
 from headrace.core.response import APIResponse
 from headrace.engine.admission import Admission, Permit, Waiter, fitting
 from headrace.engine.scope import RouteState, Scope
@@ -27,9 +33,7 @@ from headrace.testing import Script, VirtualClock, VirtualLoop, scripted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from headrace.core.context import RequestContext
     from headrace.core.model import Route
-    from headrace.providers.base import Exchange
 
 NOWHERE: Final = "http://127.0.0.1:1/v1"
 
@@ -106,7 +110,7 @@ def halls() -> Iterator[type[Hall]]:
 def test_first_come_first_served(halls: type[Hall]) -> None:
     hall = halls(1)
     a = hall.state("a")
-    permit = hall.ask(a)
+    permit: Permit | Waiter | None = hall.ask(a)
     waiters = [hall.wait(a) for _ in range(5)]
     for waiter in waiters:
         hall.give_back(permit)
@@ -186,8 +190,6 @@ def test_the_timer_is_set_for_the_moment_a_head_could_pass(halls: type[Hall]) ->
 
 
 def test_waiters_of_a_dead_route_are_told_why(halls: type[Hall]) -> None:
-    from headrace.core.errors import GoneError
-
     hall = halls(1)
     a, b = hall.state("a"), hall.state("b")
     permit = hall.ask(a)
@@ -254,7 +256,7 @@ def test_routes_too_small_for_a_prompt_are_left_out(halls: type[Hall]) -> None:
 class Counted(RouteState):
     """A route that counts how often it is asked for room."""
 
-    __slots__ = ("asked",)
+    asked = 0
 
     def wait(self, now: int, tokens: int) -> int:
         self.asked += 1
@@ -266,7 +268,6 @@ def test_those_who_wait_cost_nothing(halls: type[Hall], waiters: int) -> None:
     hall = halls(100)
     model = Model(id="openai/a", max_concurrent_requests=100)
     a = Counted(route(model, Place(base_url=NOWHERE)), hall.client)
-    a.asked = 0
     out: list[Permit | Waiter] = [hall.ask(a) for _ in range(100)]
     out += [hall.wait(a) for _ in range(waiters)]
     for each in out:
@@ -290,9 +291,7 @@ def test_two_loops_in_two_threads_share_one_slot() -> None:
     lock, seen = threading.Lock(), list[int]()
     script = Script(outcome)
     catalog = Catalog({"openai_chat": scripted(script)})
-    client = LLMClient(
-        "openai/m", base_url=NOWHERE, catalog=catalog, max_concurrent_requests=1
-    )
+    client = LLMClient("openai/m", base_url=NOWHERE, catalog=catalog, max_concurrent_requests=1)
 
     async def main(name: str) -> int:
         rows = await client.process_prompts_async([name] * 200, show_progress=False)
@@ -367,11 +366,9 @@ class Everything(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 4), deadline=st.sampled_from([None, None, None, 2.0]))
     def ask(self, count: int, deadline: float | None) -> None:
-        from headrace import RequestContext as Row
-
         for _ in range(count):
             name = str(len(self.asks))
-            row = Row(prompt=f"p{name}", id=name, deadline=deadline)
+            row = RequestContext(prompt=f"p{name}", id=name, deadline=deadline)
             self.asks[name] = self.loop.create_task(self.client.process_single_request(row))
 
     @rule(turns=st.integers(1, 6))
@@ -431,8 +428,8 @@ class Everything(RuleBasedStateMachine):
             assert ask.done()
             if ask.cancelled():
                 assert name in self.cancelled
-            elif ask.result().error is not None:
-                assert ask.result().error.code == "deadline"
+            elif (error := ask.result().error) is not None:
+                assert error.code == "deadline"
             else:
                 assert ask.result().completion == "done"
         for state in self.client._default.lanes:  # noqa: SLF001 - looks behind the face

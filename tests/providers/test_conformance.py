@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace.core.errors import GoneError, HeadraceError, RateLimitError, ReplyError
+from headrace.core.errors import (
+    GoneError,
+    HeadraceError,
+    OutcomeUnknownError,
+    RateLimitError,
+    ReplyError,
+)
 from headrace.core.model import Endpoint, Model, Route
 from headrace.core.params import SamplingParams
 from headrace.core.response import APIResponse
@@ -133,6 +139,22 @@ class Shouting(OpenAIChatRequest):
             raise GoneError(message) from None
 
 
+class Patient(OpenAIChatRequest):
+    async def execute_once(self) -> APIResponse[object]:
+        try:
+            return await super().execute_once()
+        except OutcomeUnknownError:
+            await asyncio.Event().wait()
+            raise
+
+
+class Refusing(OpenAIChatRequest):
+    async def execute_once(self) -> APIResponse[object]:
+        await super().execute_once()
+        message = "not today"
+        raise GoneError(message)
+
+
 class Deaf(OpenAIChatRequest):
     async def execute_once(self) -> APIResponse[object]:
         return APIResponse(completion="echo: one two three")
@@ -161,6 +183,8 @@ class Fickle(OpenAIChatRequest):
         (Translating, "cancelled at any await", r"a cancellation came out as GoneError\("),
         (Leaving, "reads an answer", "1 coroutines were left behind"),
         (Shouting, "hides the key", "the error shows the API key"),
+        (Patient, "stall before the reply", "execute_once was not done 2 s after its time-out"),
+        (Refusing, "reads an answer", r"an answer came out as GoneError\('not today'\)"),
         (Deaf, "reads an answer", "made 0 requests for an answer"),
         (Fickle, "decodes a recorded reply again", r"decode\(\) of the same reply gave"),
     ],

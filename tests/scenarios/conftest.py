@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
@@ -13,6 +12,8 @@ from headrace.providers.catalog import Catalog
 from headrace.testing import Script, VirtualClock, run_virtual, scripted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from headrace.config import Models
     from headrace.core.response import Responses
 

@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from tests.scenarios.conftest import World
+
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome
-    from tests.scenarios.conftest import World
 
 PROMPTS = [f"p{n % 12}" for n in range(24)]
 
 
 def shaky(seed: int) -> Callable[[RequestContext, Route, int], Outcome]:
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311
 
     def rule(context: RequestContext, route: Route, n: int) -> Outcome:
         del context, route, n
@@ -145,9 +146,7 @@ def test_an_async_source_is_cancelled_while_it_waits(world: type[World]) -> None
     sim = world(Script(latency=0.1))
 
     async def main() -> int:
-        run = asyncio.create_task(
-            sim.client.process_prompts_async(source(), show_progress=False)
-        )
+        run = asyncio.create_task(sim.client.process_prompts_async(source(), show_progress=False))
         await asyncio.sleep(10)
         run.cancel()
         await asyncio.wait({run})

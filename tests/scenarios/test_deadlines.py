@@ -9,16 +9,19 @@ import pytest
 
 from headrace import LLMClient, RequestContext
 from headrace.core.errors import DeadlineError, OutcomeUnknownError, OverloadedError, RateLimitError
-from headrace.testing import FakeServer, Failure, Script
+from headrace.testing import Failure, FakeServer, Script
 
 if TYPE_CHECKING:
-    from headrace.core.events import Event
     from tests.scenarios.conftest import World
+
+    from headrace.core.events import Event
 
 
 def test_while_waiting_for_a_slot(world: type[World]) -> None:
     sim = world(Script(latency=10.0), max_concurrent_requests=1)
-    rows = sim.run([RequestContext(prompt=p, deadline=d) for p, d in (("a", 99), ("b", 3), ("c", 99))])
+    rows = sim.run(
+        [RequestContext(prompt=p, deadline=d) for p, d in (("a", 99), ("b", 3), ("c", 99))]
+    )
     assert [type(row.error) for row in rows] == [type(None), DeadlineError, type(None)]
     assert [call.prompt for call in sim.script.calls] == ["a", "c"]
     assert rows[1].attempts == 0

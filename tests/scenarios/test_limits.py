@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace import Model
+from headrace import Model, SamplingParams
 from headrace.core.errors import NotSentError, OverloadedError, TooLargeError
 from headrace.testing import Answer, Failure, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tests.scenarios.conftest import World
+
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome
-    from tests.scenarios.conftest import World
 
 
 def most_in_a_minute(at: Sequence[float], costs: Sequence[float]) -> float:
@@ -90,7 +91,7 @@ def token_rule(actual: Callable[[int], int]) -> Callable[[RequestContext, Route,
 @pytest.mark.parametrize(
     ("name", "actual", "slack"),
     [
-        ("as reserved", lambda n: 1_124, 0),
+        ("as reserved", lambda _: 1_124, 0),
         ("output ten times smaller", lambda n: 200 + n % 5, 0),
         # What a reply takes beyond its reservation cannot be known before; it is paid back.
         ("overruns", lambda n: 1_124 if n % 10 else 3_000, 4_000),
@@ -111,10 +112,8 @@ def test_tokens_use_98_percent_and_never_more(
 
 
 def test_declared_output_is_what_is_reserved(world: type[World]) -> None:
-    from headrace import SamplingParams
-
     sim = world(
-        Script(token_rule(lambda n: 150)),
+        Script(token_rule(lambda _: 150)),
         max_tokens_per_minute=15_000,
         sampling_params=SamplingParams(max_tokens=50),
     )
@@ -137,7 +136,7 @@ def test_what_was_never_sent_gives_its_place_back(world: type[World]) -> None:
 
 
 def test_failures_of_the_server_cost_a_request_and_no_tokens(world: type[World]) -> None:
-    dice = random.Random(5)
+    dice = random.Random(5)  # noqa: S311
 
     def rule(context: RequestContext, route: Route, n: int) -> Outcome:
         del context, route, n

@@ -20,9 +20,10 @@ from headrace.testing import Failure, Script
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.scenarios.conftest import World
+
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome
-    from tests.scenarios.conftest import World
 
 A, B = "openai/a", "openai/b"
 PROMPTS = [f"p{n}" for n in range(1_000)]
@@ -96,6 +97,18 @@ def test_a_failing_model_leaves_its_draws_to_the_other(
     assert {row.route for row in rows} == {B}
 
 
+def test_the_share_of_a_dead_model_is_shared_as_the_weights_say(world: type[World]) -> None:
+    names = [A, B, "openai/c"]
+
+    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
+        del context, n
+        return GoneError("404") if route.id == A else 0.1
+
+    sim = world(Script(rule), names, model_weights=[2, 1, 1])
+    rows = sim.run(PROMPTS)
+    assert Counter(row.route for row in rows)[B] == pytest.approx(500, abs=60)
+
+
 def test_a_move_to_the_other_model_looks_up_the_cache_again(world: type[World]) -> None:
     broken = [False]
 
@@ -125,7 +138,7 @@ def test_what_every_model_refuses_fails_with_the_last_word(world: type[World]) -
 
 
 def test_no_model_left_stops_the_run_with_weights_too(world: type[World]) -> None:
-    sim = world(Script(lambda c, r, n: GoneError("401")), [A, B], model_weights=[1, 1])
+    sim = world(Script(lambda *_: GoneError("401")), [A, B], model_weights=[1, 1])
     with pytest.raises(NoRouteError, match="401"):
         sim.run(PROMPTS)
 
@@ -138,7 +151,7 @@ def test_interchangeable_models_are_both_used(world: type[World]) -> None:
 
 def test_a_full_route_does_not_hold_back_the_other(world: type[World]) -> None:
     slow = Model(id=A, max_concurrent_requests=1)
-    sim = world(Script(lambda c, r, n: 60.0 if r.id == A else 0.1), [slow, B])
+    sim = world(Script(lambda _c, r, _n: 60.0 if r.id == A else 0.1), [slow, B])
     rows = sim.run(PROMPTS)
     assert len(rows.succeeded) == 1_000
     assert Counter(row.route for row in rows)[A] == 1

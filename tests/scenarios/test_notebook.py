@@ -16,14 +16,16 @@ nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
 
+STREAM = """\
+async with client.process_stream(['f', 'g'], ordered=True) as rows:
+    print([r.completion async for r in rows])
+"""
 CELLS = (
     "from headrace import LLMClient\nclient = LLMClient('openai/fake', base_url={url!r})",
     "print([r.completion for r in client.process_prompts_sync(['a', 'b'], show_progress=False)])",
-    "rows = await client.process_prompts_async(['c'], show_progress=False)\n"
-    "print(rows[0].completion)",
+    "print((await client.process_prompts_async(['c'], show_progress=False))[0].completion)",
     "print(client.ask_sync('d').completion, (await client.ask('e')).completion)",
-    "async with client.process_stream(['f', 'g'], ordered=True) as rows:\n"
-    "    print([r.completion async for r in rows])",
+    STREAM,
     "print([r.completion for r in client.process_prompts_sync(['h'])])",
     "await client.aclose()",
 )
@@ -39,7 +41,11 @@ def test_cells(tmp_path: Path) -> None:
             notebook, timeout=30, resources={"metadata": {"path": str(tmp_path)}}
         )
         runner.create_kernel_manager().kernel_cmd = [
-            sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"
+            sys.executable,
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
         ]
         runner.execute()
     said = [

@@ -42,9 +42,9 @@ def server() -> Iterator[FakeServer]:
 
 
 def start(server: FakeServer, program: str) -> subprocess.Popen[str]:
-    strict = ("-W", "error", "-X", "dev", "-X", "faulthandler")
     # What fork says about threads is the caller's choice to make, not headrace's doing.
-    strict = (*strict, "-W", "ignore:This process:DeprecationWarning")
+    fork = ("-W", "ignore:This process:DeprecationWarning")
+    strict = ("-W", "error", *fork, "-X", "dev", "-X", "faulthandler")
     return subprocess.Popen(
         [sys.executable, *strict, "-c", OPENING + program, server.base_url],
         stdout=subprocess.PIPE,

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace import APIResponse, Model, Price, RequestContext
-from headrace.core.errors import JournalError, OverloadedError, RejectedError
+from headrace import APIResponse, Model, Price, RequestContext, SamplingParams
+from headrace.core.errors import JournalError, OverloadedError, RejectedError, ReplyError
+from headrace.core.reply import Reply
 from headrace.engine.journal import LEAST_RESERVE, SEGMENT, Journal
 from headrace.testing import Answer, Script
-from headrace.testing.disk import FaultyDisk
+from headrace.testing.disk import FaultyDisk, Kind
 
 if TYPE_CHECKING:
+    from tests.scenarios.conftest import World
+
     from headrace.core.model import Route
     from headrace.core.response import Responses
     from headrace.testing.provider import Outcome
-    from tests.scenarios.conftest import World
 
 PROMPTS = [f"p{n}" for n in range(300)]
 PRICE = Price(input=1, output=2)  # type: ignore[arg-type]  # pydantic reads a number
@@ -48,7 +50,7 @@ def bare(row: APIResponse[object]) -> APIResponse[object]:
 
 def test_a_second_run_asks_nothing_and_returns_the_same(world: type[World], journal: Path) -> None:
     model = Model(id="openai/m", price=PRICE)
-    answers = [Answer("a", 0.5, input_tokens=7, output_tokens=3), "b", Answer("c")]
+    answers: list[Outcome] = [Answer("a", 0.5, input_tokens=7, output_tokens=3), "b", Answer("c")]
     first = world(Script(answers), model).run(["p", "q", "r"], journal=journal)
     again = world(Script(["never"]), model)
     second = again.run(["p", "q", "r"], journal=journal)
@@ -64,9 +66,9 @@ def test_a_second_run_asks_nothing_and_returns_the_same(world: type[World], jour
 def test_rows_may_be_added_removed_reordered_and_duplicated(
     world: type[World], journal: Path
 ) -> None:
-    world(Script(latency=0.1)).run(PROMPTS[:200] + ["twice", "twice"], journal=journal)
+    world(Script(latency=0.1)).run([*PROMPTS[:200], "twice", "twice"], journal=journal)
     rows = PROMPTS[100:] + ["twice"] * 4 + ["new"]
-    random.Random(1).shuffle(rows)
+    random.Random(1).shuffle(rows)  # noqa: S311
     again = world(Script(latency=0.1))
     done = again.run(rows, journal=journal)
     assert [row.completion for row in done] == [f"echo: {prompt}" for prompt in rows]
@@ -85,8 +87,6 @@ def test_the_same_prompt_for_different_models_may_change_its_order(
 
 
 def test_changed_content_is_a_new_request(world: type[World], journal: Path) -> None:
-    from headrace import SamplingParams
-
     world(Script()).run(["p"], journal=journal)
     again = world(Script())
     assert again.run(["p "], journal=journal)[0].source == "provider"
@@ -114,9 +114,7 @@ def test_bad_rows_do_not_disturb(world: type[World], journal: Path) -> None:
     assert not again.script.calls
 
 
-def test_cached_and_coalesced_answers_are_in_the_journal(
-    world: type[World], journal: Path
-) -> None:
+def test_cached_and_coalesced_answers_are_in_the_journal(world: type[World], journal: Path) -> None:
     sim = world(Script(latency=0.1), cache="memory")
     sim.run(["cached"])
     rows = sim.run(["cached", "same", "same", "same"], journal=journal)
@@ -194,6 +192,18 @@ def test_two_runs_on_one_journal_are_one_too_many(world: type[World], journal: P
     assert str(journal) in error
 
 
+def test_a_shared_answer_is_kept_for_each_row_even_if_its_sender_has_left(
+    world: type[World], journal: Path
+) -> None:
+    rows = [RequestContext(prompt="same", deadline=1.0), RequestContext(prompt="same")]
+    first = world(Script(latency=5.0), coalesce=True).run(rows, journal=journal)
+    assert [row.is_error for row in first] == [True, False]
+    again = world(Script())
+    done = again.run(rows, journal=journal)
+    assert [row.source for row in done] == ["journal", "journal"]
+    assert not again.script.calls
+
+
 def test_a_run_with_a_journal_and_one_without_do_not_share_their_ends(
     world: type[World], journal: Path
 ) -> None:
@@ -204,9 +214,7 @@ def test_a_run_with_a_journal_and_one_without_do_not_share_their_ends(
             sim.client.process_prompts_async(["same"], journal=journal, show_progress=False)
         )
         await asyncio.sleep(1)
-        plain = asyncio.create_task(
-            sim.client.process_prompts_async(["same"], show_progress=False)
-        )
+        plain = asyncio.create_task(sim.client.process_prompts_async(["same"], show_progress=False))
         await asyncio.sleep(1)
         kept_one.cancel()
         return [row.completion for row in await plain]
@@ -246,7 +254,7 @@ def test_a_full_disk_stops_the_run_before_a_send(world: type[World]) -> None:
 
 @pytest.mark.parametrize("nth", [4, 7, 12])
 @pytest.mark.parametrize("kind", ["write", "fsync"])
-def test_a_disk_that_fails_stops_the_run(world: type[World], kind: Any, nth: int) -> None:
+def test_a_disk_that_fails_stops_the_run(world: type[World], kind: Kind, nth: int) -> None:
     path = Path("run.journal")
     disk = FaultyDisk()
     sim = world(Script(latency=0.1), max_concurrent_requests=20, disk=disk)
@@ -264,14 +272,11 @@ def test_a_disk_that_fails_stops_the_run(world: type[World], kind: Any, nth: int
 def test_a_failure_that_cannot_be_written_stops_the_run(world: type[World]) -> None:
     disk = FaultyDisk()
     disk.fail("fsync", 4)
-    sim = world(Script(lambda c, r, n: RejectedError("no", status=400)), disk=disk)
+    sim = world(Script(lambda *_: RejectedError("no", status=400)), disk=disk)
     stop_by(sim, Path("run.journal"))
 
 
 def test_replies_that_cannot_be_read_are_kept_and_tried_again(world: type[World]) -> None:
-    from headrace.core.errors import ReplyError
-    from headrace.core.reply import Reply
-
     broken = ReplyError("not JSON", status=200, reply=Reply(200, b"{...", {}))
     disk = FaultyDisk()
     sim = world(Script([broken]), disk=disk)

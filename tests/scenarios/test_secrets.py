@@ -15,14 +15,15 @@ import orjson
 import pytest
 
 from headrace import LLMClient
-from headrace.core.errors import ConfigError, HeadraceError, NoRouteError
+from headrace.core.errors import ConfigError, GoneError, HeadraceError, NoRouteError
 from headrace.core.secret import Secret
-from headrace.testing import FakeServer, faults, plans
+from headrace.testing import FakeServer, HurriedClock, faults, plans, run_hurried
 from headrace.testing.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import FrameType
 
     from headrace import APIResponse
     from headrace.testing.server import Turn
@@ -96,12 +97,19 @@ PATHS: Final = [
 ]
 
 
+def is_of_this_test(frame: FrameType) -> bool:
+    """Its variables hold the key, as those of any caller do."""
+    return frame.f_code.co_filename == __file__
+
+
 def shown(error: BaseException | None) -> Iterator[str]:
     """Every form in which an error, and what hangs on it, may come to be read."""
     if error is None:
         return
-    with_locals = traceback.TracebackException.from_exception(error, capture_locals=True)
-    yield from with_locals.format()
+    ours = (
+        frame for frame in traceback.walk_tb(error.__traceback__) if not is_of_this_test(frame[0])
+    )
+    yield from traceback.StackSummary.extract(ours, capture_locals=True).format()
     yield from (str(error), repr(error), repr(error.args), repr(vars(error)))
     yield from (repr(error.__notes__) if hasattr(error, "__notes__") else "",)
     yield from shown(error.__cause__)
@@ -118,51 +126,68 @@ def check(texts: Iterator[str]) -> None:
     assert found == []
 
 
+class Run:
+    """A good and a bad row with everything on; what can be looked at afterwards."""
+
+    def __init__(self, fault: Fault, dialect: Dialect, key: str, folder: Path) -> None:
+        self.fault = fault
+        self.dialect = dialect
+        self.key = key
+        self.folder = folder
+        self.clock = HurriedClock(50)
+        self.events: list[str] = []
+        self.errors: list[BaseException] = []
+        self.responses: list[APIResponse[Any]] = []
+
+    def client(self, server: FakeServer) -> LLMClient:
+        client = LLMClient(
+            f"{self.dialect}/m",
+            base_url=server.base_url if self.dialect == "openai" else server.anthropic_url,
+            api_key=self.key,
+            cache=self.folder / "cache.db",
+            max_attempts=1,
+            request_timeout=25,
+            clock=self.clock,
+        )
+        client.add_listener(lambda event: self.events.append(repr(event)))
+        return client
+
+    async def play(self) -> LLMClient:
+        asyncio.get_running_loop().set_debug(True)
+        async with FakeServer(faults=plans.per_prompt({"bad": [self.fault] * 9})) as server:
+            async with self.client(server) as client:
+                try:
+                    await client.process_prompts_async(
+                        ["good", "bad"], show_progress=False, journal=self.folder / "journal"
+                    )
+                except NoRouteError as error:
+                    self.errors.append(error)
+            assert {seen.key for seen in server.received} == {self.key}
+            assert server.counts["bad"] >= 1
+        assert client.last_run is not None
+        self.responses = list(client.last_run.responses)
+        self.errors += [row.error for row in self.responses if row.error is not None]
+        return client
+
+
 @pytest.mark.parametrize("key", KEYS, ids=["like a key", "like nothing"])
 @pytest.mark.parametrize("dialect", ["openai", "anthropic"])
 @pytest.mark.parametrize("fault", PATHS, ids=repr)
 def test_no_error_log_or_file_holds_the_key(
     fault: Fault, dialect: Dialect, key: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    raised: list[BaseException] = []
-
-    async def main() -> tuple[LLMClient, list[APIResponse[Any]]]:
-        async with FakeServer(faults=plans.per_prompt({"bad": [fault] * 9})) as server:
-            url = server.base_url if dialect == "openai" else server.anthropic_url
-            async with LLMClient(
-                f"{dialect}/m",
-                base_url=url,
-                api_key=key,
-                cache=tmp_path / "cache.db",
-                max_attempts=1,
-                request_timeout=0.5,
-            ) as client:
-                client.add_listener(lambda event: events.append(repr(event)))
-                try:
-                    await client.process_prompts_async(
-                        ["good", "bad"], show_progress=False, journal=tmp_path / "journal"
-                    )
-                except NoRouteError as error:
-                    raised.append(error)
-                assert client.last_run is not None
-                responses = list(client.last_run.responses)
-            assert {seen.key for seen in server.received} == {key}
-            assert server.counts["bad"] >= 1
-            return client, responses
-
-    events: list[str] = []
+    run = Run(fault, dialect, key, tmp_path)
     with caplog.at_level(logging.DEBUG):
-        client, responses = asyncio.run(main(), debug=True)
-    assert len(responses) + len(raised) >= 2
-    check(iter(events))
-    check(record.getMessage() + str(record.__dict__) for record in caplog.records)
-    for error in (*raised, *(response.error for response in responses)):
+        client = run_hurried(run.play(), run.clock)
+    answered = sum(row.completion is not None for row in run.responses)
+    assert (answered, len(run.errors)) == ((2, 0) if fault == EchoingAnswer() else (1, 1))
+    for error in run.errors:
         check(shown(error))
-    check(
-        iter([repr(responses), repr(client), str(client), repr(client.config), repr(vars(client))])
-    )
-    check(iter([repr(client.last_run), repr(client.last_run and client.last_run.summary)]))
-    check(pickle.dumps(response).decode("latin-1") for response in responses)
+    check(iter(run.events))
+    check(record.getMessage() + str(record.__dict__) for record in caplog.records)
+    check(iter([repr(run.responses), repr(client.last_run)]))
+    check(iter([repr(client), str(client), repr(client.config), repr(vars(client))]))
+    check(pickle.dumps(response).decode("latin-1") for response in run.responses)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) >= 2
     check(path.read_bytes().decode("latin-1") for path in files)
@@ -183,20 +208,20 @@ def test_a_client_shows_no_key_and_does_not_carry_it_away(key: str) -> None:
 
 
 def test_a_client_that_cannot_connect_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key is that of the environment here, and the endpoint behind a proxy that is not there."""
+    """The key is that of the environment here, and no proxy leads to the endpoint."""
 
     async def main(proxy: str) -> NoRouteError:
-        async with LLMClient("openai/m", proxy=proxy) as client:
+        async with LLMClient("openai/m", proxy=proxy, clock=clock) as client:
             with pytest.raises(NoRouteError) as stopped:
                 await client.process_prompts_async(["hi"], show_progress=False)
-            check(iter([repr(client), repr(client.config)]))
             return stopped.value
 
+    clock = HurriedClock(50)
     monkeypatch.setenv("OPENAI_API_KEY", KEYS[0])
     with FakeServer.in_thread() as refusing:
         for there in ("127.0.0.1:1", f"127.0.0.1:{refusing.port}"):
-            check(shown(asyncio.run(main(f"http://{there}"))))
-            with_password = asyncio.run(main(f"http://me:{KEYS[1]}@{there}"))
+            check(shown(run_hurried(main(f"http://{there}"), clock)))
+            with_password = run_hurried(main(f"http://me:{KEYS[1]}@{there}"), clock)
             check(iter([str(with_password), repr(with_password), str(with_password.to_dict())]))
     assert refusing.received == []
 
@@ -224,10 +249,10 @@ def test_a_base_url_with_a_password_is_refused_unseen() -> None:
 
 
 def test_the_check_itself_finds_a_key() -> None:
-    def fail(key: str) -> None:
-        raise ValueError
-
-    with pytest.raises(ValueError, match="^$") as failed:
-        fail(KEYS[0])
     with pytest.raises(AssertionError):
+        check(shown(GoneError("no", details={"key": KEYS[0]})))
+    with pytest.raises(json.JSONDecodeError) as failed:
+        json.loads(KEYS[1])
+    failed.value.args = ("no",)
+    with pytest.raises(AssertionError, match="parse_constant"):
         check(shown(failed.value))

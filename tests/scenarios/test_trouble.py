@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace import NoRouteError
+from headrace import NoRouteError, RequestContext
 from headrace.core.errors import (
     GoneError,
     NotSentError,
@@ -26,12 +26,12 @@ from headrace.testing.provider import prompt_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headrace.core.context import RequestContext
+    from tests.scenarios.conftest import World
+
     from headrace.core.errors import ProviderError
     from headrace.core.events import Event
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome, Rule
-    from tests.scenarios.conftest import World
 
 COUNT = 1_000
 PROMPTS = [f"p{n}" for n in range(COUNT)]
@@ -149,7 +149,7 @@ def test_the_breaker_probes_one_at_a_time_and_rotates(world: type[World]) -> Non
 
 
 def failing(share: float, seed: int = 2) -> Rule:
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311
     kinds = [
         RateLimitError("slow", status=429, hint=1.0),
         OverloadedError("busy", status=500),
@@ -179,7 +179,9 @@ def test_an_empty_retry_budget_delays_and_fails_nothing(world: type[World]) -> N
         prompt = prompt_of(context)
         seen[prompt] += 1
         # Every prompt fails once, and in between something works, so that no breaker opens.
-        return OverloadedError("busy", status=500) if seen[prompt] == 1 and prompt[0] == "p" else 0.01
+        return (
+            OverloadedError("busy", status=500) if seen[prompt] == 1 and prompt[0] == "p" else 0.01
+        )
 
     sim = world(Script(rule), max_concurrent_requests=4)
     rows = sim.run([f"p{n}" if n % 2 else f"good{n}" for n in range(4_000)])
@@ -280,7 +282,7 @@ def test_a_route_that_dies_alone_stops_the_run_and_loses_nothing(
 
 def test_a_quota_stop_ends_the_run(world: type[World]) -> None:
     stop = QuotaError("no credit is left", status=429)
-    sim = world(Script(lambda c, r, n: stop if n >= 10 else 0.1), max_concurrent_requests=5)
+    sim = world(Script(lambda _c, _r, n: stop if n >= 10 else 0.1), max_concurrent_requests=5)
     with pytest.raises(NoRouteError, match="no credit is left"):
         sim.run(PROMPTS)
     assert len(sim.script.calls) <= 15
@@ -298,7 +300,7 @@ def test_a_quota_stop_ends_the_run(world: type[World]) -> None:
 def test_a_route_that_never_worked_stops_the_run_at_once(
     world: type[World], error: ProviderError, most: int
 ) -> None:
-    sim = world(Script(lambda c, r, n: Failure(error, 0.01)))
+    sim = world(Script(lambda *_: Failure(error, 0.01)))
     with pytest.raises(NoRouteError, match=str(error)):
         sim.run(PROMPTS)
     assert sim.elapsed < 10
@@ -308,7 +310,7 @@ def test_a_route_that_never_worked_stops_the_run_at_once(
 
 
 def test_a_server_with_nothing_but_errors_stops_the_run(world: type[World]) -> None:
-    sim = world(Script(lambda c, r, n: OverloadedError("boom", status=500)), max_attempts=50)
+    sim = world(Script(lambda *_: OverloadedError("boom", status=500)), max_attempts=50)
     with pytest.raises(NoRouteError, match="nothing but errors"):
         sim.run(PROMPTS)
     assert len(sim.script.calls) < 200
@@ -356,8 +358,8 @@ def test_who_waits_for_a_route_that_dies_goes_to_one_that_lives(world: type[Worl
             return busy if dice.random() < 0.2 else 0.2
         return Failure(GoneError("401"), 5.0) if n > 10 else 5.0
 
-    dice = random.Random(3)
-    sim = world(Script(rule), ["openai/a", "openai/b"], max_concurrent_requests=4)
+    dice = random.Random(3)  # noqa: S311
+    sim = world(Script(rule), ["openai/a", "openai/b"], max_concurrent_requests=4, max_attempts=20)
     rows = sim.run(PROMPTS[:200])
     assert len(rows.succeeded) == 200
 
@@ -370,27 +372,37 @@ def test_a_dead_route_holds_back_nobody_who_failed_on_the_other(world: type[Worl
             return busy if dice.random() < 0.1 else 0.1
         return Failure(OutcomeUnknownError("dropped"), 0.1) if n > 100 else 0.1
 
-    dice = random.Random(3)
-    sim = world(Script(rule), ["openai/a", "openai/b"], max_concurrent_requests=20)
+    dice = random.Random(3)  # noqa: S311
+    sim = world(Script(rule), ["openai/a", "openai/b"], max_concurrent_requests=20, max_attempts=20)
     rows = sim.run(PROMPTS)
     assert len(rows.succeeded) == COUNT
     assert sim.elapsed < 60
 
 
 def test_only_the_row_fails_whose_own_model_is_gone(world: type[World]) -> None:
-    from headrace import RequestContext as Row
-
     def rule(context: RequestContext, route: Route, n: int) -> Outcome:
         del context, n
         return GoneError("404: no such model") if route.id == "openai/old" else 0.1
 
     sim = world(Script(rule))
     rows = sim.run(
-        Row(prompt=f"p{n}", model="openai/old" if n % 10 == 0 else None) for n in range(300)
+        RequestContext(prompt=f"p{n}", model="openai/old" if n % 10 == 0 else None)
+        for n in range(300)
     )
     assert len(rows.succeeded) == 270
     assert {type(row.error) for row in rows.failed} == {GoneError}
     assert all("404" in str(row.error) for row in rows.failed)
+
+
+def test_a_new_run_asks_again_for_a_rows_own_model(world: type[World]) -> None:
+    sim = world(Script([GoneError("404: not yet")]))
+    row = RequestContext(prompt="p", model="openai/new")
+
+    async def main() -> list[bool]:
+        rows = [await sim.client.process_single_request(row) for _ in range(2)]
+        return [row.is_error for row in rows]
+
+    assert sim.play(main) == [True, False]
 
 
 def test_a_new_run_asks_again_where_the_last_was_turned_away(world: type[World]) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-import pytest
-
 from headrace import LLMClient
 from headrace.testing import FakeServer, HurriedClock, faults, plans, run_hurried
 
@@ -15,12 +13,12 @@ def test_a_second_of_the_loop_is_a_fraction_of_a_real_one() -> None:
     async def main() -> float:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await asyncio.sleep(2)
+        await asyncio.sleep(20)
         return loop.time() - began
 
     clock, began = HurriedClock(100), time.monotonic()
-    assert run_hurried(main(), clock) == pytest.approx(2, abs=1)
-    assert time.monotonic() - began < 1
+    assert run_hurried(main(), clock) >= 20
+    assert 0.2 <= time.monotonic() - began < 10
     assert abs(clock.wall() - time.time()) < 10  # noqa: TID251 - what it is compared with
 
 

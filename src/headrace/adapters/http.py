@@ -53,8 +53,7 @@ class Gate(Protocol):
         """The head of a refusal has come; its body may take a while."""
 
 
-# URL, headers, and what no reply may say.
-_Prepared: TypeAlias = "tuple[URL, CIMultiDict[str], bytes | None]"
+_Prepared: TypeAlias = "tuple[URL, CIMultiDict[str], _Veil]"
 Open: TypeAlias = "Callable[[], Coroutine[object, object, Transport]]"
 _gate: ContextVar[Gate | None] = ContextVar("headrace_gate", default=None)
 
@@ -152,7 +151,7 @@ class Transport:
         gate: Gate | None,
     ) -> Reply:
         """Send ``body`` once and return whatever reply comes; raise what became of it otherwise."""
-        url, ready, echo = self._prepare(route, path, headers)
+        url, ready, veil = self._prepare(route, path, headers)
         _gate.set(gate)
         try:
             response = await self._session.post(
@@ -164,14 +163,13 @@ class Transport:
                 proxy=self._proxy,
             )
             kept = _kept(response.headers)
-            if gate is not None and response.status >= _FIRST_ERROR:
-                gate.hear(response.status, kept)
-            said = await _read(response)
-            if echo is not None and echo in said:
-                said = said.replace(echo, b"********")
-            return Reply(response.status, said, kept)
+            if response.status >= _FIRST_ERROR:
+                kept = {name: veil.over_text(value) for name, value in kept.items()}
+                if gate is not None:
+                    gate.hear(response.status, kept)
+            return Reply(response.status, veil.over(await _read(response)), kept)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            failed = _translate(error, route, timeout)
+            failed = _translate(error, route, timeout, veil)
         # Out here, so that aiohttp's error is not kept with it: that one holds frames, the prompt
         # and the request's headers, for as long as a failed response is kept.
         raise failed
@@ -182,15 +180,14 @@ class Transport:
         # Transports close in the turns after; without these asyncio warns about open sockets.
         await asyncio.sleep(0)
 
-    def _prepare(
-        self, route: Route, path: str, headers: tuple[tuple[str, str], ...]
-    ) -> _Prepared:
+    def _prepare(self, route: Route, path: str, headers: tuple[tuple[str, str], ...]) -> _Prepared:
         """What is built once for each route and key value; the key is read each time."""
-        key = None if route.endpoint.auth == "none" else keys.require(route)
+        key = None if route.endpoint.auth == "none" else keys.reveal(route.key)
         slot = (route, path, headers)
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
-            ready = (_url(route, path), _headers(route, key, headers), _echo(key))
+            key = None if route.endpoint.auth == "none" else keys.require(route)
+            ready = (_url(route, path), _headers(route, key, headers), _Veil(key))
             known = self._prepared[slot] = (key, ready)
         return known[1]
 
@@ -246,12 +243,25 @@ def _headers(
     return ready
 
 
-def _echo(key: str | None) -> bytes | None:
-    """The key as a server may quote it, which must get into no journal and no error.
+class _Veil:
+    """Hides the key where a server quotes it: no journal, cache or error gets to see it.
 
-    None where it is as short as a placeholder: such a word may stand in an honest answer.
+    Not one as short as a placeholder, since such a word may stand in an honest answer.
     """
-    return key.encode() if key is not None and len(key) >= _SHORTEST_SECRET else None
+
+    __slots__ = ("_bytes", "_text")
+
+    def __init__(self, key: str | None) -> None:
+        self._text = key if key is not None and len(key) >= _SHORTEST_SECRET else None
+        self._bytes = None if self._text is None else self._text.encode()
+
+    def over(self, body: bytes) -> bytes:
+        if self._bytes is None or self._bytes not in body:
+            return body
+        return body.replace(self._bytes, b"********")
+
+    def over_text(self, said: str) -> str:
+        return said if self._text is None else said.replace(self._text, "********")
 
 
 class _Masked(str):
@@ -316,11 +326,11 @@ def _check_size(size: int, response: ClientResponse) -> None:
 
 
 def _translate(
-    error: Exception, route: Route, timeout: float
+    error: Exception, route: Route, timeout: float, veil: _Veil
 ) -> NotSentError | OutcomeUnknownError:
     """aiohttp's exceptions as ours; the one place that knows them."""
     where = f"{route.base_url} ({route.id})"
-    return _before_sending(error, where) or _after_sending(error, where, timeout)
+    return _before_sending(error, where) or _after_sending(error, where, timeout, veil)
 
 
 def _before_sending(error: Exception, where: str) -> NotSentError | None:
@@ -358,7 +368,9 @@ def _before_sending(error: Exception, where: str) -> NotSentError | None:
     return None
 
 
-def _after_sending(error: Exception, where: str, timeout: float) -> OutcomeUnknownError:
+def _after_sending(
+    error: Exception, where: str, timeout: float, veil: _Veil
+) -> OutcomeUnknownError:
     match error:
         case TimeoutError():
             return OutcomeUnknownError(
@@ -370,7 +382,7 @@ def _after_sending(error: Exception, where: str, timeout: float) -> OutcomeUnkno
                 f"the reply of {where} broke off or was garbled; the request may have been charged"
             )
         case aiohttp.ClientResponseError():
-            said = reading.clean(error.message)
+            said = reading.clean(veil.over_text(error.message))
             return OutcomeUnknownError(f"{where} sent something that is not HTTP: {said}")
     return OutcomeUnknownError(f"{where} closed the connection without a reply: {_brief(error)}")
 

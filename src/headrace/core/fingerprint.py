@@ -24,9 +24,14 @@ class Key(NamedTuple):
     fingerprint: bytes
     digest: bytes
 
-    def bound_to(self, *parts: str) -> Key:
-        """The same request, answered by something: model, endpoint, codec epoch."""
-        return _hash(self.digest + "\0".join(parts).encode())
+    def bound_to(self, identity: bytes) -> Key:
+        """The same request, answered by what ``identity`` names (see ``identity_of``)."""
+        return _hash(self.digest + identity)
+
+
+def identity_of(*parts: str) -> bytes:
+    """What answers a request, as bytes: model, endpoint, codec epoch."""
+    return "\0".join(parts).encode()
 
 
 def of_request(messages: list[object], params: dict[str, object], operation: str = "chat") -> Key:

@@ -16,7 +16,7 @@ from headrace.policy.adaptive import START, Concurrency
 from headrace.registry import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
@@ -34,12 +34,14 @@ class Fleet:
     def __init__(
         self,
         place: Place,
+        epoch: Callable[[Route], int],
         *,
         requests_per_minute: float | None,
         tokens_per_minute: float | None,
         concurrency: int | None,
     ) -> None:
         self._place = place
+        self._epoch = epoch
         self._scope = Scope(
             "client",
             concurrency=Concurrency(concurrency or NO_BOUND, fixed=concurrency is not None),
@@ -109,6 +111,11 @@ class Fleet:
         state = self._states.get(route)
         return None if state is None else state.route
 
+    def revive(self) -> None:
+        """Let a new run ask again where an earlier one was turned away."""
+        for state in tuple(self._states.values()):
+            state.revive()
+
     def forget_flights(self) -> None:
         """In a forked child: what is in flight belongs to the parent."""
         self._lock = threading.Lock()
@@ -124,7 +131,7 @@ class Fleet:
             place = self._place if row.endpoint == self._home else self._place.elsewhere()
             route = resolve.route(row, place)
             keys.check(route)
-            state = RouteState(route, self._scope, params)
+            state = RouteState(route, self._scope, params, self._epoch(route))
             # A row or a call that names a model of the client means the client's own row.
             if known is not None and row == Model(id=row.id):
                 return known

@@ -78,15 +78,11 @@ class Choice:
             yield self.lanes
             return
         left = list(range(len(self.groups)))
-        while left:
-            weights = [self.weights[i] for i in left]
-            drawn = routing.draw(weights, digest, occurrence, self._seed)
+        while any(weights := [self.weights[i] for i in left]):
+            # Each turn has dice of its own, or a dead model's share would go to one neighbour.
+            turn = bytes(len(self.groups) - len(left))
+            drawn = routing.draw(weights, digest + turn, occurrence, self._seed)
             yield self.groups[left.pop(drawn)]
-
-    def revive(self) -> None:
-        """Let a new run ask again where an earlier one was turned away."""
-        for state in self.lanes:
-            state.revive()
 
     def is_crowded(self) -> bool:
         """Do enough requests wait for these routes, so that more would only take memory?"""
@@ -208,23 +204,28 @@ class Pipeline:
         # A send belongs to one journal: with another run it would share that run's end, too.
         together: Hashable = (key.digest, lanes, self._memory)
         free = context if context.deadline is None else replace(context, deadline=None)
+        is_sender = False
+
+        def send() -> Coroutine[object, object, APIResponse[object]]:
+            nonlocal is_sender
+            is_sender = True
+            return self._send(free, lanes, key)
+
         try:
             async with asyncio.timeout(self._left(context)):
-                response, first = await share(
-                    self._scope, together, lambda: self._send(free, lanes, key)
-                )
+                response, first = await share(self._scope, together, send)
         except TimeoutError:
             raise expired(context) from None
-        if first:
-            return response
-        return await self._remembered(context, key, readdress(response, context, "coalesced"))
+        row = readdress(response, context, "provider" if first else "coalesced")
+        # The send itself was recorded for the row that made it, and for no other.
+        return row if is_sender else await self._remembered(context, key, row)
 
     async def _send(self, context: RequestContext, lanes: Lanes, key: Key) -> APIResponse[object]:
         record = None if self._memory is None else self._memory.record(context, key)
         response = await self._sender.answer(context, lanes, self._scope, record)
         if self._cache is not None and is_storable(response):
             state = next(s for s in lanes if s.route.id == response.route)
-            await self._cache.put(key.bound_to(*state.identity), response)
+            await self._cache.put(key.bound_to(state.identity), response)
         return response
 
     async def _cached(
@@ -233,7 +234,7 @@ class Pipeline:
         if self._cache is None:
             return None
         for state in lanes:
-            hit = await self._cache.get(key.bound_to(*state.identity))
+            hit = await self._cache.get(key.bound_to(state.identity))
             if hit is not None:
                 return readdress(hit, context, "cache")
         return None

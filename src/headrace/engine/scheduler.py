@@ -24,13 +24,14 @@ from headrace.core.errors import ConfigError
 
 SMALLEST_WINDOW: Final = 256
 WINDOW_PER_SLOT: Final = 4
-# How long answers that need no waiting (cache, journal) may keep the event loop, in seconds.
-BREATH: Final = 0.004
+# How long one turn of the event loop may go on with new prompts, in seconds: timers and the rest of
+# the program wait meanwhile.
+BREATH: Final = 0.008
 _SINGLE: Final = (str, bytes, Mapping)
 _NOTHING: Final = object()
 
-# Answers one prompt; True when it had to wait for it, and so gave way to others.
-Handle: TypeAlias = Callable[[int, object], Coroutine[object, object, bool]]
+# Answers one prompt.
+Handle: TypeAlias = Callable[[int, object], Coroutine[object, object, None]]
 
 
 def window(slots: int) -> int:
@@ -39,9 +40,15 @@ def window(slots: int) -> int:
 
 
 class Breather:
-    """Lets the event loop turn when answers come without waiting for anything."""
+    """Lets the event loop turn when its turn has lasted long enough.
+
+    Answers that need no waiting (cache, journal) would keep it for the whole run, and hundreds of
+    replies that come at once for as long as it takes to send hundreds of requests. ``resting``
+    counts the workers that have given way and are about to go on.
+    """
 
     def __init__(self) -> None:
+        self.resting = 0
         self._loop = asyncio.get_running_loop()
         self._until = self._loop.time() + BREATH
         self._asked = False
@@ -53,7 +60,11 @@ class Breather:
         if not self._asked:
             self._asked = True
             self._loop.call_soon(self._renew)
-        await asyncio.sleep(0)
+        self.resting += 1
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self.resting -= 1
 
     def _renew(self) -> None:
         self._asked = False
@@ -138,14 +149,15 @@ class Schedule:
             except Exception as error:  # noqa: BLE001 - the caller's own iterator; raised by run()
                 self._fail(error)
                 return
-            if not await self._one(prompt):
-                await self._breather.breathe()
+            await self._one(prompt)
+            await self._breather.breathe()
 
     async def _work_async(self, source: AsyncIterator[object], lock: asyncio.Lock) -> None:
         while not self._ended:
             async with lock:
                 prompt = await self._draw(source)
-            if prompt is not _NOTHING and not await self._one(prompt):
+            if prompt is not _NOTHING:
+                await self._one(prompt)
                 await self._breather.breathe()
 
     async def _draw(self, source: AsyncIterator[object]) -> object:
@@ -168,16 +180,20 @@ class Schedule:
             self._drawer = None
         return _NOTHING
 
-    async def _one(self, prompt: object) -> bool:
+    async def _one(self, prompt: object) -> None:
         number = self._drawn
         self._drawn += 1
-        if len(self._workers) < self._width and not self._is_crowded():
+        # Another worker is of use when this one has to wait, unless others are about to go on.
+        if (
+            len(self._workers) < self._width
+            and not self._breather.resting
+            and not self._is_crowded()
+        ):
             self._add()
         try:
-            return await self._handle(number, prompt)
+            await self._handle(number, prompt)
         except Exception as error:  # noqa: BLE001 - what stops the run; raised by run()
             self._fail(error)
-            return True
 
     def _fail(self, error: Exception) -> None:
         if self._failure is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.adapters.pace import Pacer
+from headrace.core.fingerprint import identity_of
 from headrace.policy.adaptive import START, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
 from headrace.policy.buckets import Ring
@@ -100,6 +101,8 @@ class RouteState:
     """What is known of a route while the client lives: its scopes, its health, its silence."""
 
     __slots__ = (
+        "_epoch",
+        "_identity",
         "answered",
         "breaker",
         "gone",
@@ -118,11 +121,19 @@ class RouteState:
         "waiting",
     )
 
-    def __init__(self, route: Route, client: Scope, params: SamplingParams | None = None) -> None:
-        """``params``: what the client asks of this model alone."""
+    def __init__(
+        self,
+        route: Route,
+        client: Scope,
+        params: SamplingParams | None = None,
+        epoch: int = 1,
+    ) -> None:
+        """``params``: what the client asks of this model alone; ``epoch``: its codec's."""
         model = route.model
         self.route = route
         self.params = params
+        self._epoch = epoch
+        self._identity: tuple[Route, bytes] | None = None
         self.rates = None if model.price is None else model.price.rates()
         self.own = Scope(
             route.id,
@@ -195,11 +206,15 @@ class RouteState:
             self.parked_until = 0
 
     @property
-    def identity(self) -> tuple[str, ...]:
+    def identity(self) -> bytes:
         """What an answer depends on beside the request: endpoint, model, codec, own parameters."""
         route = self.route
-        own = "" if self.params is None else repr(self.params.given())
-        return (route.base_url, route.model.name, route.endpoint.wire, own)
+        if self._identity is None or self._identity[0] is not route:
+            own = "" if self.params is None else repr(self.params.given())
+            codec = f"{route.endpoint.wire} {self._epoch}"
+            parts = (route.base_url, route.model.name, codec, own)
+            self._identity = (route, identity_of(*parts))
+        return self._identity[1]
 
     @property
     def most_tokens(self) -> float:

@@ -17,19 +17,21 @@ async def share(
     key: Hashable,
     send: Callable[[], Coroutine[object, object, APIResponse[object]]],
 ) -> tuple[APIResponse[object], bool]:
-    """The answer for ``key``, and whether this asker was the one that sent.
+    """The answer for ``key``, and whether this asker is the one whose send it counts as.
 
-    The send is cancelled, and awaited, only when its last asker has left.
+    The send is cancelled, and awaited, only when its last asker has left. It counts for the asker
+    that gets the answer first, since the one that asked first may have left.
     """
     known = scope.flights.get(key)
-    first = known is None
     if known is None:
         task = scope.loop.create_task(send())
-        known = scope.flights[key] = (task, [0])
+        known = scope.flights[key] = (task, [0, 0])
     task, askers = known
     askers[0] += 1
     try:
-        return await asyncio.shield(task), first
+        answer = await asyncio.shield(task)
+        askers[1] += 1
+        return answer, askers[1] == 1
     finally:
         askers[0] -= 1
         if (task.done() or not askers[0]) and scope.flights.get(key) is known:

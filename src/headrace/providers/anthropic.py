@@ -18,6 +18,7 @@ class AnthropicRequest(ProviderRequest):
     """``POST /v1/messages``."""
 
     __slots__ = ()
+    epoch = anthropic.EPOCH
 
     async def execute_once(self) -> APIResponse[object]:
         """Make one exchange; see ``ProviderRequest``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -33,6 +33,8 @@ class ProviderRequest(ABC):
     """
 
     __slots__ = ("context", "exchange", "route")
+    epoch: ClassVar[int] = 1
+    """Counted up when replies are read differently, so that older cached answers are not used."""
 
     def __init__(self, context: RequestContext, route: Route, exchange: Exchange) -> None:
         """Made by the engine for each attempt."""

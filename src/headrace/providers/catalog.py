@@ -30,6 +30,10 @@ class Catalog:
         """One request object for one attempt."""
         return self._classes[route.endpoint.wire](context, route, exchange)
 
+    def epoch(self, route: Route) -> int:
+        """The version of how replies of this route are read."""
+        return self._classes[route.endpoint.wire].epoch
+
     def decode(
         self, context: RequestContext, route: Route, reply: Reply
     ) -> APIResponse[object] | None:

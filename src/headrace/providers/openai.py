@@ -18,6 +18,7 @@ class OpenAIChatRequest(ProviderRequest):
     """``POST /chat/completions``."""
 
     __slots__ = ()
+    epoch = openai_chat.EPOCH
 
     async def execute_once(self) -> APIResponse[object]:
         """Make one exchange; see ``ProviderRequest``."""

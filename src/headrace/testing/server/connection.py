@@ -237,6 +237,9 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
         if self._writable is not None:
             await self._writable
+        elif self._transport.is_closing():
+            # The client is gone: a turn in which whoever writes without end can be cancelled.
+            await asyncio.sleep(0)
 
     def close(self) -> None:
         """Close when all is written."""

@@ -1,0 +1,210 @@
+"""The way to the HTTP door: TLS is verified, proxies are used when named, no password is told."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import orjson
+import pytest
+import trustme
+
+from headrace.adapters.http import Transport
+from headrace.core.errors import NotSentError, ProviderError
+from headrace.core.model import Endpoint, Model, Route
+from headrace.testing import FakeServer
+from headrace.testing.server.connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from headrace.core.reply import Reply
+
+CLOSED: Final = "http://127.0.0.1:1/v1"
+PATH: Final = "/chat/completions"
+
+
+class Way:
+    """A transport and a route to one server."""
+
+    def __init__(self, transport: Transport, base_url: str) -> None:
+        self.transport = transport
+        endpoint = Endpoint(name="e", wire="openai_chat", auth="none")
+        self.route = Route(Model(id="e/m"), endpoint, base_url)
+
+    async def post(self, prompt: str = "hi", *, seconds: float = 20.0) -> Reply:
+        body = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": prompt}]})
+        return await self.transport.post(self.route, PATH, body, (), timeout=seconds, gate=None)
+
+    async def fails(self, *, seconds: float = 20.0) -> ProviderError:
+        with pytest.raises(ProviderError) as failed:
+            await self.post(seconds=seconds)
+        return failed.value
+
+
+@asynccontextmanager
+async def way(
+    base_url: str,
+    *,
+    ca_file: Path | None = None,
+    proxy: str | None = None,
+    trust_env: bool = False,
+) -> AsyncIterator[Way]:
+    transport = Transport(ca_file=ca_file, proxy=proxy, trust_env=trust_env)
+    try:
+        yield Way(transport, base_url)
+    finally:
+        await transport.aclose()
+
+
+@asynccontextmanager
+async def tls(server: FakeServer, folder: Path, name: str = "127.0.0.1") -> AsyncIterator[str]:
+    """A second door to ``server``, over TLS; its authority is in ``folder/ca.pem``."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    loop = asyncio.get_running_loop()
+    door = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, ssl=context)
+    try:
+        yield f"https://127.0.0.1:{door.sockets[0].getsockname()[1]}/v1"
+    finally:
+        door.close()
+        await door.wait_closed()
+
+
+def test_a_certificate_must_be_trusted_and_may_be_by_ca_file(tmp_path: Path) -> None:
+    async def main() -> ProviderError:
+        async with FakeServer() as server, tls(server, tmp_path) as url:
+            async with way(url) as stranger:
+                refused = await stranger.fails()
+            before = server.ledger.connections_total
+            async with way(url, ca_file=tmp_path / "ca.pem") as friend:
+                assert (await friend.post()).status == 200
+                assert (await friend.post("x" * 99_000)).status == 200
+            assert (server.ledger.total, server.ledger.connections_total - before) == (2, 1)
+        return refused
+
+    refused = asyncio.run(main())
+    assert isinstance(refused, NotSentError)
+    assert "has no TLS certificate that is trusted here" in str(refused)
+    assert "pass ca_file=" in str(refused)
+
+
+def test_a_certificate_must_be_for_the_host(tmp_path: Path) -> None:
+    async def main() -> ProviderError:
+        async with (
+            FakeServer() as server,
+            tls(server, tmp_path, "other.example") as url,
+            way(url, ca_file=tmp_path / "ca.pem") as there,
+        ):
+            error = await there.fails()
+            assert server.ledger.total == 0
+            return error
+
+    error = asyncio.run(main())
+    assert isinstance(error, NotSentError)
+    assert "no TLS certificate that is trusted" in str(error)
+
+
+class Plain(asyncio.Protocol):
+    """Answers whatever comes in plain text, as HTTP servers answer a TLS greeting."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        del data
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        self.transport.close()
+
+
+def test_a_server_without_tls_behind_https() -> None:
+    async def main() -> tuple[ProviderError, ProviderError]:
+        plain = await asyncio.get_running_loop().create_server(Plain, "127.0.0.1", 0)
+        port = plain.sockets[0].getsockname()[1]
+        async with (
+            plain,
+            FakeServer() as silent,
+            way(f"https://127.0.0.1:{port}/v1") as speaking,
+            way(f"https://127.0.0.1:{silent.port}/v1") as waiting,
+        ):
+            return await speaking.fails(), await waiting.fails(seconds=0.2)
+
+    speaking, waiting = asyncio.run(main())
+    assert isinstance(speaking, NotSentError)
+    assert "cannot be spoken to over TLS" in str(speaking)
+    assert "check the scheme and the port of base_url" in str(speaking)
+    assert isinstance(waiting, NotSentError), "no time of the attempt was left for sending"
+    assert "cannot be connected to" in str(waiting)
+
+
+def test_a_server_that_is_not_there() -> None:
+    async def main() -> tuple[ProviderError, ProviderError]:
+        async with way(CLOSED) as closed, way("https://nowhere.invalid/v1") as nowhere:
+            return await closed.fails(), await nowhere.fails()
+
+    closed, nowhere = asyncio.run(main())
+    assert isinstance(closed, NotSentError)
+    assert "cannot be connected to" in str(closed)
+    assert isinstance(nowhere, NotSentError)
+    assert "the host of https://nowhere.invalid/v1 (e/m) cannot be found" in str(nowhere)
+
+
+def test_a_url_that_is_none() -> None:
+    async def main() -> ProviderError:
+        async with way("http:///v1") as nowhere:
+            return await nowhere.fails()
+
+    error = asyncio.run(main())
+    assert isinstance(error, NotSentError)
+    assert "is no URL that can be asked; check base_url" in str(error)
+
+
+def test_a_proxy_is_used() -> None:
+    async def main() -> None:
+        async with FakeServer() as proxy, way(CLOSED, proxy=proxy.anthropic_url) as there:
+            assert (await there.post()).status == 200
+            assert proxy.received[0].path == f"{CLOSED}{PATH}"
+
+    asyncio.run(main())
+
+
+def test_a_proxy_of_the_environment_is_used_only_when_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async with FakeServer() as proxy:
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            monkeypatch.setenv("http_proxy", proxy.anthropic_url)
+            async with way(CLOSED) as there:
+                assert isinstance(await there.fails(), NotSentError)
+            assert proxy.ledger.connections_total == 0
+            async with way(CLOSED, trust_env=True) as there:
+                assert (await there.post()).status == 200
+
+    asyncio.run(main())
+
+
+def test_a_proxy_that_fails_is_named_without_its_password() -> None:
+    async def main() -> tuple[ProviderError, ProviderError]:
+        dead = "http://user:CANARY@127.0.0.1:1"
+        async with FakeServer() as refusing:
+            alive = f"http://user:CANARY@127.0.0.1:{refusing.port}"
+            async with (
+                way("https://127.0.0.1:1/v1", proxy=dead) as nobody,
+                way("https://127.0.0.1:1/v1", proxy=alive) as nothing,
+            ):
+                return await nobody.fails(), await nothing.fails()
+
+    dead, refusing = asyncio.run(main())
+    assert "the proxy on the way to https://127.0.0.1:1/v1 (e/m) cannot be connected" in str(dead)
+    assert "refused with status 404; check proxy=" in str(refusing)
+    for error in (dead, refusing):
+        assert isinstance(error, NotSentError)
+        assert "CANARY" not in f"{error!r} {error.__cause__!r} {error.__context__!r}"

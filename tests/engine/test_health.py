@@ -1,0 +1,166 @@
+"""What an outcome does to its route."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from headrace import Model
+from headrace.core.errors import (
+    ContentFilterError,
+    GoneError,
+    NotSentError,
+    OutcomeUnknownError,
+    OverloadedError,
+    QuotaError,
+    RateLimitError,
+    RejectedError,
+    ReplyError,
+)
+from headrace.engine import health
+from headrace.engine.admission import Permit
+from headrace.engine.scope import RouteState, Scope
+from headrace.policy.adaptive import Concurrency
+from headrace.policy.breaker import State
+from headrace.policy.buckets import SECOND
+from headrace.registry.resolve import Place, route
+
+if TYPE_CHECKING:
+    from headrace.core.errors import ProviderError
+
+NOW: Final = 1_000 * SECOND
+PATIENCE: Final = 900 * SECOND
+BUSY: Final = OverloadedError("busy", status=503)
+
+
+@pytest.fixture
+def state() -> RouteState:
+    concurrency = Concurrency(1_000_000)
+    client = Scope(
+        "client", concurrency=concurrency, requests_per_minute=None, tokens_per_minute=None
+    )
+    place = Place(base_url="http://127.0.0.1:1/v1")
+    return RouteState(route(Model(id="openai/m"), place), client)
+
+
+def fail(state: RouteState, error: ProviderError, now: int = NOW, sent: int = NOW - SECOND) -> bool:
+    return health.fail(Permit(state, 0, sent), error, now, 0.5, PATIENCE)
+
+
+@pytest.mark.parametrize(
+    "error", [GoneError("401"), QuotaError("no credit")], ids=["gone", "quota"]
+)
+def test_a_route_that_is_closed_to_us_is_gone_and_costs_no_attempt(
+    state: RouteState, error: ProviderError
+) -> None:
+    assert fail(state, error)
+    assert state.gone is error
+
+
+def test_a_hint_parks_for_as_long_as_it_says(state: RouteState) -> None:
+    assert fail(state, RateLimitError("slow", status=429, hint=7.0))
+    assert state.parked_until == NOW + 7 * SECOND
+    fail(state, RateLimitError("slow", status=429, hint=2.0))
+    assert state.parked_until == NOW + 7 * SECOND  # the longer of two hints holds
+
+
+def test_one_attempt_parks_once(state: RouteState) -> None:
+    permit = Permit(state, 0, NOW - SECOND)
+    limit = RateLimitError("slow", status=429, hint=7.0)
+    assert health.park(permit, 7.0, NOW, 0.5)
+    assert health.fail(permit, limit, NOW + SECOND, 0.5, PATIENCE)
+    assert state.parked_until == NOW + 7 * SECOND
+
+
+def test_a_storm_without_hints_is_one_quiet_and_the_next_is_longer(state: RouteState) -> None:
+    limit = RateLimitError("slow", status=429)
+    for _ in range(20):
+        fail(state, limit)
+    first = state.parked_until - NOW
+    assert 0 < first <= SECOND
+    later = NOW + 10 * SECOND
+    for _ in range(20):
+        fail(state, limit, later, later - SECOND)
+    assert state.throttles == 2
+    assert state.parked_until - later == 2 * first
+    health.succeed(state, later)
+    assert state.throttles == 0
+
+
+def test_throttling_halves_the_slots_once_for_a_storm(state: RouteState) -> None:
+    slots = state.own.concurrency
+    for _ in range(20):
+        fail(state, RateLimitError("slow", status=429, hint=1.0))
+    assert slots.target == 64
+    fail(state, BUSY, NOW + 5 * SECOND, NOW + 4 * SECOND)
+    assert slots.target == 32
+    for _ in range(64):
+        health.succeed(state, NOW + 6 * SECOND)
+    assert slots.limit > 32
+
+
+def test_five_failures_in_a_row_open_the_breaker_and_are_forgiven_then(state: RouteState) -> None:
+    health.succeed(state, NOW)
+    forgiven = [fail(state, BUSY) for _ in range(6)]
+    assert forgiven == [False] * 4 + [True] * 2
+    assert state.breaker.wait(NOW) > 0
+    assert health.succeed(state, NOW)
+    assert state.breaker.wait(NOW) == 0
+
+
+@pytest.mark.parametrize("error", [RejectedError("no", status=400), ContentFilterError("no")])
+def test_a_refusal_of_one_request_proves_that_the_route_works(
+    state: RouteState, error: ProviderError
+) -> None:
+    for _ in range(4):
+        fail(state, BUSY)
+    assert not fail(state, error)
+    fail(state, BUSY)
+    assert state.breaker.state is State.CLOSED
+
+
+def test_an_unreadable_reply_neither_trips_nor_heals(state: RouteState) -> None:
+    health.succeed(state, NOW)
+    for _ in range(20):
+        assert not fail(state, ReplyError("not JSON", status=200))
+    assert state.breaker.state is State.CLOSED
+    assert state.gone is None
+
+
+@pytest.mark.parametrize("error", [NotSentError("refused"), OutcomeUnknownError("dropped")])
+def test_a_route_that_never_said_a_word_is_gone_with_its_first_break(
+    state: RouteState, error: ProviderError
+) -> None:
+    forgiven = [fail(state, error) for _ in range(5)]
+    assert not any(forgiven)
+    assert "never answered" in str(state.gone)
+
+
+def test_a_route_that_only_ever_failed_is_gone_after_some_breaks(state: RouteState) -> None:
+    now = NOW
+    for _ in range(4):
+        fail(state, BUSY, now, now)
+    for _ in range(health.BREAKS_WITHOUT_ANSWER):
+        assert state.gone is None
+        fail(state, BUSY, now, now)
+        now += state.breaker.wait(now)
+        state.breaker.pass_through()
+    assert "nothing but errors" in str(state.gone)
+
+
+def test_patience_counts_from_the_first_failure_after_an_answer(state: RouteState) -> None:
+    health.succeed(state, NOW)
+    fail(state, BUSY, NOW)
+    health.succeed(state, NOW + SECOND)
+    fail(state, BUSY, NOW + 2 * SECOND)
+    fail(state, BUSY, NOW + 2 * SECOND + PATIENCE)
+    assert state.gone is None
+    fail(state, BUSY, NOW + 2 * SECOND + PATIENCE + 1)
+    assert "patience=900 s" in str(state.gone)
+
+
+def test_a_hint_beyond_patience_ends_the_route(state: RouteState) -> None:
+    health.succeed(state, NOW)
+    fail(state, RateLimitError("tomorrow", status=429, hint=901.0))
+    assert "tomorrow" in str(state.gone)

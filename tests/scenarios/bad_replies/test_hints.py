@@ -1,0 +1,151 @@
+"""Groups 30-32: refusals, how long they ask to wait, and in which of many ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import orjson
+import pytest
+
+from headrace import LLMClient
+from headrace.testing import FakeServer, HurriedClock, run_hurried
+from headrace.testing.faults import Body, Fault, Status, limited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Dialect: TypeAlias = Literal["openai", "anthropic"]
+Row: TypeAlias = "tuple[str, Fault, str, tuple[Dialect, ...], dict[str, Any]]"
+BOTH: Final[tuple[Dialect, ...]] = ("openai", "anthropic")
+PAGE: Final = "<!doctype html><html><head><title>502 Bad Gateway</title></head></html>"
+QUOTA: Final = {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
+FUTURE: Final = "Fri, 21 Nov 2036 08:00:05 GMT"
+NOW: Final = "Fri, 21 Nov 2036 08:00:00 GMT"
+
+
+def row(
+    name: str, fault: Fault | bytes | str, outcome: str, *dialects: Dialect, **options: object
+) -> Row:
+    """A bad reply and what it comes to; see ``meet`` in conftest."""
+    if isinstance(fault, bytes | str):
+        fault = Body(fault if isinstance(fault, bytes) else fault.encode())
+    return name, fault, outcome, dialects or BOTH, options
+
+
+def waits(written: str, quiet: float, **headers: str) -> Row:
+    """A 429 with this retry-after, once."""
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    fault = Status(429, headers={"retry-after": written, **headers})
+    return row(f"30 {written!r} {headers}", fault, "answer", times=1, quiet=quiet)
+
+
+def resets(written: str, quiet: float, remaining: str = "0", rate: int = 50) -> Row:
+    """A 429 that says when the limit is full again, once."""
+    headers = {
+        "x-ratelimit-limit-requests": "10",
+        "x-ratelimit-remaining-requests": remaining,
+        "x-ratelimit-reset-requests": written,
+        "date": NOW,
+    }
+    fault = Status(429, headers=headers)
+    name = f"31 {written!r}, {remaining} left"
+    return row(name, fault, "answer", times=1, quiet=quiet, rate=rate)
+
+
+TABLE: Final = [
+    # 30: where nothing can be read, the first guess is half a second or more.
+    *[
+        waits(written, 0.5)
+        for written in (
+            "0",
+            "-1",
+            "nan",
+            "inf",
+            "5;",
+            "",
+            "x",
+            FUTURE,
+            "Sun, 01 Jan 100000 00:00:00 GMT",
+        )
+    ],
+    waits("1.5", 1.5),
+    waits(" 5 ", 5),
+    waits(FUTURE, 5, date=NOW),
+    waits("Friday, 21-Nov-36 08:00:05 GMT", 5, date=NOW),
+    waits("Fri, 21 Nov 2036 07:00:00 GMT", 0.5, date=NOW),
+    waits("1", 3, retry_after_ms="3000"),
+    row("30 1e9", Status(429, headers={"retry-after": "1e9"}), "stops"),
+    row(
+        "30 two headers",
+        Status(429, headers=(("retry-after", "2"), ("retry-after", "4"))),
+        "answer",
+        times=1,
+        quiet=2,
+    ),
+    row("30 on a 503", Status(503, headers={"retry-after": "4"}), "answer", times=1, quiet=4),
+    # 31
+    resets("20ms", 0.02),
+    resets("6m0s", 360, rate=400),
+    resets("2036-11-21T08:00:05Z", 5),
+    resets("2016-11-21T08:00:05Z", 0.5),
+    resets("5", 0.5, remaining="-1"),
+    row(
+        "31 1h2m",
+        Status(
+            429,
+            headers={"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1h2m"},
+        ),
+        "stops",
+    ),
+    # 32
+    row("32 429 for ever", limited(0.01), "rate_limited"),
+    row("32 429 without a hint", limited(), "answer", times=1, quiet=0.5),
+    row("32 insufficient_quota", Status(429, orjson.dumps(QUOTA)), "stops"),
+    row("32 503 with HTML", Status(503, PAGE), "overloaded"),
+    row("32 500 once", Status(500), "answer", times=1, completion="echo: bad"),
+    *[
+        row(f"32 {code}", Status(code), outcome)
+        for outcome, codes in {
+            "overloaded": (408, 409, 425, 500, 502, 504, *range(520, 528), 529, 599),
+            "rejected": (400, 405, 415, 418, 422, 431, 451, 499),
+            "too_long": (413,),
+            "stops": (401, 402, 403, 404, 407),
+            "unreadable_reply": (600, 799, 999),
+        }.items()
+        for code in codes
+    ],
+]
+
+ROWS: Final = [
+    pytest.param(fault, outcome, dialect, options, id=f"{name} {dialect}")
+    for name, fault, outcome, dialects, options in TABLE
+    for dialect in dialects
+]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(("fault", "outcome", "dialect", "options"), ROWS)
+def test_a_refusal(
+    meet: Callable[..., None],
+    fault: Fault,
+    outcome: str,
+    dialect: Dialect,
+    options: dict[str, Any],
+) -> None:
+    meet(fault, outcome, dialect, **options)
+
+
+def test_a_storm_of_429s_ends_each_row_with_its_error() -> None:
+    async def main() -> FakeServer:
+        async with FakeServer(faults=lambda _: limited(0.5)) as server:
+            client = LLMClient("openai/m", base_url=server.base_url, max_attempts=2, clock=clock)
+            responses = await client.process_prompts_async(["a", "b", "c"], show_progress=False)
+            await client.aclose()
+        for response in responses:
+            assert response.error is not None
+            assert response.error.code == "rate_limited"
+            assert response.attempts == 8
+        return server
+
+    clock = HurriedClock(50)
+    assert run_hurried(main(), clock).ledger.total == 3 * 8

@@ -1,0 +1,99 @@
+"""What the types of the public names say; checked by mypy, never run."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, assert_type
+
+from headrace import (
+    APIResponse,
+    Conversation,
+    LLMClient,
+    Message,
+    Model,
+    Price,
+    RequestContext,
+    Responses,
+    SamplingParams,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+def clients() -> LLMClient:
+    LLMClient(Model(id="openai/m", requests_per_minute=60))
+    LLMClient(["openai/a", Model(id="openai/b")], model_weights=[1, 2.5])
+    LLMClient("openai/m", sampling_params=[SamplingParams(temperature=0)], cache="memory")
+    LLMClient(5)  # type: ignore[arg-type]
+    LLMClient("openai/m", max_request_per_minute=60)  # type: ignore[call-arg]
+    return LLMClient("openai/m", base_url="http://127.0.0.1:8080/v1", deadline=30)
+
+
+async def many(client: LLMClient) -> None:
+    assert_type(await client.process_prompts_async(["p"]), Responses[Any])
+    whole = await client.process_prompts_async(["p"], return_completions_only=False, journal="j")
+    assert_type(whole, Responses[Any])
+    texts = await client.process_prompts_async(["p"], return_completions_only=True)
+    assert_type(texts, list[str | None])
+    assert_type(client.process_prompts_sync(["p"]), Responses[Any])
+    assert_type(client.process_prompts_sync(["p"], return_completions_only=True), list[str | None])
+    await client.process_prompts_async(["p"], temperature=1)  # type: ignore[call-overload]
+
+
+async def sources(client: LLMClient) -> None:
+    def lines() -> Iterator[str]:
+        yield "p"
+
+    async def rows() -> AsyncIterator[RequestContext]:
+        yield RequestContext(prompt="p", id="1", params=SamplingParams(seed=1))
+
+    await client.process_prompts_async(lines())
+    await client.process_prompts_async(rows())
+    await client.process_prompts_async(["p", Message("user", "q"), Conversation.of("r")])
+    await client.process_prompts_async([[{"role": "user", "content": "s"}]])
+    await client.process_prompts_async(5)  # type: ignore[call-overload]
+
+
+async def callbacks(client: LLMClient) -> None:
+    def show(response: APIResponse[Any]) -> None:
+        del response
+
+    async def store(response: APIResponse[Any]) -> None:
+        del response
+
+    def wrong(response: int) -> None:
+        del response
+
+    await client.process_prompts_async(["p"], on_response=show)
+    await client.process_prompts_async(["p"], on_response=store)
+    client.process_stream(["p"], on_response=wrong)  # type: ignore[arg-type]
+
+
+async def one(client: LLMClient) -> None:
+    assert_type(await client.ask("p"), APIResponse[Any])
+    assert_type(client.ask_sync("p", deadline=5), APIResponse[Any])
+    assert_type(await client.process_single_request(RequestContext(prompt="p")), APIResponse[Any])
+    await client.ask("p", journal="j")  # type: ignore[call-arg]
+
+
+async def streams(client: LLMClient) -> None:
+    async with client.process_stream(["p"], ordered=True) as responses:
+        async for response in responses:
+            assert_type(response.completion, str | None)
+
+
+def fields(response: APIResponse[int], responses: Responses[int]) -> None:
+    assert_type(response.parsed, int | None)
+    assert_type(response.usage, Usage | None)
+    assert_type(response.cost, float | None)
+    assert_type(response.raise_for_error(), APIResponse[int])
+    assert_type(responses.succeeded, Responses[int])
+    assert_type(responses[0], APIResponse[int])
+    response.completion = "frozen"  # type: ignore[misc]
+    assert_type(SamplingParams(seed=1) | SamplingParams(top_p=0.5), SamplingParams)
+
+
+def prices() -> Model:
+    return Model(id="openai/m", price=Price(input=Decimal("0.4"), output=Decimal("1.6")))
