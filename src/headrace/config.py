@@ -117,7 +117,7 @@ class Config(BaseModel):
     patience: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 900.0
     coalesce: bool | None = None
     seed: int = 0
-    proxy: str | None = None
+    proxy: Annotated[str | None, Field(repr=False)] = None  # may hold a password
     ca_file: str | os.PathLike[str] | None = None
     trust_env: bool = False
 

@@ -262,10 +262,7 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(code: int, aut
             fault = faults.Redirect(f"{elsewhere.base_url}{PATH}", code)
             async with served(lambda _: fault, auth=auth) as (server, there):
                 assert (await there.post()).status == code
-                assert (server.ledger.total, server.received[0].key is None) == (
-                    1,
-                    auth == "x-api-key",
-                )
+                assert server.ledger.total == 1
             assert elsewhere.ledger.connections_total == 0
 
     asyncio.run(main())
@@ -330,7 +327,7 @@ def test_nothing_is_written_when_the_gate_shuts_while_the_connection_is_made(
 )
 def test_a_reply_without_an_end(fault: Fault, sentence: str) -> None:
     error, server = meet(fault)
-    assert type(error) is OutcomeUnknownError
+    assert isinstance(error, OutcomeUnknownError)
     assert server.ledger.total == 1
     with pytest.raises(OutcomeUnknownError, match=sentence):
         raise error

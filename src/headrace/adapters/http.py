@@ -20,7 +20,13 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from headrace.adapters import keys
-from headrace.core.errors import HeldBackError, NotSentError, OutcomeUnknownError, ReplyError
+from headrace.core.errors import (
+    ConnectionLostError,
+    HeldBackError,
+    NotSentError,
+    OutcomeUnknownError,
+    ReplyError,
+)
 from headrace.core.reply import Reply
 from headrace.wire import failure, reading
 
@@ -384,7 +390,7 @@ def _after_sending(
         case aiohttp.ClientResponseError():
             said = reading.clean(veil.over_text(error.message))
             return OutcomeUnknownError(f"{where} sent something that is not HTTP: {said}")
-    return OutcomeUnknownError(f"{where} closed the connection without a reply: {_brief(error)}")
+    return ConnectionLostError(f"{where} closed the connection without a reply: {_brief(error)}")
 
 
 def _brief(error: Exception) -> str:

@@ -69,6 +69,15 @@ class RequestContext:
         """64 hex digits that are equal for requests that may share an answer of one model."""
         return self.key.digest.hex()
 
+    def carrying(self, other: RequestContext) -> RequestContext:
+        """This request with what ``other``, the same one further on, has been through."""
+        return replace(
+            self,
+            attempts=other.attempts,
+            failures=other.failures,
+            spent_nanos=other.spent_nanos,
+        )
+
     def after(self, error: HeadraceError, *, counted: bool, billed: int = 0) -> RequestContext:
         """The next context after a failed attempt.
 

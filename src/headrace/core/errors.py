@@ -13,7 +13,8 @@
     └── ProviderError             one attempt at a provider went wrong
         ├── NotSentError          never sent: refused, DNS, TLS
         │   └── HeldBackError     held back by us at the last moment; never seen outside
-        ├── OutcomeUnknownError   sent, and no readable end came back: dropped, timed out
+        ├── OutcomeUnknownError   sent, and no readable end came back: cut off, timed out
+        │   └── ConnectionLostError   the connection was closed before any byte of a reply
         ├── OverloadedError       the server is in trouble: 5xx, 529, 408, 409
         ├── RateLimitError        too fast: 429
         ├── QuotaError            billing or quota stop: waiting does not help
@@ -216,6 +217,12 @@ class OutcomeUnknownError(ProviderError):
     repeat_elsewhere = True
     charged = Charged.UNKNOWN
     trips_breaker = True
+
+
+class ConnectionLostError(OutcomeUnknownError):
+    """The connection was closed before any byte of a reply, as servers do with idle ones."""
+
+    code = "connection_lost"
 
 
 class OverloadedError(ProviderError):

@@ -8,6 +8,7 @@ Never part of a key: API keys, weights, limits, wire bytes.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import orjson
@@ -56,8 +57,13 @@ def canonical(messages: list[object], params: dict[str, object], operation: str)
 
 def of_row(request: Key, models: tuple[str, ...], sample: int, occurrence: int) -> bytes:
     """A row's identity in a journal (16 bytes): request, set of models, sample and occurrence."""
-    parts = (request.digest, "\0".join(sorted(models)).encode(), b"%d.%d" % (sample, occurrence))
-    return hashlib.sha256(b"\0".join(parts)).digest()[:16]
+    place = b"%b\0%b\0%d.%d" % (request.digest, _set_of(models), sample, occurrence)
+    return hashlib.sha256(place).digest()[:16]
+
+
+@lru_cache(maxsize=64)
+def _set_of(models: tuple[str, ...]) -> bytes:
+    return "\0".join(sorted(models)).encode()
 
 
 def _hash(data: bytes) -> Key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -119,8 +119,8 @@ class Route:
     endpoint: Endpoint
     base_url: str
     key: KeySource = KeySource()
+    id: str = field(init=False)
+    """The name of the route in responses, errors and statistics."""
 
-    @property
-    def id(self) -> str:
-        """The name of the route in responses, errors and statistics."""
-        return self.model.id
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", self.model.id)

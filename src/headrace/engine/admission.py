@@ -27,7 +27,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from headrace.core.errors import NoRouteError, TooLargeError
-from headrace.policy.breaker import NEVER
+from headrace.policy.breaker import NEVER, State
 
 if TYPE_CHECKING:
     import asyncio
@@ -50,12 +50,13 @@ class Waker(Protocol):
 class Permit:
     """The right to have one attempt in flight on one route."""
 
-    __slots__ = ("admitted_at", "parked", "state", "tokens")
+    __slots__ = ("admitted_at", "is_probe", "parked", "state", "tokens")
 
     def __init__(self, state: RouteState, tokens: int, admitted_at: int) -> None:
         self.state = state
         self.tokens = tokens
         self.admitted_at = admitted_at
+        self.is_probe = state.breaker.state is State.PROBING
         self.parked = False
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from headrace.adapters.http import HttpExchange
 from headrace.core.errors import (
+    ConnectionLostError,
     HeldBackError,
     NoRouteError,
     OutcomeUnknownError,
@@ -115,10 +116,19 @@ class Sender:
             self.admission.pump(self.clock.now())
 
     async def answer(
-        self, context: RequestContext, lanes: Lanes, scope: LoopScope, record: Record | None
+        self,
+        context: RequestContext,
+        lanes: Lanes,
+        scope: LoopScope,
+        record: Record | None,
+        *,
+        may_move: bool = False,
     ) -> APIResponse[object]:
-        """Try until there is an answer or a final error, which is raised with its history."""
-        course = Course(context, lanes, self.admission.number())
+        """Try until there is an answer or a final error, which is raised with its history.
+
+        Where it ``may_move`` to other models, the first failure raises ``MovedOn`` instead.
+        """
+        course = Course(context, lanes, self.admission.number(), may_move=may_move)
         while True:
             permit = await self._admit(course, scope)
             try:
@@ -195,7 +205,7 @@ class Sender:
         """Nothing was sent: everything that was reserved goes back."""
         now = self.clock.now()
         with self.admission.lock:
-            permit.state.breaker.give_back(now)
+            health.give_back(permit, now)
             _leave(permit, now, sent=False, used=0)
             self.admission.pump(now)
 
@@ -203,7 +213,7 @@ class Sender:
         """Cancelled, or something unforeseen: what was reserved counts as spent."""
         now = self.clock.now()
         with self.admission.lock:
-            permit.state.breaker.give_back(now)
+            health.give_back(permit, now)
             _leave(permit, now, sent=True, used=None)
             self.admission.pump(now)
 
@@ -256,6 +266,8 @@ class Sender:
             raise course.last_error(error)
         if decision.wait:
             await asyncio.sleep(self._time_left(course, decision.wait / SECOND))
+        if course.may_move and not isinstance(error, RateLimitError):
+            raise course.moved_on()
 
     def _cut(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """The request's own deadline ended the attempt: that says nothing about the route."""
@@ -278,12 +290,15 @@ class Sender:
             self._tell_change(state, now, parked=before[2] != after[2])
         if not isinstance(error, RateLimitError):
             course.number = self.admission.number()  # probes rotate over prompts
+        # Servers close kept connections just as they are used; the first time it costs nothing.
+        if isinstance(error, ConnectionLostError) and not course.lost:
+            course.lost = forgiven = True
         return self._decide(course, state, error, forgiven=forgiven)
 
     def _decide(
         self, course: Course, state: RouteState, error: ProviderError, *, forgiven: bool
     ) -> retry.Retry | retry.GiveUp:
-        elsewhere = course.turn_away(state, error, self.clock.now())
+        elsewhere = course.turn_away(state, error, self.clock.now()) or course.may_move
         decision = retry.decide(
             error,
             attempts=course.context.attempts,

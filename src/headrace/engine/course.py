@@ -23,16 +23,42 @@ if TYPE_CHECKING:
     from headrace.engine.scope import RouteState
 
 
+class MovedOn(Exception):  # noqa: N818  no error: the request goes on elsewhere
+    """A request leaves its model for another one, with what it has been through."""
+
+    def __init__(self, context: RequestContext, banned: Lanes) -> None:
+        super().__init__()
+        self.context = context
+        self.banned = banned
+
+
 class Course:
     """Where one request stands between its attempts."""
 
-    __slots__ = ("_banned", "_failed", "_lanes", "context", "number", "sends", "tokens")
+    __slots__ = (
+        "_banned",
+        "_failed",
+        "_lanes",
+        "context",
+        "lost",
+        "may_move",
+        "number",
+        "sends",
+        "tokens",
+    )
 
-    def __init__(self, context: RequestContext, lanes: Lanes, number: int) -> None:
-        """``number``: its place in the order of asking; raises ``TooLargeError``."""
+    def __init__(
+        self, context: RequestContext, lanes: Lanes, number: int, *, may_move: bool = False
+    ) -> None:
+        """``number``: its place in the order of asking; raises ``TooLargeError``.
+
+        ``may_move``: other models are left for it, beside those that ``lanes`` lead to.
+        """
+        self.may_move = may_move
         self.context = context
         self.number = number
-        self.sends = 0
+        self.sends = len(context.failures)
+        self.lost = False
         self._lanes, self.tokens = _fit(context, lanes)
         self._failed: tuple[RouteState, ...] = ()
         self._banned: tuple[RouteState, ...] = ()
@@ -63,6 +89,10 @@ class Course:
     def has_route(self) -> bool:
         """Is a route left that is neither gone nor refuses this request?"""
         return any(s not in self._banned and s.gone is None for s in self._lanes)
+
+    def moved_on(self) -> MovedOn:
+        """What is raised when it goes on with another model."""
+        return MovedOn(self.context, self._banned)
 
     def fail(self, error: ProviderError, state: RouteState, *, counted: bool) -> None:
         """Go on with the next context; what a failed attempt was billed is not forgotten."""
@@ -153,6 +183,8 @@ def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int]:
         return lanes, 0
     needed = reservation.input_tokens(context.conversation)
     lanes = fitting(lanes, needed)
-    declared = None if context.params is None else context.params.max_tokens
+    own = lanes[0].params
+    params = context.params if own is None else own | context.params
+    declared = None if params is None else params.max_tokens
     most = lanes[0].route.model.max_output_tokens
     return lanes, needed + reservation.output_tokens(declared, most)

@@ -11,7 +11,6 @@ from headrace.core.errors import (
     GoneError,
     NotSentError,
     OutcomeUnknownError,
-    OverloadedError,
     ProviderError,
     QuotaError,
     RateLimitError,
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 # A route that never gave one answer is not waited for beyond this many breaks.
 BREAKS_WITHOUT_ANSWER: Final = 5
 _CLOSED_TO_US: Final = (GoneError, QuotaError)
+# Too much load; a 500 says nothing of the kind.
+_LOAD: Final = frozenset({503, 529})
 _NO_WORD: Final = (NotSentError, OutcomeUnknownError)
 
 
@@ -49,7 +50,7 @@ def fail(permit: Permit, error: ProviderError, now: int, chance: float, patience
         return True
     if not isinstance(error, _NO_WORD):
         state.answered = True
-    if isinstance(error, RateLimitError | OverloadedError):
+    if isinstance(error, RateLimitError) or error.status in _LOAD:
         state.own.concurrency.throttle(now, permit.admitted_at)
     if isinstance(error, RateLimitError) or error.hint:
         park(permit, error.hint, now, chance)
@@ -59,10 +60,16 @@ def fail(permit: Permit, error: ProviderError, now: int, chance: float, patience
     elif not isinstance(error, RateLimitError | ReplyError):
         state.breaker.succeed()
     else:
-        state.breaker.give_back(now)
+        give_back(permit, now)
     if error.trips_breaker or forgiven:
         _lose_patience(state, error, now, patience)
     return forgiven
+
+
+def give_back(permit: Permit, now: int) -> None:
+    """An attempt ended and says nothing of its route; was it the probe, the next one may try."""
+    if permit.is_probe:
+        permit.state.breaker.give_back(now)
 
 
 def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:

@@ -22,19 +22,16 @@ Failures?", USENIX ATC 2020). What is in the file is sorted out by recovery at t
 from __future__ import annotations
 
 import asyncio
-import secrets
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
-from zlib import crc32
 
 from headrace.adapters.clock import SystemClock
 from headrace.adapters.disk import FULL, LocalDisk, explain
 from headrace.core.errors import JournalError
 from headrace.engine import journal_format as form
-from headrace.engine.journal_recovery import State, recover
-from headrace.engine.journal_sync import Fsync
+from headrace.engine.journal_recovery import SEGMENT, Recovered, State, prepare, recover
+from headrace.engine.journal_sync import Fsync, resolve
 
 if TYPE_CHECKING:
     import os
@@ -45,10 +42,9 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
     from headrace.engine.journal_format import Failure, Found
 
-T = TypeVar("T")
-SEGMENT: Final = 4 << 20
-"""Bytes that are preallocated at a time."""
+__all__ = ["LEAST_RESERVE", "MOST_RESERVE", "SEGMENT", "STARVED", "Journal", "Recovered"]
 
+T = TypeVar("T")
 LEAST_RESERVE: Final = 256 << 10
 MOST_RESERVE: Final = 64 << 20
 """Room kept for replies in flight: at least, and at most however large they are."""
@@ -58,22 +54,6 @@ STARVED: Final = 50_000_000
 
 _USUAL_LINE: Final = 4096
 _PEEK: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a journal held when it was opened, in rows.
-
-    ``in_flight`` are rows with an intent and nothing recorded after it: they may be sent again.
-    ``torn``: a crash had left an unfinished end, which was dropped.
-    """
-
-    answered: int
-    failed: int
-    in_flight: int
-    unreadable: int
-    runs: int
-    torn: bool
 
 
 class Journal:
@@ -87,14 +67,7 @@ class Journal:
     def __init__(self, file: File, state: State, clock: Clock) -> None:
         """For ``open``; ``state`` is what ``recover`` found."""
         self.path = file.path
-        self.recovered = Recovered(
-            answered=len(state.answers),
-            failed=len(state.failures),
-            in_flight=len(state.in_flight),
-            unreadable=state.unreadable,
-            runs=state.runs,
-            torn=state.torn,
-        )
+        self.recovered = state.counted()
         self._file = file
         self._clock = clock
         self._answers = state.answers
@@ -135,7 +108,7 @@ class Journal:
         try:
             disk.lock(file)
             state = recover(file)
-            _prepare(file, state, clock)
+            prepare(file, state, clock.wall())
         except OSError as error:
             file.close()
             raise JournalError(f"cannot use the journal {explain(error, place)}") from error
@@ -318,7 +291,7 @@ class Journal:
             self._fail("synced", self._fsync.error)
             return
         self._synced = self._syncing_upto
-        _resolve(self._syncing)
+        resolve(self._syncing)
         if self._waiters:
             self._flush()
 
@@ -372,8 +345,8 @@ class Journal:
             self._file.fsync()
         except OSError as error:
             raise self._fail("synced", error) from error
-        _resolve(self._syncing)
-        _resolve(self._waiters)
+        resolve(self._syncing)
+        resolve(self._waiters)
 
     def _append_mark(self) -> None:
         """So that recovery knows the last group, too, as synced."""
@@ -392,32 +365,4 @@ class Journal:
         self._over = self._over or message
         self._lines.clear()
         for waiters in (self._syncing, self._waiters):
-            _resolve(waiters, self._over)
-
-
-def _prepare(file: File, state: State, clock: Clock) -> None:
-    """Cut what is torn or unused, and begin a new journal."""
-    if file.size() != state.end:
-        file.truncate(state.end)
-    # Unsynced, the cut could come undone, and old bytes would stand behind new lines; and what a
-    # killed process left to the system's cache is about to be relied on.
-    file.fsync()
-    if state.end:
-        return
-    salt = secrets.token_hex(8)
-    file.preallocate(SEGMENT)
-    text, state.crc = form.line(form.header(salt, clock.wall()), crc32(salt.encode()))
-    file.write(text)
-    file.fsync()
-    state.end = file.end
-
-
-def _resolve(waiters: list[asyncio.Future[None]], error: str | None = None) -> None:
-    for waiter in waiters:
-        if waiter.done() or waiter.get_loop().is_closed():
-            continue
-        if error is None:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(JournalError(error))
-    waiters.clear()
+            resolve(waiters, self._over)

@@ -15,6 +15,7 @@ was lost look like one; the second gives them away, for it follows from the CRC 
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -28,10 +29,29 @@ if TYPE_CHECKING:
 
     from headrace.adapters.disk import File
 
+SEGMENT: Final = 4 << 20
+"""Bytes that are preallocated at a time."""
+
 CHUNK: Final = 1 << 20
 SECTOR: Final = 512
 # More than any preallocated rest; a bad line so far from the end is no torn one.
 LONGEST_TAIL: Final = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a journal held when it was opened, in rows.
+
+    ``in_flight`` are rows with an intent and nothing recorded after it: they may be sent again.
+    ``torn``: a crash had left an unfinished end, which was dropped.
+    """
+
+    answered: int
+    failed: int
+    in_flight: int
+    unreadable: int
+    runs: int
+    torn: bool
 
 
 @dataclass(slots=True)
@@ -47,6 +67,17 @@ class State:
     answers: dict[bytes, int] = field(default_factory=dict)
     failures: dict[bytes, int] = field(default_factory=dict)
     in_flight: set[bytes] = field(default_factory=set)
+
+    def counted(self) -> Recovered:
+        """The same in numbers."""
+        return Recovered(
+            answered=len(self.answers),
+            failed=len(self.failures),
+            in_flight=len(self.in_flight),
+            unreadable=self.unreadable,
+            runs=self.runs,
+            torn=self.torn,
+        )
 
 
 def recover(file: File) -> State:
@@ -69,6 +100,26 @@ def recover(file: File) -> State:
         state.end += len(text) + 1
     _judge_rest(file, state)
     return state
+
+
+def prepare(file: File, state: State, now: float) -> None:
+    """Cut what is torn or unused; begin a new journal where there is none, at ``now`` (epoch).
+
+    ``OSError`` where the file cannot be changed.
+    """
+    if file.size() != state.end:
+        file.truncate(state.end)
+    # Unsynced, the cut could come undone, and old bytes would stand behind new lines; and what a
+    # killed process left to the system's cache is about to be relied on.
+    file.fsync()
+    if state.end:
+        return
+    salt = secrets.token_hex(8)
+    file.preallocate(SEGMENT)
+    text, state.crc = form.line(form.header(salt, now), crc32(salt.encode()))
+    file.write(text)
+    file.fsync()
+    state.end = file.end
 
 
 def _check_kind(file: File) -> None:

@@ -1,10 +1,12 @@
-"""The thread that fsyncs for the journal, so that the event loop goes on meanwhile."""
+"""The thread that fsyncs for the journal, so that the event loop goes on, and who waits for it."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import TYPE_CHECKING, Final
+
+from headrace.core.errors import JournalError
 
 if TYPE_CHECKING:
     import asyncio
@@ -55,3 +57,15 @@ class Fsync:
             self.error = error
         finally:
             self._done.set()
+
+
+def resolve(waiters: list[asyncio.Future[None]], error: str | None = None) -> None:
+    """End all futures, with ``JournalError(error)`` where there is one, and empty the list."""
+    for waiter in waiters:
+        if waiter.done() or waiter.get_loop().is_closed():
+            continue
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(JournalError(error))
+    waiters.clear()

@@ -46,6 +46,7 @@ class RunMemory:
         self._models = models
         self._find = find
         self._decode = decode
+        self._last: tuple[RequestContext, bytes] | None = None
 
     def recall(self, context: RequestContext, key: Key) -> APIResponse[object] | None:
         """The recorded answer of this row, read again; None where it has to be asked (again)."""
@@ -71,8 +72,13 @@ class RunMemory:
         await RowRecord(self._journal, row).answer(response, None)
 
     def _row(self, context: RequestContext, key: Key) -> bytes:
+        # A row is looked up and then, mostly at once, recorded.
+        if self._last is not None and self._last[0] is context:
+            return self._last[1]
         models = self._models if context.model is None else (context.model,)
-        return fingerprint.of_row(key, models, context.sample, context.occurrence)
+        row = fingerprint.of_row(key, models, context.sample, context.occurrence)
+        self._last = (context, row)
+        return row
 
     def _read(self, context: RequestContext, found: Found) -> APIResponse[object] | None:
         if found.value is not None:

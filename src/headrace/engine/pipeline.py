@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.adapters.cache import is_storable
 from headrace.core.errors import (
-    DeadlineError,
     HeadraceError,
     NoRouteError,
     RunStoppedError,
@@ -21,7 +20,7 @@ from headrace.core.errors import (
 )
 from headrace.core.events import RequestFinished
 from headrace.core.response import APIResponse, Source, Usage
-from headrace.engine.course import expired, uncertain
+from headrace.engine.course import MovedOn, expired, uncertain
 from headrace.engine.sharing import share
 from headrace.policy import routing
 from headrace.policy.buckets import SECOND
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from headrace.engine.admission import Lanes
     from headrace.engine.attempt import Record, Sender
     from headrace.engine.loops import LoopScope
+    from headrace.engine.scope import RouteState
 
 # Live requests beyond those in flight: enough that a free slot never waits for the next prompt.
 CROWD: Final = 32
@@ -178,29 +178,39 @@ class Pipeline:
             raise
 
     async def _ask(self, context: RequestContext, choice: Choice, key: Key) -> APIResponse[object]:
-        errors: list[HeadraceError] = []
+        if choice.weights is None:
+            return await self._ask_routes(context, choice.lanes, key)
+        banned: set[RouteState] = set()
         for lanes in choice.in_turn(key.digest, context.occurrence):
             try:
-                return await self._ask_routes(context, lanes, key)
-            except DeadlineError:
-                raise
-            except HeadraceError as error:
-                # With weights a request that its model cannot answer moves on to the next draw.
-                if choice.weights is None or not _may_move(error):
-                    raise
-                errors.append(error)
-        raise next((e for e in reversed(errors) if not isinstance(e, NoRouteError)), errors[-1])
+                return await self._ask_routes(context, lanes, key, may_move=True)
+            except MovedOn as moved:
+                context = context.carrying(moved.context)
+                banned.update(moved.banned)
+            except NoRouteError:
+                banned.update(lanes)
+        # Every model has been drawn: those that have not refused it for good take what is left.
+        left = tuple(state for state in choice.lanes if state not in banned)
+        if not left and any(state.gone is None for state in choice.lanes):
+            *before, last = context.failures
+            last.history = tuple(before)
+            raise last
+        return await self._ask_routes(context, left or choice.lanes, key)
 
     async def _ask_routes(
-        self, context: RequestContext, lanes: Lanes, key: Key
+        self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool = False
     ) -> APIResponse[object]:
-        if (hit := await self._cached(context, lanes, key)) is not None:
-            return await self._remembered(context, key, hit)
+        if self._cache is not None:
+            hit = await self._cached(self._cache, context, lanes, key)
+            if hit is not None:
+                return await self._remembered(context, key, hit)
         if not self._shares:
-            return await self._send(context, lanes, key)
-        return await self._share(context, lanes, key)
+            return await self._send(context, lanes, key, may_move=may_move)
+        return await self._share(context, lanes, key, may_move=may_move)
 
-    async def _share(self, context: RequestContext, lanes: Lanes, key: Key) -> APIResponse[object]:
+    async def _share(
+        self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool
+    ) -> APIResponse[object]:
         # A send belongs to one journal: with another run it would share that run's end, too.
         together: Hashable = (key.digest, lanes, self._memory)
         free = context if context.deadline is None else replace(context, deadline=None)
@@ -209,7 +219,7 @@ class Pipeline:
         def send() -> Coroutine[object, object, APIResponse[object]]:
             nonlocal is_sender
             is_sender = True
-            return self._send(free, lanes, key)
+            return self._send(free, lanes, key, may_move=may_move)
 
         try:
             async with asyncio.timeout(self._left(context)):
@@ -220,21 +230,21 @@ class Pipeline:
         # The send itself was recorded for the row that made it, and for no other.
         return row if is_sender else await self._remembered(context, key, row)
 
-    async def _send(self, context: RequestContext, lanes: Lanes, key: Key) -> APIResponse[object]:
+    async def _send(
+        self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool
+    ) -> APIResponse[object]:
         record = None if self._memory is None else self._memory.record(context, key)
-        response = await self._sender.answer(context, lanes, self._scope, record)
+        response = await self._sender.answer(context, lanes, self._scope, record, may_move=may_move)
         if self._cache is not None and is_storable(response):
             state = next(s for s in lanes if s.route.id == response.route)
             await self._cache.put(key.bound_to(state.identity), response)
         return response
 
     async def _cached(
-        self, context: RequestContext, lanes: Lanes, key: Key
+        self, cache: Cache, context: RequestContext, lanes: Lanes, key: Key
     ) -> APIResponse[object] | None:
-        if self._cache is None:
-            return None
         for state in lanes:
-            hit = await self._cache.get(key.bound_to(state.identity))
+            hit = await cache.get(key.bound_to(state.identity))
             if hit is not None:
                 return readdress(hit, context, "cache")
         return None
@@ -259,7 +269,12 @@ class Pipeline:
 
 
 def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]:
-    """The response of a row that has no answer."""
+    """The response of a row that has no answer.
+
+    What an exception holds of the stack (frames, prompts) goes, for as long as failures are kept.
+    """
+    for each in (error, *error.history):
+        each.__traceback__ = each.__context__ = each.__cause__ = None
     usage: Usage | None = getattr(error, "usage", None)
     return APIResponse(
         id=context.name,
@@ -301,7 +316,3 @@ def readdress(
         latency=known.latency,
         source=source,
     )
-
-
-def _may_move(error: HeadraceError) -> bool:
-    return error.repeat_elsewhere or isinstance(error, NoRouteError)

@@ -106,9 +106,9 @@ class _Call(Generic[T]):
 
     def start(self) -> None:
         """Begin; on the loop."""
-        task = asyncio.create_task(self._work())
-        task.add_done_callback(self._end)
-        self._cancel = task.cancel
+        work = asyncio.create_task(self._work())
+        work.add_done_callback(self._end)
+        self._cancel = work.cancel
 
     def interrupt(self, loop: asyncio.AbstractEventLoop) -> None:
         """Cancel, and wait for the end; from the caller's thread."""

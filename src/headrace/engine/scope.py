@@ -198,6 +198,8 @@ class RouteState:
 
     def revive(self) -> None:
         """A new run asks again where an earlier one was turned away: keys get mended."""
+        if not self.own.in_flight and not self.waiting:
+            self.troubled_since = None  # patience counts while somebody asks
         if self.gone is not None:
             self.gone = None
             self.breaker = Breaker()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -196,7 +197,7 @@ def _answer(outcome: Outcome) -> APIResponse[object]:
     _require(outcome.completion == ANSWER, f"{ANSWER!r} came out as {outcome.completion!r}")
     _require(outcome.error is None, "an answer has an error; raise it instead")
     _require(
-        outcome.reply is not None and outcome.reply.status == 200,  # noqa: PLR2004 - OK
+        outcome.reply is not None and outcome.reply.status == HTTPStatus.OK,
         "the response has no reply; set it, so that what was paid for can be recorded",
     )
     return outcome

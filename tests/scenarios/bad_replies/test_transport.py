@@ -99,9 +99,9 @@ TABLE: Final = [
         completion="fine",
     ),
     # 25, 26
-    row("25 reset before", faults.Reset(), "outcome_unknown"),
+    row("25 reset before", faults.Reset(), "connection_lost"),
     row("25 reset within", faults.Reset(within=True), "outcome_unknown"),
-    row("25 closed before", faults.DropBefore(), "outcome_unknown"),
+    row("25 closed before", faults.DropBefore(), "connection_lost"),
     row("25 closed after the head", faults.DropWithin(0), "outcome_unknown"),
     row("26 dripping head", faults.Drip(5.0, "header"), "outcome_unknown", seconds=8),
     row("26 dripping body", faults.Drip(5.0), "outcome_unknown", seconds=8),

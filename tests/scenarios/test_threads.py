@@ -1,0 +1,126 @@
+"""One client at a real server: in scripts, threads, running loops, one after the other."""
+
+# ruff: noqa: ANN401  options are passed on as they are
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headrace import LLMClient
+from headrace.testing import FakeServer
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from headrace import Responses
+
+
+def quiet(client: LLMClient, prompts: list[str]) -> Coroutine[Any, Any, Responses[Any]]:
+    return client.process_prompts_async(prompts, show_progress=False)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer.in_thread() as running:
+        yield running
+
+
+def real(server: FakeServer, **options: Any) -> LLMClient:
+    return LLMClient("openai/fake", base_url=server.base_url, **options)
+
+
+def test_the_sync_verbs_in_a_script(server: FakeServer) -> None:
+    client = real(server)
+    rows = client.process_prompts_sync(["p", "q"], show_progress=False)
+    assert [row.completion for row in rows] == ["echo: p", "echo: q"]
+    assert client.ask_sync("r").completion == "echo: r"
+    client.close()
+    assert client.ask_sync("again").completion == "echo: again"
+    client.close()
+
+
+def test_the_sync_verbs_inside_a_running_loop(server: FakeServer) -> None:
+    client = real(server)
+
+    async def cell() -> list[str | None]:
+        rows = client.process_prompts_sync(["p"], show_progress=False)
+        one = client.ask_sync("q")
+        other = await client.ask("r")
+        await client.aclose()
+        return [rows[0].completion, one.completion, other.completion]
+
+    assert asyncio.run(cell()) == ["echo: p", "echo: q", "echo: r"]
+
+
+def test_threads_share_one_client(server: FakeServer) -> None:
+    client = real(server, max_concurrent_requests=4)
+    found: list[int] = []
+
+    def work(name: int) -> None:
+        prompts = [f"{name}/{n}" for n in range(50)]
+        rows = client.process_prompts_sync(prompts, show_progress=False)
+        found.append(
+            sum(row.completion == f"echo: {p}" for p, row in zip(prompts, rows, strict=True))
+        )
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    client.close()
+    assert found == [50] * 4
+
+
+def test_one_loop_after_the_other(server: FakeServer) -> None:
+    client = real(server)
+    for turn in range(3):
+        rows = asyncio.run(quiet(client, [f"p{turn}"] * 3))
+        assert len(rows.succeeded) == 3
+
+
+def test_a_thread_beside_its_loop_shares_one_limit(server: FakeServer) -> None:
+    client = real(server, max_concurrent_requests=2)
+    server.latency = 0.02
+    server.max_concurrent = 2
+
+    async def main() -> list[int]:
+        beside = asyncio.to_thread(client.process_prompts_sync, ["t"] * 40, show_progress=False)
+        here = quiet(client, ["h"] * 40)
+        both = await asyncio.gather(beside, here)
+        await client.aclose()
+        return [len(rows.succeeded) for rows in both]
+
+    assert asyncio.run(main()) == [40, 40]
+    assert not server.throttled
+
+
+def test_loops_one_after_the_other_and_beside_each_other_keep_one_rate(server: FakeServer) -> None:
+    client = real(server, max_requests_per_minute=1_800)
+    asyncio.run(quiet(client, ["a"] * 10))
+
+    async def main() -> None:
+        beside = asyncio.to_thread(client.process_prompts_sync, ["t"] * 10, show_progress=False)
+        await asyncio.gather(beside, quiet(client, ["h"] * 10))
+        await client.aclose()
+
+    asyncio.run(main())
+    at = [seen.at for seen in server.received]
+    assert len(at) == 30
+    # 30 a second with a burst of three; in two buckets the last would come after half the time.
+    assert at[-1] - at[0] >= 0.8 * (30 - 3) / 30
+
+
+def test_closing_twice_and_using_again(server: FakeServer) -> None:
+    async def main() -> str | None:
+        client = real(server)
+        async with client:
+            await client.ask("p")
+        await client.aclose()
+        async with client:
+            return (await client.ask("q")).completion
+
+    assert asyncio.run(main()) == "echo: q"

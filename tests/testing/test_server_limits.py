@@ -1,0 +1,158 @@
+"""The fake server keeps limits as real servers do, and records who does not."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.testing.asking import Client, ask, ask_anthropic
+
+from headrace.testing import FakeServer, RequestSeen, faults, plans
+from headrace.testing.seen import Throttled, hint_of
+from headrace.testing.server.dialects import go_duration
+from headrace.testing.server.ledger import within_hints
+from headrace.testing.server.limits import Bucket, Limits
+
+
+def test_a_limit_of_requests_is_enforced_with_openais_headers() -> None:
+    async def main() -> FakeServer:
+        async with FakeServer(requests_per_minute=600, burst_seconds=0.2) as server:
+            replies = [await ask(server) for _ in range(3)]
+            assert [reply[0] for reply in replies] == [200, 200, 429]
+            first, last = replies[0][1], replies[2][1]
+            assert first["x-ratelimit-limit-requests"] == "600"
+            assert first["x-ratelimit-remaining-requests"] == "1"
+            assert first["x-ratelimit-reset-requests"].endswith("ms")
+            assert 0 < int(last["retry-after-ms"]) <= 100
+            assert last["retry-after"] == "1"
+            return server
+
+    server = asyncio.run(main())
+    (throttled,) = server.throttled
+    assert throttled.hint is not None
+    assert 0 < throttled.hint <= 0.1
+    assert throttled.scope == (None, "m")
+
+
+def test_a_limit_of_tokens_is_enforced_with_anthropics_headers() -> None:
+    async def main() -> None:
+        async with FakeServer(tokens_per_minute=60, burst_seconds=7) as server:
+            assert (await ask_anthropic(server))[0] == 200
+            status, headers, body = await ask_anthropic(server)
+            assert status == 429
+            assert headers["anthropic-ratelimit-tokens-limit"] == "60"
+            assert headers["anthropic-ratelimit-tokens-remaining"] == "0"
+            assert headers["anthropic-ratelimit-tokens-reset"].endswith("Z")
+            assert headers["retry-after"] == "7"
+            assert "rate_limit_error" in str(body)
+            assert (await ask_anthropic(server, model="other"))[0] == 200
+
+    asyncio.run(main())
+
+
+def test_openai_charges_the_declared_bound_and_anthropic_what_was_used() -> None:
+    async def main() -> list[str]:
+        async with FakeServer(tokens_per_minute=1000) as server:
+            declared = await ask(server, max_tokens=500)
+            used = await ask_anthropic(server, max_tokens=500)
+            return [
+                declared[1]["x-ratelimit-remaining-tokens"],
+                used[1]["anthropic-ratelimit-tokens-remaining"],
+            ]
+
+    assert asyncio.run(main()) == ["497", "993"]
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_too_many_at_a_time_are_refused(code: int) -> None:
+    async def main() -> list[int]:
+        busy = faults.Status(code)
+        async with FakeServer(latency=0.05, max_concurrent=2, when_busy=busy) as server:
+            replies = await asyncio.gather(*(ask(server) for _ in range(3)))
+            return sorted(reply[0] for reply in replies)
+
+    assert asyncio.run(main()) == [200, 200, code]
+
+
+def test_faults_come_after_the_latency_and_each_429_is_on_record(raw_client: Client) -> None:
+    async def main() -> FakeServer:
+        plan = plans.Sequence([faults.limited(60), None, faults.Status(429)])
+        async with FakeServer(faults=plan, latency=0.001) as server:
+            for _ in range(3):
+                await raw_client(server)
+        return server
+
+    server = asyncio.run(main())
+    assert [each.hint for each in server.throttled] == [60.0, None]
+    assert server.throttled[0].at >= server.received[0].at + 0.001
+    assert server.violations(grace=0.0) == server.received[1:]
+    assert server.violations(grace=60.0) == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "hint"),
+    [
+        ({}, None),
+        ({"Retry-After": "2"}, 2.0),
+        ({"retry-after": "2", "retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+    ],
+)
+def test_hints_are_read(headers: dict[str, str], hint: float | None) -> None:
+    assert hint_of(tuple(headers.items())) == hint
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0ms"), (0.012, "12ms"), (1, "1s"), (1.5, "1.5s"), (360, "6m0s"), (3723, "1h2m3s")],
+)
+def test_durations_are_written_as_go_does(seconds: float, text: str) -> None:
+    assert go_duration(seconds) == text
+
+
+def at(time: float, model: str = "m") -> RequestSeen:
+    return RequestSeen(0, 0, time, "hi", model, "openai", "/", 1, 0, None, {}, b"")
+
+
+def test_violations_are_of_the_scope_and_within_the_hint() -> None:
+    told = [
+        Throttled(1.0, 2.0, (None, "m")),
+        Throttled(1.5, 0.1, (None, "m")),
+        Throttled(5.0, None, (None, "m")),
+    ]
+    rows = [at(0.9), at(1.05), at(1.2), at(1.3, "other"), at(2.9), at(3.0), at(5.5)]
+    assert [seen.at for seen in within_hints(rows, told, grace=0.1)] == [1.2, 2.9]
+
+
+@given(
+    st.floats(1, 1e5),
+    st.lists(st.tuples(st.floats(0, 10), st.integers(1, 5)), min_size=1, max_size=100),
+)
+def test_a_bucket_never_gives_more_than_its_size_and_its_rate(
+    per_minute: float, steps: list[tuple[float, int]]
+) -> None:
+    bucket, now, taken = Bucket(per_minute, 10.0, 0.0), 0.0, 0
+    for pause, amount in steps:
+        now += pause
+        if (wait := bucket.wait_for(amount, now)) == 0.0:
+            bucket.take(amount)
+            taken += amount
+        else:
+            assert wait <= amount / per_minute * 60
+            assert bucket.wait_for(amount, now + wait) < 1e-6
+        assert taken <= 10 + now * per_minute / 60 + 1e-3
+        assert 0 <= bucket.level(now).remaining <= 10
+
+
+def test_limits_take_all_or_nothing() -> None:
+    limits = Limits(60, 60, burst_seconds=10)
+    assert limits.admit("a", 8, 0.0) == 0.0
+    assert limits.admit("a", 8, 0.0) == pytest.approx(6)
+    assert limits.levels("a", 0.0)["requests"].remaining == 9
+    assert limits.admit("b", 8, 0.0) == 0.0
+    assert Limits(None, None).admit("a", 8, 0.0) == 0.0
