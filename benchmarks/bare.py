@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 import orjson
 from yarl import URL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HEADERS = {"Authorization": "Bearer x", "Content-Type": "application/json"}
 TIMEOUT = 600.0

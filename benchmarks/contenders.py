@@ -10,14 +10,17 @@ import asyncio
 import gc
 import importlib
 import tempfile
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
 from benchmarks.bare import Contender, Place
 from benchmarks.measure import Figures, Lag, Stopwatch, peak, reset_peak, resident
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 WHERE = {
     "bare": ("benchmarks.bare", "Bare"),

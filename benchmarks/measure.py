@@ -6,10 +6,13 @@ import asyncio
 import resource
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KIB_PER_MAXRSS = 1024 if sys.platform == "darwin" else 1
 STATUS = Path("/proc/self/status")

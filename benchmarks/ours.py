@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from benchmarks.bare import Contender, Place
 from headrace import APIResponse, LLMClient, Model, Price
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NO_LIMIT = 1_000_000_000
 PRICED = Model(id="openai/fake", price=Price(input=Decimal(1), output=Decimal(2)))

@@ -10,10 +10,12 @@ import importlib
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.bare import TIMEOUT, Bare, Contender
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NO_LIMIT = 1_000_000_000
 

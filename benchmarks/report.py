@@ -6,15 +6,18 @@ import argparse
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from os import cpu_count
 from statistics import median
+from typing import TYPE_CHECKING
 
 import orjson
 
 from benchmarks.measure import Figures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 PAIRS = 5
 PATIENCE = 1_200

@@ -16,11 +16,13 @@ import sys
 import time
 import urllib.request
 from array import array
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *(\d+)\r\n")
 BACKLOG = 4096
@@ -97,7 +99,7 @@ class Exchange(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport and its ``write``."""
         # No isinstance: uvloop's transport is one by its methods only.
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         self._write = self._transport.write
 
     def data_received(self, data: bytes) -> None:
@@ -165,7 +167,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         found = importlib.import_module("uvloop").new_event_loop
     except ImportError:
         return None
-    return cast(Callable[[], asyncio.AbstractEventLoop], found)
+    return cast("Callable[[], asyncio.AbstractEventLoop]", found)
 
 
 def main() -> None:

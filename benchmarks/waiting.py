@@ -14,9 +14,9 @@ import asyncio
 import gc
 import itertools
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -26,7 +26,11 @@ from benchmarks.measure import Stopwatch
 from benchmarks.ours import client_at
 from benchmarks.report import Row, Sizes, absent_row, at_most, command_line, say, told_by_child
 from benchmarks.server import serving
-from headrace import HeadraceError, LLMClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headrace import HeadraceError, LLMClient
 
 COMMAND = "python -m benchmarks.waiting"
 FEW, MANY = 1_000, 100_000

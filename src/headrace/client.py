@@ -59,9 +59,8 @@ class LLMClient:
     server says so). ``request_timeout`` bounds one attempt and ``deadline`` a request's whole life,
     in seconds; ``patience`` is how long a route that once worked may give nothing. ``cache`` is
     ``"memory"``, a path (SQLite) or a ``Cache``; with one, identical requests share an answer, as
-    they do with ``coalesce=True``. ``seed`` fixes the draw of weighted models.
-
-    Raises ``ConfigError`` with one sentence for every setting that cannot work.
+    they do with ``coalesce=True``. ``seed`` fixes the draw of weighted models. Raises
+    ``ConfigError`` with one sentence for every setting that cannot work.
     """
 
     _made_of: tuple[tuple[Any, ...], dict[str, Any]]
@@ -245,11 +244,10 @@ class LLMClient:
         """Send one request that brings its own id, parameters, model, tags and deadline."""
         return await self._single(context, self._call({}, AskOptions))
 
-    # Lifetime and watching.
+    # Lifetime.
 
     async def __aenter__(self) -> Self:
-        """Nothing is opened before it is used."""
-        return self
+        return self  # nothing is opened before it is used
 
     async def __aexit__(
         self,
@@ -268,7 +266,7 @@ class LLMClient:
             await self._cache.aclose()
 
     def close(self) -> None:
-        """``aclose`` from outside of any event loop."""
+        """``aclose`` from outside of any loop."""
         asyncio.run(self.aclose())
 
     def add_listener(self, listener: Listener) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from headrace.adapters.collector import DURING_RUNS, relieved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 USUAL = (700, 10, 10)
 

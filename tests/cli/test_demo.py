@@ -49,7 +49,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[Namespace]:
 
     def execute(arguments: Namespace) -> int:
         seen.append(arguments)
-        with open(arguments.output, "wb") as out, open(arguments.input, "rb") as rows:  # noqa: PTH123 - names
+        with open(arguments.output, "wb") as out, open(arguments.input, "rb") as rows:  # noqa: PTH123 - names, not paths
             for n, row in enumerate(Rows().read(rows)):
                 error = {"message": "refused"} if n == 1 else None
                 text = None if error else f"answer\n\x1b {n}"

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from tests.scenarios.conftest import World
-
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome
+    from tests.scenarios.conftest import World
 
 PROMPTS = [f"p{n % 12}" for n in range(24)]
 

@@ -12,9 +12,8 @@ from headrace.core.errors import DeadlineError, OutcomeUnknownError, OverloadedE
 from headrace.testing import Failure, FakeServer, Script
 
 if TYPE_CHECKING:
-    from tests.scenarios.conftest import World
-
     from headrace.core.events import Event
+    from tests.scenarios.conftest import World
 
 
 def test_while_waiting_for_a_slot(world: type[World]) -> None:

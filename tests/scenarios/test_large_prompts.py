@@ -8,10 +8,9 @@ from headrace import RequestContext, SamplingParams
 from headrace.testing import Answer, Script
 
 if TYPE_CHECKING:
-    from tests.scenarios.conftest import World
-
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome
+    from tests.scenarios.conftest import World
 
 PER_MINUTE = 60_000
 SMALL = SamplingParams(max_tokens=90)

@@ -15,11 +15,10 @@ from headrace.testing import Answer, Failure, Script
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.scenarios.conftest import World
-
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome
+    from tests.scenarios.conftest import World
 
 
 def most_in_a_minute(at: Sequence[float], costs: Sequence[float]) -> float:

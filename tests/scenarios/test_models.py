@@ -20,10 +20,9 @@ from headrace.testing import Failure, Script
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.scenarios.conftest import World
-
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome
+    from tests.scenarios.conftest import World
 
 A, B = "openai/a", "openai/b"
 PROMPTS = [f"p{n}" for n in range(1_000)]

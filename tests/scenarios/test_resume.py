@@ -20,11 +20,10 @@ from headrace.testing import Answer, Script
 from headrace.testing.disk import FaultyDisk, Kind
 
 if TYPE_CHECKING:
-    from tests.scenarios.conftest import World
-
     from headrace.core.model import Route
     from headrace.core.response import Responses
     from headrace.testing.provider import Outcome
+    from tests.scenarios.conftest import World
 
 PROMPTS = [f"p{n}" for n in range(300)]
 PRICE = Price(input=1, output=2)  # type: ignore[arg-type]  # pydantic reads a number

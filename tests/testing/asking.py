@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
-from headrace.testing import FakeServer
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from headrace.testing import FakeServer
 
 
 Reply = tuple[int, dict[str, str], dict[str, object]]

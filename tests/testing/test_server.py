@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 import orjson
 import pytest
-from tests.testing.asking import Client, ask, ask_anthropic, chat, post
 
 from headrace.testing import FakeServer, faults, plans
+from tests.testing.asking import Client, ask, ask_anthropic, chat, post
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

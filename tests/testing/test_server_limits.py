@@ -7,13 +7,13 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.testing.asking import Client, ask, ask_anthropic
 
 from headrace.testing import FakeServer, RequestSeen, faults, plans
 from headrace.testing.seen import Throttled, hint_of
 from headrace.testing.server.dialects import go_duration
 from headrace.testing.server.ledger import within_hints
 from headrace.testing.server.limits import Bucket, Limits
+from tests.testing.asking import Client, ask, ask_anthropic
 
 
 def test_a_limit_of_requests_is_enforced_with_openais_headers() -> None:

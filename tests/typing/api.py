@@ -26,8 +26,8 @@ def clients() -> LLMClient:
     LLMClient(Model(id="openai/m", requests_per_minute=60))
     LLMClient(["openai/a", Model(id="openai/b")], model_weights=[1, 2.5])
     LLMClient("openai/m", sampling_params=[SamplingParams(temperature=0)], cache="memory")
-    LLMClient(5)  # type: ignore[arg-type]
-    LLMClient("openai/m", max_request_per_minute=60)  # type: ignore[call-arg]
+    LLMClient(5)  # type: ignore[arg-type]  # no model
+    LLMClient("openai/m", max_request_per_minute=60)  # type: ignore[call-arg]  # misspelt option
     return LLMClient("openai/m", base_url="http://127.0.0.1:8080/v1", deadline=30)
 
 
@@ -39,7 +39,7 @@ async def many(client: LLMClient) -> None:
     assert_type(texts, list[str | None])
     assert_type(client.process_prompts_sync(["p"]), Responses[Any])
     assert_type(client.process_prompts_sync(["p"], return_completions_only=True), list[str | None])
-    await client.process_prompts_async(["p"], temperature=1)  # type: ignore[call-overload]
+    await client.process_prompts_async(["p"], temperature=1)  # type: ignore[call-overload]  # belongs in SamplingParams
 
 
 async def sources(client: LLMClient) -> None:
@@ -53,7 +53,7 @@ async def sources(client: LLMClient) -> None:
     await client.process_prompts_async(rows())
     await client.process_prompts_async(["p", Message("user", "q"), Conversation.of("r")])
     await client.process_prompts_async([[{"role": "user", "content": "s"}]])
-    await client.process_prompts_async(5)  # type: ignore[call-overload]
+    await client.process_prompts_async(5)  # type: ignore[call-overload]  # no prompts
 
 
 async def callbacks(client: LLMClient) -> None:
@@ -68,14 +68,14 @@ async def callbacks(client: LLMClient) -> None:
 
     await client.process_prompts_async(["p"], on_response=show)
     await client.process_prompts_async(["p"], on_response=store)
-    client.process_stream(["p"], on_response=wrong)  # type: ignore[arg-type]
+    client.process_stream(["p"], on_response=wrong)  # type: ignore[arg-type]  # wants an int
 
 
 async def one(client: LLMClient) -> None:
     assert_type(await client.ask("p"), APIResponse[Any])
     assert_type(client.ask_sync("p", deadline=5), APIResponse[Any])
     assert_type(await client.process_single_request(RequestContext(prompt="p")), APIResponse[Any])
-    await client.ask("p", journal="j")  # type: ignore[call-arg]
+    await client.ask("p", journal="j")  # type: ignore[call-arg]  # of runs only
 
 
 async def streams(client: LLMClient) -> None:
@@ -91,7 +91,7 @@ def fields(response: APIResponse[int], responses: Responses[int]) -> None:
     assert_type(response.raise_for_error(), APIResponse[int])
     assert_type(responses.succeeded, Responses[int])
     assert_type(responses[0], APIResponse[int])
-    response.completion = "frozen"  # type: ignore[misc]
+    response.completion = "frozen"  # type: ignore[misc]  # it is frozen
     assert_type(SamplingParams(seed=1) | SamplingParams(top_p=0.5), SamplingParams)
 
 

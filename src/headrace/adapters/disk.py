@@ -133,7 +133,7 @@ class LocalFile:
     def fsync(self) -> None:
         """Data and size are on the disk afterwards; time stamps may not be."""
         if sys.platform == "darwin":  # there fsync stops at the drive's own cache
-            fcntl.fcntl(self._fd, fcntl.F_FULLFSYNC)  # pragma: no cover
+            fcntl.fcntl(self._fd, fcntl.F_FULLFSYNC)  # pragma: no cover - macOS only
         else:
             os.fdatasync(self._fd)
 

@@ -31,7 +31,7 @@ _SINGLE: Final = (str, bytes, Mapping)
 _NOTHING: Final = object()
 
 # Answers one prompt.
-Handle: TypeAlias = Callable[[int, object], Coroutine[object, object, None]]
+Handle: TypeAlias = Callable[[int, object], Coroutine[object, object, object]]
 
 
 def window(slots: int) -> int:

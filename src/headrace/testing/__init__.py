@@ -12,6 +12,7 @@ from headrace.testing.clock import (
     running_clock,
 )
 from headrace.testing.conformance import ConformanceError, check_provider
+from headrace.testing.disk import FaultyDisk
 from headrace.testing.hurry import HurriedClock, run_hurried
 from headrace.testing.provider import Answer, Call, Failure, Script, scripted
 from headrace.testing.seen import RequestSeen
@@ -24,6 +25,7 @@ __all__ = [
     "DeadlockError",
     "Failure",
     "FakeServer",
+    "FaultyDisk",
     "HurriedClock",
     "LeftBehindError",
     "RequestSeen",

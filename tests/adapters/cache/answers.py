@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
-from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from headrace.adapters.cache import Cache
 from headrace.core.fingerprint import Key
 from headrace.core.response import APIResponse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headrace.adapters.cache import Cache
 
 Answer: TypeAlias = APIResponse[object]
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.adapters.cache.answers import Answer, answer, key, text_of
 
 from headrace.adapters.cache import Cache, MemoryCache, SqliteCache, Statistics, open_cache
 from headrace.core.errors import ConfigError, ReplyError
 from headrace.core.fingerprint import Key
 from headrace.core.reply import Reply
 from headrace.core.response import Usage
+from tests.adapters.cache.answers import Answer, answer, key, text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_an_answer_is_got_as_it_was_put_without_the_fields_of_its_row(

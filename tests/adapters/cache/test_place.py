@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.adapters.cache.answers import answer, key
 
 from headrace.adapters.cache import SqliteCache, Statistics
 from headrace.core.errors import ConfigError
+from tests.adapters.cache.answers import answer, key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,14 +7,17 @@ import gc
 import logging
 import os
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.adapters.cache.answers import Answer, answer, is_sound, key, text_of
-from tests.adapters.cache.programs import output_of, run_program
 
 from headrace.adapters.cache import SqliteCache
 from headrace.adapters.cache.file import quiet
+from tests.adapters.cache.answers import Answer, answer, is_sound, key, text_of
+from tests.adapters.cache.programs import output_of, run_program
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_processes_that_write_at_once_lose_nothing(path: Path) -> None:

@@ -7,14 +7,17 @@ import contextlib
 import errno
 import sqlite3
 import threading
-from pathlib import Path
-
-import pytest
-from tests.adapters.cache.answers import answer, is_sound, key, text_of
-from tests.adapters.cache.programs import output_of, run_program
+from typing import TYPE_CHECKING
 
 from headrace.adapters.cache import SqliteCache, Statistics
 from headrace.adapters.cache.file import explained, quiet
+from tests.adapters.cache.answers import answer, is_sound, key, text_of
+from tests.adapters.cache.programs import output_of, run_program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
 
 
 def spoil(path: Path) -> None:
@@ -228,7 +231,7 @@ def test_a_place_that_turns_bad_after_the_check_is_a_miss(
 ) -> None:
     async def main() -> None:
         cache = SqliteCache(path)
-        _symlink(path)
+        path.symlink_to(path.with_name("elsewhere"))
         assert await cache.get(key("a")) is None
         remove(path)
         remove_directory(path.parent)

@@ -6,12 +6,11 @@ import asyncio
 from typing import Final
 from zlib import crc32
 
-from tests.engine.journal.rows import PATH, key
-
 from headrace.core.reply import Reply
 from headrace.engine import journal_format as form
 from headrace.engine.journal import Journal
 from headrace.testing.disk import FaultyDisk
+from tests.engine.journal.rows import PATH, key
 
 ROWS: Final = 6
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from headrace.core.reply import Reply
-from headrace.engine.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+
+    from headrace.engine.journal import Journal
 
 
 PATH: Final = Path("run.journal")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.journal.contents import ROWS, answered
-from tests.engine.journal.rows import PATH, key
 
 from headrace.core.reply import Reply
 from headrace.engine.journal import Journal
 from headrace.testing.disk import FaultyDisk
+from tests.engine.journal.contents import ROWS, answered
+from tests.engine.journal.rows import PATH, key
 
 
 def test_what_a_killed_process_left_unsynced_is_synced_before_it_is_shown() -> None:

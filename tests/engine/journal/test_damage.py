@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.journal.contents import ROWS, answered, disk_with, lines_of, recover, valid
-from tests.engine.journal.rows import PATH, key
 
 from headrace.core.errors import JournalError
 from headrace.core.reply import Reply
 from headrace.engine import journal_format as form
 from headrace.engine.journal import SEGMENT, Journal
 from headrace.engine.journal_recovery import LONGEST_TAIL, SECTOR
+from tests.engine.journal.contents import ROWS, answered, disk_with, lines_of, recover, valid
+from tests.engine.journal.rows import PATH, key
 
 
 def test_every_truncation_loses_only_what_was_cut() -> None:

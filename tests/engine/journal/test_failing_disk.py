@@ -7,12 +7,12 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from tests.engine.journal.rows import PATH, REPLY, answer, key
 
 from headrace.core.errors import JournalError
 from headrace.core.reply import Reply
 from headrace.engine.journal import SEGMENT, Journal
 from headrace.testing.disk import FaultyDisk, Kind
+from tests.engine.journal.rows import PATH, REPLY, answer, key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

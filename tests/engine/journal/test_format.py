@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 import pytest
-from tests.engine.journal.contents import ROWS, answered, lines_of, recover, valid
-from tests.engine.journal.rows import key
 
 from headrace.core.errors import JournalError
 from headrace.engine import journal_format as form
 from headrace.engine.journal_recovery import CHUNK
+from tests.engine.journal.contents import ROWS, answered, lines_of, recover, valid
+from tests.engine.journal.rows import key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

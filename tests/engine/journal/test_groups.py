@@ -7,12 +7,12 @@ import threading
 import time
 
 import pytest
-from tests.engine.journal.rows import PATH, answer, key
 
 from headrace.engine.journal import STARVED, Journal
 from headrace.engine.journal_sync import STAND_ASIDE
 from headrace.testing.clock import VirtualClock, run_virtual
 from headrace.testing.disk import FaultyDisk
+from tests.engine.journal.rows import PATH, answer, key
 
 
 def test_one_turn_of_the_loop_is_one_write_and_one_fsync() -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
-from tests.engine.journal.rows import key
 
 from headrace.core.reply import Reply
 from headrace.engine.journal import Journal
+from tests.engine.journal.rows import key
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CHILD: Final = """
 import asyncio, sys

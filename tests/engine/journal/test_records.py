@@ -10,13 +10,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.engine.journal.rows import EXTRAS, PATH, REPLY, answer, key
 
 from headrace.adapters.disk import LocalDisk
 from headrace.core.errors import JournalError
 from headrace.core.reply import Reply
 from headrace.engine.journal import Journal
 from headrace.testing.disk import FaultyDisk
+from tests.engine.journal.rows import EXTRAS, PATH, REPLY, answer, key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

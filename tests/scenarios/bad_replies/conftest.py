@@ -30,6 +30,8 @@ ATTEMPTS: Final = 2
 SENDS: Final = {
     "unreadable_reply": ATTEMPTS,
     "outcome_unknown": ATTEMPTS,
+    # The first one is forgiven.
+    "connection_lost": ATTEMPTS + 1,
     "overloaded": ATTEMPTS,
     "not_sent": ATTEMPTS,
     "rate_limited": ATTEMPTS * 4,

@@ -61,7 +61,7 @@ class Behind(Exception):  # noqa: N818  what happened, not a fault
     """More waits to be written than is sensible to hold."""
 
 
-class Replaced(Exception):  # noqa: N818
+class Replaced(Exception):  # noqa: N818  what happened, not a fault
     """The open file is no longer the one at its path."""
 
 

@@ -304,7 +304,7 @@ def _forget_all() -> None:
 _owners: Final[weakref.WeakSet[_Owner]] = weakref.WeakSet()
 # Runs while daemon threads still live.
 atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):  # pragma: no branch  Windows has none
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none
     os.register_at_fork(
         before=quiet.acquire, after_in_parent=quiet.release, after_in_child=_forget_all
     )
