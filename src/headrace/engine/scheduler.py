@@ -26,7 +26,7 @@ SMALLEST_WINDOW: Final = 256
 WINDOW_PER_SLOT: Final = 4
 # How long one turn of the event loop may go on with new prompts, in seconds: timers and the rest of
 # the program wait meanwhile.
-BREATH: Final = 0.008
+BREATH: Final = 0.003
 _SINGLE: Final = (str, bytes, Mapping)
 _NOTHING: Final = object()
 
