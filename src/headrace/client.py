@@ -12,7 +12,7 @@ from headrace.adapters import collector
 from headrace.adapters.clock import Clock, SystemClock
 from headrace.adapters.http import Transport
 from headrace.adapters.progress import Progress
-from headrace.config import AskOptions, Call, Config, RunOptions, check_seconds
+from headrace.config import AskOptions, Call, Config, RunOptions, check_seconds, read_params
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import JournalError, RunStoppedError
@@ -244,8 +244,6 @@ class LLMClient:
         """Send one request that brings its own id, parameters, model, tags and deadline."""
         return await self._single(context, self._call({}, AskOptions))
 
-    # Lifetime.
-
     async def __aenter__(self) -> Self:
         return self  # nothing is opened before it is used
 
@@ -259,7 +257,7 @@ class LLMClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close connections, the cache and the background thread. The client may be used again."""
+        """Close connections, cache and background thread. The client may be used again."""
         await self._loops.aclose()
         await asyncio.to_thread(self._portal.close)
         if self._cache is not None:
@@ -281,7 +279,7 @@ class LLMClient:
             names = ", ".join(sorted(known.__annotations__))
             msg = f"{', '.join(sorted(unknown))} is no option of this call; there are {names}"
             raise TypeError(msg)
-        given, model = options.get("sampling_params"), options.get("model")
+        given, model = read_params(options.get("sampling_params")), options.get("model")
         return Call(
             params=given if self._params is None else self._params | given,
             choice=self._default if model is None else self._fleet.choice(model),
@@ -293,7 +291,7 @@ class LLMClient:
         self, prompts: Prompts, call: Call, *, keep: bool, deliver: Deliver | None
     ) -> Run:
         run = self.last_run = Run(keep=keep, counts_duplicates=not self._shares)
-        run.started_at = self._clock.now()
+        run.started_at, run.summary.is_complete = self._clock.now(), False
         await call.choice.start()
         self._fleet.revive()
         async with AsyncExitStack() as stack:
@@ -311,6 +309,7 @@ class LLMClient:
             width = window(self._fleet.slots)
             stopped = None if deliver is None else deliver.release
             await Schedule(prompts, handle, width, call.choice.is_crowded, stopped).run()
+            run.summary.is_complete = True
         return run
 
     def _handle(

@@ -179,6 +179,16 @@ class Config(BaseModel):
             raise ConfigError(msg)
 
 
+def read_params(value: object) -> SamplingParams | None:
+    """Sampling parameters of a call, also as a dict; raises ``ConfigError``."""
+    if value is None or isinstance(value, SamplingParams):
+        return value
+    try:
+        return SamplingParams.from_row(value)
+    except BadRowError as error:
+        raise ConfigError(f"sampling_{error}") from None
+
+
 def check_seconds(name: str, value: object) -> float | None:
     """A per-call or per-row number of seconds; raises ``ConfigError`` when it is none."""
     if value is None:

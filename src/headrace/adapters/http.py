@@ -8,6 +8,7 @@ for a connection; admission is ours), no retries. Bodies are capped while they a
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import sys
 from contextvars import ContextVar
@@ -31,7 +32,6 @@ from headrace.core.reply import Reply
 from headrace.wire import failure, reading
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Coroutine, Mapping
 
     from aiohttp.client_reqrep import ClientResponse
@@ -366,7 +366,7 @@ def _before_sending(error: Exception, where: str) -> NotSentError | None:
             )
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
             return NotSentError(
-                f"{where} cannot be connected to: {_brief(error)};"
+                f"{where} cannot be connected to: {_why(error)};"
                 " check base_url and that the server runs"
             )
         case aiohttp.InvalidURL():
@@ -391,6 +391,13 @@ def _after_sending(
             said = reading.clean(veil.over_text(error.message))
             return OutcomeUnknownError(f"{where} sent something that is not HTTP: {said}")
     return ConnectionLostError(f"{where} closed the connection without a reply: {_brief(error)}")
+
+
+def _why(error: Exception) -> str:
+    """The system's own word, without aiohttp's."""
+    cause = getattr(error, "os_error", error)
+    number = getattr(cause, "errno", None)
+    return os.strerror(number).lower() if number and number > 0 else _brief(cause)
 
 
 def _brief(error: Exception) -> str:

@@ -44,14 +44,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+_FLAGS: Final = {
+    "api_key=": "--api-key-env NAME",
+    "base_url=": "--base-url URL",
+    "allow_http=True": "--allow-http",
+    "ca_file=": "--ca-file PATH",
+    "proxy=": "--proxy URL",
+}
+
+
 def _tell(error: Exception) -> int:
     """Say in one sentence what went wrong, and give its exit code."""
     if isinstance(error, ConfigError):
-        say.line(f"headrace: {error}")
+        say.line(f"headrace: {_in_flags(str(error))}")
         return BAD_USAGE
     said = f"headrace: {type(error).__name__}: {error}"
     say.line(f"{said} (unforeseen; set HEADRACE_DEBUG=1 for the traceback)")
     return STOPPED
+
+
+def _in_flags(said: str) -> str:
+    """A sentence that names Python arguments, with the flags of the same meaning."""
+    for argument, flag in _FLAGS.items():
+        said = said.replace(argument, flag)
+    return said
 
 
 def _keep_tracebacks_away() -> None:

@@ -129,6 +129,10 @@ class FileOutput:
         self._standing = array("Q")
         self._old: dict[bytes, int] = {}
         self._lines = 0
+        if path.is_dir():
+            raise ConfigError(
+                f"cannot write the output {path}: it is a directory; give the path of a file"
+            )
         try:
             self._file: File = disk.open_append(path)
         except OSError as error:

@@ -100,6 +100,7 @@ class Endpoint(BaseModel):
     key_env: str | None = None
     auth: Literal["bearer", "x-api-key", "none"] = "bearer"
     max_tokens_field: str = "max_tokens"
+    models: tuple[str, ...] | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
 
 

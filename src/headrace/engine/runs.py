@@ -38,6 +38,7 @@ class Summary:
     unpriced: int = 0
     cost_nanos: int = 0
     elapsed: float = 0.0
+    is_complete: bool = True
     usage: Usage = field(default_factory=Usage)
     sources: dict[str, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
@@ -155,7 +156,8 @@ class Run:
 
 
 def _sentences(s: Summary) -> list[str]:
-    said = [f"{s.succeeded:,} of {s.total:,} answered in {s.elapsed:.1f} s"]
+    begun = "" if s.is_complete else "The run ended early: "
+    said = [f"{begun}{s.succeeded:,} of {s.total:,} answered in {s.elapsed:.1f} s"]
     said[0] += "" if s.elapsed <= 0 else f" ({s.total / s.elapsed:.1f}/s)"
     said[0] += "."
     if s.failed:

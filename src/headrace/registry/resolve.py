@@ -59,6 +59,10 @@ def route(model: Model, place: Place) -> Route:
         )
         raise ConfigError(msg)
     if place.base_url is None:
+        if row.models is not None and model.name not in row.models:
+            there = ", ".join(f"{row.name}/{name}" for name in row.models)
+            msg = f"there is no model {model.id!r}; use {there}"
+            raise ConfigError(msg)
         source = KeySource(env=row.key_env, secret=place.api_key)
         return Route(model, row, row.base_url or "", source)
     return _elsewhere(model, row, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -191,11 +192,14 @@ class FakeServer:
             try:
                 yield server
             finally:
-                asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+                if not sys.is_finalizing():
+                    asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
         finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+            # Left open until the interpreter ends, it ends with it: its thread runs no more.
+            if not sys.is_finalizing():
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
+                loop.close()
 
     def opened(self, connection: Connection) -> None:
         """Called by connections."""
