@@ -69,14 +69,14 @@ class AsyncBatchLlm(Bare):
         identity = self.library.ArtifactIdentity(provider="openai", model="fake")
         self.strategy = self.library.CallableStrategy(self.invoke, identity=identity)
 
-    async def invoke(self, prompt: str, *, attempt: int, timeout: float, state: object) -> object:
-        """One exchange as the library wants it."""
+    async def invoke(self, prompt: str, **_: object) -> object:
+        """One exchange as the library wants it; it also tells attempt, timeout and state."""
         text, usage = await self.ask(prompt)
         counted = {"input_tokens": usage["prompt_tokens"]}
         counted["output_tokens"] = usage["completion_tokens"]
         return self.library.CallOutcome(text, token_usage=counted)
 
-    def store(self) -> Any:
+    def store(self) -> Any:  # noqa: ANN401 - the library is untyped
         """Where it records results: nowhere here."""
         return None
 
@@ -101,7 +101,7 @@ class AsyncBatchLlm(Bare):
 class AsyncBatchLlmJournal(AsyncBatchLlm):
     """async-batch-llm with its JSONL artifacts (flushed, not fsynced: its default)."""
 
-    def store(self) -> Any:
+    def store(self) -> Any:  # noqa: ANN401 - the library is untyped
         """A new file for each run."""
         return self.library.JsonlArtifactStore(self.place.directory / f"abl{self.runs}.jsonl")
 
@@ -110,7 +110,7 @@ class Gathered(Contender):
     """An SDK under ``asyncio.gather`` and a semaphore."""
 
     @abstractmethod
-    async def ask(self, prompt: str) -> Any:
+    async def ask(self, prompt: str) -> Any:  # noqa: ANN401 - each SDK has its own
         """One call, as the SDK gives it back."""
 
     async def open(self) -> None:
@@ -140,7 +140,7 @@ class OpenAI(Gathered):
         library = importlib.import_module("openai")
         self.client = library.AsyncOpenAI(base_url=self.place.url, api_key="x", timeout=TIMEOUT)
 
-    async def ask(self, prompt: str) -> Any:
+    async def ask(self, prompt: str) -> Any:  # noqa: ANN401 - each SDK has its own
         """``chat.completions.create``."""
         messages = [{"role": "user", "content": prompt}]
         return await self.client.chat.completions.create(model="fake", messages=messages)
@@ -161,7 +161,7 @@ class LiteLLM(Gathered):
         vars(self.library)["telemetry"] = False
         logging.getLogger("LiteLLM").setLevel(logging.ERROR)
 
-    async def ask(self, prompt: str) -> Any:
+    async def ask(self, prompt: str) -> Any:  # noqa: ANN401 - each SDK has its own
         """One ``acompletion``."""
         return await self.library.acompletion(
             model="openai/fake",

@@ -127,7 +127,7 @@ class Exchange(asyncio.Protocol):
             self._write(REPLY)
 
 
-async def serve(served: Served, until_eof: bool) -> None:
+async def serve(served: Served, *, until_eof: bool) -> None:
     """Serve until cancelled, or until the parent that holds our stdin is gone."""
     loop = asyncio.get_running_loop()
     door = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
@@ -156,7 +156,7 @@ def serving(latency: float = 0.0, spread: float = 0.0) -> Iterator[str]:
 
 def told_by(url: str) -> tuple[float, list[int]]:
     """The CPU seconds of the server at ``url`` so far, and when (ns) each request reached it."""
-    with urllib.request.urlopen(f"{url}/arrivals", timeout=60) as reply:
+    with urllib.request.urlopen(f"{url}/arrivals", timeout=60) as reply:  # noqa: S310 - our own server
         told = orjson.loads(reply.read())
     return float(told["cpu"]), [int(moment) for moment in told["arrivals"]]
 
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--until-eof", action="store_true", help="stop when stdin ends")
     given = parser.parse_args()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(serve(Served(given.latency, given.spread), given.until_eof))
+        runner.run(serve(Served(given.latency, given.spread), until_eof=given.until_eof))
 
 
 if __name__ == "__main__":

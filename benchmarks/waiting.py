@@ -72,7 +72,7 @@ class Queue:
 
     async def all_waiting(self, askers: int) -> None:
         """Wait until every asker has begun and had a second to come to rest."""
-        while self.begun < askers:
+        while self.begun < askers:  # noqa: ASYNC110 - an event would cost each asker
             await asyncio.sleep(SETTLING / 10)
         await asyncio.sleep(SETTLING)
         await self.more(1)

@@ -293,7 +293,7 @@ class LLMClient:
         run = self.last_run = Run(keep=keep, counts_duplicates=not self._shares)
         run.started_at, run.summary.is_complete = self._clock.now(), False
         await call.choice.start()
-        self._fleet.revive()
+        self._fleet.revive(run.started_at)
         async with AsyncExitStack() as stack:
             stack.enter_context(collector.relieved())
             stack.callback(self._close, run)
@@ -326,7 +326,7 @@ class LLMClient:
         async def handle(index: int, prompt: object) -> None:
             context = call.context(index, prompt, self._clock.now())
             if type(context.prompt) is Conversation:
-                run.see(prompt if type(prompt) is str else context.prompt)
+                run.see(prompt if type(prompt) is str else context.identity)
             try:
                 response = await pipeline.answer(context)
             except RunStoppedError as error:
@@ -349,7 +349,7 @@ class LLMClient:
         with self._loops.here() as scope:
             try:
                 await call.choice.start()
-                self._fleet.revive()
+                self._fleet.revive(self._clock.now())
                 return await self._pipeline(scope, call.choice, run, None).answer(context)
             except RunStoppedError as error:
                 return failed(context, error)

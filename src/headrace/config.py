@@ -84,6 +84,7 @@ class Call:
             )
         return replace(
             prompt,
+            prompt=_read(prompt.prompt),
             index=index,
             params=prompt.params if self.params is None else self.params | prompt.params,
             deadline=self.deadline if prompt.deadline is None else prompt.deadline,

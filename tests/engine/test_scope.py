@@ -108,14 +108,16 @@ def test_quiet_trouble_and_an_end() -> None:
     route_state.gone = GoneError("401")
     assert route_state.wait(NOW, 0) == NEVER
     assert not route_state.is_well(NOW)
-    route_state.revive()
-    assert route_state.is_well(NOW)
+    route_state.revive(NOW)
+    assert route_state.gone is not None  # a server that asked for quiet gets it
+    route_state.revive(NOW + 5 * SECOND)
+    assert route_state.is_well(NOW + 5 * SECOND)
 
 
 def test_revival_leaves_alone_what_is_not_gone() -> None:
     route_state = state()
     route_state.parked_until = NOW
-    route_state.revive()
+    route_state.revive(0)
     assert route_state.parked_until == NOW
 
 

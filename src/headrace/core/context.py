@@ -69,6 +69,12 @@ class RequestContext:
         """64 hex digits that are equal for requests that may share an answer of one model."""
         return self.key.digest.hex()
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What is hashed to notice rows that ask the same; a cheap stand-in for ``key``."""
+        asked = None if self.params is None else repr(self.params.given())
+        return (self.prompt, self.model, asked)
+
     def carrying(self, other: RequestContext) -> RequestContext:
         """This request with what ``other``, the same one further on, has been through."""
         return replace(

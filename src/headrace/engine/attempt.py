@@ -288,8 +288,7 @@ class Sender:
             self.admission.pump(now)
         if before != after:
             self._tell_change(state, now, parked=before[2] != after[2])
-        if not isinstance(error, RateLimitError):
-            course.number = self.admission.number()  # probes rotate over prompts
+        course.number = self.admission.number()  # probes and refusals rotate over prompts
         # Servers close kept connections just as they are used; the first time it costs nothing.
         if isinstance(error, ConnectionLostError) and not course.lost:
             course.lost = forgiven = True

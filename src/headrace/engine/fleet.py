@@ -111,10 +111,10 @@ class Fleet:
         state = self._states.get(route)
         return None if state is None else state.route
 
-    def revive(self) -> None:
+    def revive(self, now: int) -> None:
         """Let a new run ask again where an earlier one was turned away."""
         for state in tuple(self._states.values()):
-            state.revive()
+            state.revive(now)
 
     def forget_flights(self) -> None:
         """In a forked child: what is in flight belongs to the parent."""
@@ -127,14 +127,20 @@ class Fleet:
             known = self._states.get(row.id)
             if known is not None and known.route.model == row and known.params == params:
                 return known
+            # A row or a call that names a model of the client means the client's own row.
+            if known is not None and row == Model(id=row.id) and params is None:
+                return known
+            if known is not None:
+                msg = (
+                    f"this client has another row for {row.id!r}, whose limits and health it keeps;"
+                    " make a second client for the second row"
+                )
+                raise ConfigError(msg)
             # An address and a key given in code are those of one endpoint, and of no other.
             place = self._place if row.endpoint == self._home else self._place.elsewhere()
             route = resolve.route(row, place)
             keys.check(route)
             state = RouteState(route, self._scope, params, self._epoch(route))
-            # A row or a call that names a model of the client means the client's own row.
-            if known is not None and row == Model(id=row.id):
-                return known
             self._states[row.id] = state
             return state
 

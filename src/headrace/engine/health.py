@@ -59,6 +59,7 @@ def fail(permit: Permit, error: ProviderError, now: int, chance: float, patience
         forgiven = _count(state, error, now, chance) or forgiven
     elif not isinstance(error, RateLimitError | ReplyError):
         state.breaker.succeed()
+        state.troubled_since = None
     else:
         give_back(permit, now)
     if error.trips_breaker or forgiven:
@@ -96,15 +97,16 @@ def _count(state: RouteState, error: ProviderError, now: int, chance: float) -> 
         state.gone = GoneError(f"{error} (it never answered)")
     elif is_open and not state.last_good and state.breaker.breaks >= BREAKS_WITHOUT_ANSWER:
         state.gone = GoneError(f"{error} (it answered with nothing but errors)")
-    return (was_open or is_open) and bool(state.last_good)
+    never_came = isinstance(error, NotSentError) and not state.answered
+    return never_came or ((was_open or is_open) and bool(state.last_good))
 
 
 def _lose_patience(state: RouteState, error: ProviderError, now: int, patience: int) -> None:
     """A route that gives nothing for ``patience``, or says it will not, is gone."""
     if state.troubled_since is None:
         state.troubled_since = now
-    if now - state.troubled_since > patience or (error.hint or 0) * SECOND > patience:
-        state.gone = GoneError(
-            f"{error} ({state.route.id} has given nothing for longer than"
-            f" patience={patience / SECOND:g} s)"
-        )
+    is_shut = state.breaker.state is not State.CLOSED or isinstance(error, RateLimitError)
+    is_over = is_shut and now - state.troubled_since > patience
+    if is_over or (error.hint or 0) * SECOND > patience:
+        said = f"{error} ({state.route.id} gives nothing for longer than"
+        state.gone = GoneError(f"{said} patience={patience / SECOND:g} s)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,11 @@ async def hand_over(
         result = on_response(response)
         if inspect.isawaitable(result):
             await result
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is None or current.cancelling():
+            raise
+        _log.warning("on_response was cancelled for row %s; the row itself is safe", response.id)
     except Exception:  # noqa: BLE001  the caller's own code
         _log.exception("on_response failed for row %s; the row itself is safe", response.id)
 

@@ -7,6 +7,7 @@ becomes that request's response, here and nowhere else; only what stops the run 
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -226,6 +227,8 @@ class Pipeline:
                 response, first = await share(self._scope, together, send)
         except TimeoutError:
             raise expired(context) from None
+        if isinstance(response, HeadraceError):
+            raise response if first else _echo(response)
         row = readdress(response, context, "provider" if first else "coalesced")
         # The send itself was recorded for the row that made it, and for no other.
         return row if is_sender else await self._remembered(context, key, row)
@@ -266,6 +269,13 @@ class Pipeline:
         if context.deadline is None:
             return None
         return context.deadline - (self._sender.clock.now() - context.born_at) / SECOND
+
+
+def _echo(error: HeadraceError) -> HeadraceError:
+    """A shared send's error for those whose send it does not count as: nothing was spent."""
+    echo = copy.copy(error)
+    echo.attempt = echo.spent_nanos = None
+    return echo
 
 
 def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]:

@@ -12,7 +12,6 @@ from headrace.core.response import APIResponse, Responses, Usage
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from headrace.core.conversation import Conversation
     from headrace.core.errors import RunStoppedError
 
 MARKS: Final = 1 << 16
@@ -78,7 +77,7 @@ class Run:
         self._occurrences[key] = number + 1
         return number
 
-    def see(self, prompt: str | Conversation) -> None:
+    def see(self, prompt: Hashable) -> None:
         """Notice a prompt, to be able to say that some were asked more than once.
 
         Half a megabyte however long the run: what is seen last keeps its place, so that in very
@@ -151,7 +150,7 @@ class Run:
             tokens[4] += usage.reasoning_tokens
         if response.cost_nanos is not None:
             summary.cost_nanos += response.cost_nanos
-        elif response.attempts:
+        elif response.attempts and (response.error is None or response.uncertain_attempts):
             summary.unpriced += 1
 
 

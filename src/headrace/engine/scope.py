@@ -193,19 +193,22 @@ class RouteState:
     def forget_flights(self) -> None:
         """Nothing is in flight: in a forked child that was the parent's."""
         self.waiting = 0
+        self.breaker.give_back(0)  # the probe, if there is one, is the parent's
         for scope in self.scopes:
             scope.in_flight = 0
 
-    def revive(self) -> None:
-        """A new run asks again where an earlier one was turned away: keys get mended."""
+    def revive(self, now: int) -> None:
+        """Ask again where an earlier request was turned away: keys and servers get mended.
+
+        A server that asked for quiet gets it, whoever asks.
+        """
         if not self.own.in_flight and not self.waiting:
             self.troubled_since = None  # patience counts while somebody asks
-        if self.gone is not None:
+        if self.gone is not None and self.parked_until <= now:
             self.gone = None
             self.breaker = Breaker()
             self.answered = False
             self.troubled_since = None
-            self.parked_until = 0
 
     @property
     def identity(self) -> bytes:

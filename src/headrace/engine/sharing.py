@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from headrace.core.errors import HeadraceError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
@@ -16,8 +18,8 @@ async def share(
     scope: LoopScope,
     key: Hashable,
     send: Callable[[], Coroutine[object, object, APIResponse[object]]],
-) -> tuple[APIResponse[object], bool]:
-    """The answer for ``key``, and whether this asker is the one whose send it counts as.
+) -> tuple[APIResponse[object] | HeadraceError, bool]:
+    """The answer or final error for ``key``, and whether it counts as this asker's own send.
 
     The send is cancelled, and awaited, only when its last asker has left. It counts for the asker
     that gets the answer first, since the one that asked first may have left.
@@ -29,7 +31,11 @@ async def share(
     task, askers = known
     askers[0] += 1
     try:
-        answer = await asyncio.shield(task)
+        answer: APIResponse[object] | HeadraceError
+        try:
+            answer = await asyncio.shield(task)
+        except HeadraceError as error:
+            answer = error
         askers[1] += 1
         return answer, askers[1] == 1
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from headrace.core.errors import NotSentError, RateLimitError
 from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ TRANSIENT_BASE: Final = 0.5
 THROTTLE_BASE: Final = 1.0
 LONGEST: Final = 20.0
 LONGEST_PARK: Final = 60.0
-SENDS_PER_ATTEMPT: Final = 4
+SENDS_PER_ATTEMPT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +49,21 @@ def decide(
     """What to do after ``error``, with ``attempts`` used up before it.
 
     ``forgiven``: the failure costs no attempt (rate limit, a breaker that is open or opening).
-    ``elsewhere``: another route is left that has not failed. ``sends`` bounds what forgiveness can
-    add, so that a prompt which breaks its server does not try for ever.
+    ``elsewhere``: another route is left that has not failed. ``sends`` bounds how often one prompt
+    may be throttled, since some servers throttle what is too large for them, for ever; otherwise
+    forgiveness ends when the route has given nothing for longer than ``patience``.
     """
     if not (error.repeat_elsewhere and elsewhere) and not error.repeat_here:
         return GiveUp()
     counted = not forgiven
     used = attempts + counted
-    if used >= max_attempts or sends >= max_attempts * SENDS_PER_ATTEMPT:
+    is_throttled = isinstance(error, RateLimitError)
+    if used >= max_attempts or (is_throttled and sends >= max_attempts * SENDS_PER_ATTEMPT):
         return GiveUp()
-    if forgiven or elsewhere:
+    # What was never sent is no attempt; it waits all the same, or it would hammer a closed door.
+    if elsewhere or (forgiven and not isinstance(error, NotSentError)):
         return Retry(0, counted)
-    wait = chance * min(TRANSIENT_BASE * 2 ** (used - 1), LONGEST)
+    wait = chance * min(TRANSIENT_BASE * 2 ** max(used - 1, 0), LONGEST)
     return Retry(int(max(wait, error.hint or 0.0) * SECOND), counted)
 
 

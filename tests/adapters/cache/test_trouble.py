@@ -31,6 +31,10 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
+def link(path: Path) -> None:
+    path.symlink_to(path.with_name("elsewhere"))
+
+
 def remove_directory(path: Path) -> None:
     path.rmdir()
 
@@ -231,7 +235,7 @@ def test_a_place_that_turns_bad_after_the_check_is_a_miss(
 ) -> None:
     async def main() -> None:
         cache = SqliteCache(path)
-        path.symlink_to(path.with_name("elsewhere"))
+        link(path)
         assert await cache.get(key("a")) is None
         remove(path)
         remove_directory(path.parent)

@@ -34,7 +34,7 @@ SENDS: Final = {
     "connection_lost": ATTEMPTS + 1,
     "overloaded": ATTEMPTS,
     "not_sent": ATTEMPTS,
-    "rate_limited": ATTEMPTS * 4,
+    "rate_limited": ATTEMPTS * 8,
     "rejected": 1,
     "too_long": 1,
     "filtered": 1,

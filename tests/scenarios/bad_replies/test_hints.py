@@ -144,8 +144,8 @@ def test_a_storm_of_429s_ends_each_row_with_its_error() -> None:
         for response in responses:
             assert response.error is not None
             assert response.error.code == "rate_limited"
-            assert response.attempts == 8
+            assert response.attempts == 16
         return server
 
     clock = HurriedClock(50)
-    assert run_hurried(main(), clock).ledger.total == 3 * 8
+    assert run_hurried(main(), clock).ledger.total == 3 * 16
