@@ -39,7 +39,7 @@ WORD: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 WAIVER: Final = re.compile(r"#\s*(type:\s*ignore|noqa|pragma:\s*no\b|ruff:\s*noqa|mypy:)")
 REASONED: Final = re.compile(
     r"# type: ignore\[[a-z, -]+\]\s+# (noqa: .*)?\S+ \S+"
-    r"|# noqa: [A-Z]+\d+(, ?[A-Z]+\d+)* +[ #-]*[^\W_]\S* \S+"
+    r"|# (ruff: )?noqa: [A-Z]+\d+(, ?[A-Z]+\d+)* +[ #-]*[^\W_]\S* \S+"
     r"|# pragma: no (cover|branch) - \S+"
 )
 # Written with brackets, so that the rule does not break itself.
@@ -223,11 +223,14 @@ def test_waivers_name_their_code_and_their_reason() -> None:
         ("# noqa: ANN401 - pydantic's contract", True),
         ("# noqa: S603, S607 - a fixed command", True),
         ("# noqa: N818  what happened, not a fault", True),
+        ("# ruff: noqa: ANN401  options are passed on", True),
         ("# pragma: no cover - only on Windows", True),
         ("# type: ignore[arg-type]", False),
         ("# type: ignore", False),
         ("# noqa: ANN401", False),
         ("# noqa", False),
+        ("# ruff: noqa: ANN401", False),
+        ("# ruff: noqa", False),
         ("# pragma: no cover", False),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from headrace import ConfigError, LLMClient, Model, RequestContext, SamplingParams
@@ -39,7 +41,9 @@ def test_a_model_keeps_its_route_while_the_client_lives(fleet: Fleet) -> None:
 
 
 def test_a_name_means_the_row_that_the_client_was_given(fleet: Fleet) -> None:
-    row = Model(id="openai/m", requests_per_minute=60, price=Price(input=1, output=1))  # type: ignore[arg-type]
+    row = Model(
+        id="openai/m", requests_per_minute=60, price=Price(input=Decimal(1), output=Decimal(1))
+    )
     [own] = fleet.choice([row]).lanes
     default = fleet.choice("openai/other")
     [named] = fleet.choose(RequestContext(prompt="p", model="openai/m"), default).lanes
@@ -57,7 +61,7 @@ def test_a_row_names_its_model_once_for_all(fleet: Fleet) -> None:
 
 def test_a_rows_unknown_model_is_that_rows_error() -> None:
     client = LLMClient("openai/m", base_url="http://127.0.0.1:1/v1")
-    row = client.ask_sync(RequestContext(prompt="p", model="nowhere/n"))  # type: ignore[arg-type]
+    row = client.ask_sync(RequestContext(prompt="p", model="nowhere/n"))
     client.close()
     assert row.error is not None
     assert row.error.code == "config"

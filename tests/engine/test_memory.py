@@ -91,8 +91,7 @@ def test_another_set_of_models_sample_or_repetition_is_another_row(journal: Jour
     record(journal, ANSWER)
     assert memory(journal, "openai/n").recall(ROW, ROW.key) is None
     assert memory(journal, "openai/m", "openai/n").recall(ROW, ROW.key) is None
-    for field in ("sample", "occurrence"):
-        other = RequestContext(prompt="p", **{field: 1})  # type: ignore[arg-type]
+    for other in (RequestContext(prompt="p", sample=1), RequestContext(prompt="p", occurrence=1)):
         assert memory(journal).recall(other, other.key) is None
     own = RequestContext(prompt="p", model="openai/m")
     assert memory(journal, "openai/x").recall(own, own.key) is not None

@@ -49,7 +49,7 @@ class World:
         """Virtual seconds since the beginning."""
         return (self.clock.now() - self.began) / SECOND
 
-    def run(self, prompts: object, **options: Any) -> Responses[Any]:  # noqa: ANN401 - RunOptions
+    def run(self, prompts: object, **options: Any) -> Responses[Any]:  # noqa: ANN401 - these are RunOptions
         """``process_prompts_async`` to its end, and nothing left behind."""
         client: Any = self.client
         return self.play(

@@ -43,10 +43,10 @@ MAX_BODY: Final = 32 * 1024 * 1024
 # Below the usual five seconds of servers and proxies: a POST on a connection that the server has
 # just closed fails, and aiohttp does not repeat POSTs.
 KEEPALIVE: Final = 4.0
+CONNECT: Final = 30.0
 # Fits into a socket's buffer: writing it does not wait.
 _SMALL: Final = 32 * 1024
 _FIRST_ERROR: Final = 300
-_SHORTEST_SECRET: Final = 16
 
 
 class Gate(Protocol):
@@ -59,7 +59,7 @@ class Gate(Protocol):
         """The head of a refusal has come; its body may take a while."""
 
 
-_Prepared: TypeAlias = "tuple[URL, CIMultiDict[str], _Veil]"
+_Prepared: TypeAlias = "tuple[URL, CIMultiDict[str], keys.Veil]"
 Open: TypeAlias = "Callable[[], Coroutine[object, object, Transport]]"
 _gate: ContextVar[Gate | None] = ContextVar("headrace_gate", default=None)
 
@@ -110,7 +110,6 @@ class _EagerRequest(_Request):
         return self.response
 
 
-CONNECT: Final = 30.0
 _IS_EAGER: Final = sys.version_info >= (3, 12) or not aiohttp.__version__.startswith("3.14.")
 
 
@@ -122,7 +121,7 @@ def _check_gate() -> None:
 
 
 class Transport:
-    """One HTTP session, for one event loop."""
+    """One HTTP session, for the event loop that makes it."""
 
     def __init__(
         self,
@@ -131,7 +130,6 @@ class Transport:
         proxy: str | None = None,
         trust_env: bool = False,
     ) -> None:
-        """Made inside the loop that will use it."""
         # Verified in any case; aiohttp's own context trusts what the system (SSL_CERT_FILE) does.
         context = True if ca_file is None else ssl.create_default_context(cafile=ca_file)
         self._proxy = proxy
@@ -193,7 +191,7 @@ class Transport:
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
             key = None if route.endpoint.auth == "none" else keys.require(route)
-            ready = (_url(route, path), _headers(route, key, headers), _Veil(key))
+            ready = (_url(route, path), _headers(route, key, headers), keys.Veil(key))
             known = self._prepared[slot] = (key, ready)
         return known[1]
 
@@ -245,38 +243,8 @@ def _headers(
         name, value = ("Authorization", f"Bearer {key}")
         if route.endpoint.auth == "x-api-key":
             name, value = ("x-api-key", key)
-        ready[name] = _Masked(value)
+        ready[name] = keys.Masked(value)
     return ready
-
-
-class _Veil:
-    """Hides the key where a server quotes it: no journal, cache or error gets to see it.
-
-    Not one as short as a placeholder, since such a word may stand in an honest answer.
-    """
-
-    __slots__ = ("_bytes", "_text")
-
-    def __init__(self, key: str | None) -> None:
-        self._text = key if key is not None and len(key) >= _SHORTEST_SECRET else None
-        self._bytes = None if self._text is None else self._text.encode()
-
-    def over(self, body: bytes) -> bytes:
-        if self._bytes is None or self._bytes not in body:
-            return body
-        return body.replace(self._bytes, b"********")
-
-    def over_text(self, said: str) -> str:
-        return said if self._text is None else said.replace(self._text, "********")
-
-
-class _Masked(str):
-    """A header's value that tracebacks with local variables do not show."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'********'"
 
 
 _names: dict[str, str | None] = {}
@@ -332,7 +300,7 @@ def _check_size(size: int, response: ClientResponse) -> None:
 
 
 def _translate(
-    error: Exception, route: Route, timeout: float, veil: _Veil
+    error: Exception, route: Route, timeout: float, veil: keys.Veil
 ) -> NotSentError | OutcomeUnknownError:
     """aiohttp's exceptions as ours; the one place that knows them."""
     where = f"{route.base_url} ({route.id})"
@@ -375,7 +343,7 @@ def _before_sending(error: Exception, where: str) -> NotSentError | None:
 
 
 def _after_sending(
-    error: Exception, where: str, timeout: float, veil: _Veil
+    error: Exception, where: str, timeout: float, veil: keys.Veil
 ) -> OutcomeUnknownError:
     match error:
         case TimeoutError():

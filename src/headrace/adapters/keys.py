@@ -1,15 +1,49 @@
-"""Where API keys are read: at the moment of sending, from the environment or from the caller."""
+"""Where API keys are read, at the moment of sending, and what keeps them from being shown."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headrace.core.errors import ConfigError, GoneError
 from headrace.core.secret import Secret
 
 if TYPE_CHECKING:
     from headrace.core.model import KeySource, Route
+
+_SHORTEST_SECRET: Final = 16
+
+
+class Veil:
+    """Hides the key where a server quotes it: no journal, cache or error gets to see it.
+
+    Not one as short as a placeholder, since such a word may stand in an honest answer.
+    """
+
+    __slots__ = ("_bytes", "_text")
+
+    def __init__(self, key: str | None) -> None:
+        self._text = key if key is not None and len(key) >= _SHORTEST_SECRET else None
+        self._bytes = None if self._text is None else self._text.encode()
+
+    def over(self, body: bytes) -> bytes:
+        """``body`` with asterisks in the place of the key."""
+        if self._bytes is None or self._bytes not in body:
+            return body
+        return body.replace(self._bytes, b"********")
+
+    def over_text(self, said: str) -> str:
+        """``said`` with asterisks in the place of the key."""
+        return said if self._text is None else said.replace(self._text, "********")
+
+
+class Masked(str):
+    """A header's value that tracebacks with local variables do not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********'"
 
 
 def reveal(source: KeySource) -> str | None:
