@@ -61,7 +61,8 @@ def test_a_row_names_its_model_once_for_all(fleet: Fleet) -> None:
 
 def test_a_rows_unknown_model_is_that_rows_error() -> None:
     client = LLMClient("openai/m", base_url="http://127.0.0.1:1/v1")
-    row = client.ask_sync(RequestContext(prompt="p", model="nowhere/n"))
+    asked = RequestContext(prompt="p", model="nowhere/n")
+    [row] = client.process_prompts_sync([asked], show_progress=False)
     client.close()
     assert row.error is not None
     assert row.error.code == "config"
