@@ -17,6 +17,8 @@ NOWHERE: Final = (".invalid", ".test", ".example")
 PRIVATE: Final = re.compile(r"(?i)HEADRACE_|OPENAI_|ANTHROPIC_|AWS_|.*_API_KEY$")
 
 settings.register_profile("steady", deadline=None, derandomize=True)
+# On further interpreters: the same tests, with fewer examples.
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=15)
 settings.register_profile("sweep", deadline=None, max_examples=2000)
 settings.load_profile("steady")
 
