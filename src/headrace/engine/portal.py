@@ -44,15 +44,17 @@ class Portal:
             msg = "a sync call from headrace's own loop would wait for itself; use the async form"
             raise ConfigError(msg)
         call = _Call(coroutine)
-        # Begun under the lock, so that a close() at the same time ends the loop after it.
-        with self._lock:
-            loop = self._running_loop()
-            loop.call_soon_threadsafe(call.start)
+        loop: asyncio.AbstractEventLoop | None = None
         try:
+            # Begun under the lock, so that a close() at the same time ends the loop after it.
+            with self._lock:
+                loop = self._running_loop()
+                loop.call_soon_threadsafe(call.start)
             return call.outcome.result()
         except KeyboardInterrupt:
             # Wait until what the coroutine holds is in order. A second Ctrl-C stops waiting.
-            call.interrupt(loop)
+            if loop is not None:
+                call.interrupt(loop)
             raise
 
     def close(self) -> None:
