@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,7 +18,6 @@ from headrace import (
     Model,
     Price,
     RequestContext,
-    Responses,
     SamplingParams,
 )
 from headrace.core.errors import (
@@ -27,50 +26,14 @@ from headrace.core.errors import (
     OverloadedError,
     RejectedError,
 )
-from headrace.providers.catalog import Catalog
-from headrace.testing import Answer, Script, VirtualClock, run_virtual, scripted
+from headrace.testing import Answer, Script
+from tests.clients import NOWHERE, made, quiet, run, virtual
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome
-
-NOWHERE: Final = "http://127.0.0.1:1/v1"
-
-
-def made(script: Script, models: Any = "openai/m", **options: Any) -> LLMClient:
-    """A client whose sends meet ``script``, in real time; scripts here have no latency."""
-    catalog = Catalog({"openai_chat": scripted(script)})
-    return LLMClient(models, base_url=NOWHERE, catalog=catalog, **options)
-
-
-def virtual(
-    script: Script, main: Callable[[LLMClient], Coroutine[object, object, Any]], **options: Any
-) -> Any:
-    """``main`` with a client in virtual time."""
-    clock = VirtualClock()
-
-    async def whole() -> Any:
-        async with made(script, clock=clock, chance=lambda: 0.5, **options) as client:
-            return await main(client)
-
-    return run_virtual(whole, clock=clock)
-
-
-def quiet(client: LLMClient, prompts: object, **options: Any) -> Coroutine[Any, Any, Any]:
-    several: Any = prompts
-    return client.process_prompts_async(several, show_progress=False, **options)
-
-
-def run(client: LLMClient, prompts: object, **options: Any) -> Responses[Any]:
-    async def main() -> Responses[Any]:
-        async with client:
-            responses: Responses[Any] = await quiet(client, prompts, **options)
-            return responses
-
-    return asyncio.run(main())
-
 
 # What may be asked, and what comes back.
 
