@@ -48,10 +48,10 @@ def test_a_collector_that_is_off_stays_as_it_is() -> None:
 
 
 def test_higher_thresholds_stay_as_they_are() -> None:
-    gc.set_threshold(50_000, 5, 5)
+    gc.set_threshold(500_000, 5, 5)
     with relieved():
-        assert gc.get_threshold() == (50_000, 5, 5)
-    assert gc.get_threshold() == (50_000, 5, 5)
+        assert gc.get_threshold() == (500_000, 5, 5)
+    assert gc.get_threshold() == (500_000, 5, 5)
 
 
 def test_what_the_program_sets_during_a_run_counts() -> None:

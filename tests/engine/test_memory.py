@@ -56,7 +56,10 @@ def memory(journal: Journal, *models: str, knows: bool = True) -> RunMemory:
 
 
 def record(journal: Journal, response: APIResponse[Any], reply: Reply | None = REPLY) -> None:
-    asyncio.run(memory(journal).record(ROW, ROW.key).answer(response, reply))
+    async def write() -> None:
+        await memory(journal).record(ROW, ROW.key).answer(response, reply)
+
+    asyncio.run(write())
 
 
 def test_what_was_recorded_comes_back_with_what_the_reply_does_not_say(journal: Journal) -> None:

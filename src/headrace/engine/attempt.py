@@ -31,7 +31,7 @@ from headrace.policy.buckets import SECOND
 from headrace.wire import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from headrace.adapters.clock import Clock
     from headrace.core.context import RequestContext
@@ -60,8 +60,8 @@ class Record(Protocol):
     def intent(self, route: str, number: int) -> None:
         """A send is about to happen."""
 
-    async def answer(self, response: APIResponse[object], reply: Reply | None) -> None:
-        """An answer came; returns when it is safe."""
+    def answer(self, response: APIResponse[object], reply: Reply | None) -> Awaitable[None]:
+        """An answer came; done when it is safe."""
 
     async def unreadable(self, route: str, error: ProviderError) -> None:
         """A reply came that may have been paid for and cannot be read."""

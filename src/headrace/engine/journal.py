@@ -77,7 +77,7 @@ class Journal:
         self._end = self._written = self._synced = self._marked = state.end
         self._room = file.size()
         self._usual = _USUAL_LINE
-        self._lines: list[bytes] = []
+        self._group: list[bytes] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._flushing_on: asyncio.AbstractEventLoop | None = None
         self._over: str | None = None
@@ -147,7 +147,7 @@ class Journal:
         self._append(form.intent(key, route, n))
         self._flush_soon()
 
-    async def answer(  # noqa: PLR0917  what a record holds, in its order
+    def answer(  # noqa: PLR0917  what a record holds, in its order
         self,
         key: bytes,
         route: str,
@@ -155,10 +155,10 @@ class Journal:
         reply: Reply | None,
         value: bytes | None = None,
         extras: Mapping[str, object] | None = None,
-    ) -> None:
-        """Record an answer: a raw ``reply``, else ``value`` (JSON). Returns when it is on the disk.
+    ) -> asyncio.Future[None]:
+        """Record an answer: a raw ``reply``, else ``value`` (JSON); done when it is on the disk.
 
-        A cancellation while waiting does not undo it. ``extras`` is free JSON; ``TypeError`` or
+        A cancellation of the waiting does not undo it. ``extras`` is free JSON; ``TypeError`` or
         ``ValueError`` where it, or ``value``, is not JSON.
         """
         self._check()
@@ -171,34 +171,34 @@ class Journal:
         self._in_flight.discard(key)
         if self._failures:
             self._failures.pop(key, None)
-        await self._durable()
+        return self._durable()
 
-    async def unreadable(
+    def unreadable(
         self,
         key: bytes,
         route: str,
         model: str,
         reply: Reply,
         extras: Mapping[str, object] | None = None,
-    ) -> None:
+    ) -> asyncio.Future[None]:
         """Record a reply that is no answer but may have been paid for, as ``answer`` does."""
         self._check()
         self._append(form.reply(b"u", key, route, model, reply, extras))
-        await self._durable()
+        return self._durable()
 
-    async def failed(
+    def failed(
         self,
         key: bytes,
         error: Mapping[str, object],
         extras: Mapping[str, object] | None = None,
-    ) -> None:
+    ) -> asyncio.Future[None]:
         """Record a final failure, as ``answer`` does. It does not undo an answer."""
         self._check()
         at = self._append(form.failed(key, error, extras))
         if key not in self._answers:
             self._failures[key] = at
         self._in_flight.discard(key)
-        await self._durable()
+        return self._durable()
 
     async def aclose(self) -> None:
         """Wait until everything is on the disk, then ``close``."""
@@ -227,13 +227,12 @@ class Journal:
 
     def _append(self, record: bytes) -> int:
         """Take a record into the chain and the turn's group; returns the offset of its line."""
-        if self._synced > self._marked and not self._lines:
+        if self._synced > self._marked and not self._group:
             self._marked = self._synced
             self._append(form.mark(self._marked))
-        text, self._crc = form.line(record, self._crc)
-        self._lines.append(text)
+        self._group.append(record)
         at = self._end
-        self._end = at + len(text)
+        self._end = at + len(record) + form.FRAME
         return at
 
     def _flush_soon(self) -> asyncio.AbstractEventLoop:
@@ -243,11 +242,11 @@ class Journal:
             loop.call_soon(self._flush)
         return loop
 
-    async def _durable(self) -> None:
+    def _durable(self) -> asyncio.Future[None]:
         # A future for each waiter: one that all share would be cancelled by the first of them.
         waiter = self._flush_soon().create_future()
         self._waiters.append(waiter)
-        await waiter
+        return waiter
 
     def _flush(self) -> None:
         """The one write of a turn."""
@@ -261,10 +260,10 @@ class Journal:
             self._fsync.stand_aside()
 
     def _write(self) -> bool:
-        if not self._lines:
+        if not self._group:
             return True
-        data = b"".join(self._lines)
-        self._lines.clear()
+        data, self._crc = form.lines(self._group, self._crc)
+        self._group.clear()
         try:
             self._file.write(data)
         except OSError as error:
@@ -350,7 +349,7 @@ class Journal:
 
     def _append_mark(self) -> None:
         """So that recovery knows the last group, too, as synced."""
-        text, self._crc = form.line(form.mark(self._written), self._crc)
+        text, self._crc = form.lines([form.mark(self._written)], self._crc)
         self._file.write(text)
         self._written += len(text)
 
@@ -363,6 +362,6 @@ class Journal:
 
     def _end_with(self, message: str) -> None:
         self._over = self._over or message
-        self._lines.clear()
+        self._group.clear()
         for waiters in (self._syncing, self._waiters):
             resolve(waiters, self._over)

@@ -11,7 +11,7 @@ import base64
 import json
 import re
 from binascii import hexlify
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -54,10 +54,13 @@ class Failure:
     extras: Mapping[str, object]
 
 
-def line(record: bytes, before: int) -> tuple[bytes, int]:
-    """The line of a record after one whose CRC was ``before``, and its own CRC."""
-    crc = crc32(record, before)
-    return b"%08x %b\n" % (crc, record), crc
+def lines(records: Iterable[bytes], before: int) -> tuple[bytes, int]:
+    """The lines of records after one whose CRC was ``before``, and the last one's CRC."""
+    crc, parts = before, []
+    for record in records:
+        crc = crc32(record, crc)
+        parts.append(b"%08x %b\n" % (crc, record))
+    return b"".join(parts), crc
 
 
 def follows(text: bytes, before: int) -> int | None:

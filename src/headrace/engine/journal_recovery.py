@@ -116,7 +116,7 @@ def prepare(file: File, state: State, now: float) -> None:
         return
     salt = secrets.token_hex(8)
     file.preallocate(SEGMENT)
-    text, state.crc = form.line(form.header(salt, now), crc32(salt.encode()))
+    text, state.crc = form.lines([form.header(salt, now)], crc32(salt.encode()))
     file.write(text)
     file.fsync()
     state.end = file.end

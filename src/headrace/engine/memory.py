@@ -11,7 +11,7 @@ from headrace.engine.pipeline import readdress
 from headrace.wire import record as codec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from headrace.core.context import RequestContext
     from headrace.core.fingerprint import Key
@@ -106,10 +106,10 @@ class RowRecord:
         """A send is about to happen."""
         self._journal.intent(self._row, route, number)
 
-    async def answer(self, response: APIResponse[object], reply: Reply | None) -> None:
-        """Returns when the answer is on disk."""
+    def answer(self, response: APIResponse[object], reply: Reply | None) -> Awaitable[None]:
+        """Done when the answer is on disk."""
         value = codec.dump(response) if reply is None else None
-        await self._journal.answer(
+        return self._journal.answer(
             self._row, response.route or "", response.model or "", reply, value, _extras(response)
         )
 

@@ -158,7 +158,8 @@ class Pipeline:
         if self._memory is None and choice.weights is None:
             return await self._ask(context, choice, key)
         occurrence = self._occurrence((key.digest, context.model, context.sample))
-        context = replace(context, occurrence=occurrence)
+        if occurrence:
+            context = replace(context, occurrence=occurrence)
         if self._memory is None:
             return await self._ask(context, choice, key)
         return await self._ask_once_ever(context, choice, key, self._memory)
@@ -178,9 +179,19 @@ class Pipeline:
             await memory.remember(context, key, failed(context, error))
             raise
 
-    async def _ask(self, context: RequestContext, choice: Choice, key: Key) -> APIResponse[object]:
+    # What only passes on is no coroutine: each of them costs something at every step of a request.
+
+    def _ask(
+        self, context: RequestContext, choice: Choice, key: Key
+    ) -> Coroutine[object, object, APIResponse[object]]:
         if choice.weights is None:
-            return await self._ask_routes(context, choice.lanes, key)
+            return self._ask_routes(context, choice.lanes, key)
+        return self._ask_in_turn(context, choice, key)
+
+    async def _ask_in_turn(
+        self, context: RequestContext, choice: Choice, key: Key
+    ) -> APIResponse[object]:
+        """Ask the models in the order in which they are drawn."""
         banned: set[RouteState] = set()
         for lanes in choice.in_turn(key.digest, context.occurrence):
             try:
@@ -198,16 +209,22 @@ class Pipeline:
             raise last
         return await self._ask_routes(context, left or choice.lanes, key)
 
-    async def _ask_routes(
+    def _ask_routes(
         self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool = False
-    ) -> APIResponse[object]:
+    ) -> Coroutine[object, object, APIResponse[object]]:
         if self._cache is not None:
-            hit = await self._cached(self._cache, context, lanes, key)
-            if hit is not None:
-                return await self._remembered(context, key, hit)
-        if not self._shares:
-            return await self._send(context, lanes, key, may_move=may_move)
-        return await self._share(context, lanes, key, may_move=may_move)
+            return self._ask_cache(self._cache, context, lanes, key, may_move=may_move)
+        ask = self._share if self._shares else self._send
+        return ask(context, lanes, key, may_move=may_move)
+
+    async def _ask_cache(
+        self, cache: Cache, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool
+    ) -> APIResponse[object]:
+        hit = await self._cached(cache, context, lanes, key)
+        if hit is not None:
+            return await self._remembered(context, key, hit)
+        ask = self._share if self._shares else self._send
+        return await ask(context, lanes, key, may_move=may_move)
 
     async def _share(
         self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool

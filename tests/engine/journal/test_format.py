@@ -55,7 +55,7 @@ def test_the_reader_in_the_documentation_reads(tmp_path: Path) -> None:
 def test_an_unknown_version_is_refused() -> None:
     salt = "00112233445566ff"
     head = form.header(salt, 0.0).replace(b'"v":1', b'"v":2')
-    text, _ = form.line(head, crc32(salt.encode()))
+    text, _ = form.lines([head], crc32(salt.encode()))
     with pytest.raises(
         JournalError, match=r"format 2, and this headrace knows only 1; use the ver"
     ):
