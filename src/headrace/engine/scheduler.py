@@ -43,12 +43,12 @@ class Breather:
     """Lets the event loop turn when its turn has lasted long enough.
 
     Answers that need no waiting (cache, journal) would keep it for the whole run, and hundreds of
-    replies that come at once for as long as it takes to send hundreds of requests. ``resting``
-    counts the workers that have given way and are about to go on.
+    replies that come at once for as long as it takes to send hundreds of requests. ``ready``
+    counts the workers that are about to go on: those that have given way, or have not begun.
     """
 
     def __init__(self) -> None:
-        self.resting = 0
+        self.ready = 0
         self._loop = asyncio.get_running_loop()
         self._until = self._loop.time() + BREATH
         self._asked = False
@@ -60,11 +60,11 @@ class Breather:
         if not self._asked:
             self._asked = True
             self._loop.call_soon(self._renew)
-        self.resting += 1
+        self.ready += 1
         try:
             await asyncio.sleep(0)
         finally:
-            self.resting -= 1
+            self.ready -= 1
 
     def _renew(self) -> None:
         self._asked = False
@@ -124,6 +124,7 @@ class Schedule:
 
     def _add(self) -> None:
         worker = asyncio.create_task(self._work())
+        self._breather.ready += 1
         worker.add_done_callback(self._leave)
         self._workers.append(worker)
         self._working += 1
@@ -141,6 +142,7 @@ class Schedule:
             self._over.set_result(None)
 
     async def _work_sync(self, source: Iterator[object]) -> None:
+        self._breather.ready -= 1
         while self._failure is None:
             try:
                 prompt = next(source)
@@ -153,6 +155,7 @@ class Schedule:
             await self._breather.breathe()
 
     async def _work_async(self, source: AsyncIterator[object], lock: asyncio.Lock) -> None:
+        self._breather.ready -= 1
         while not self._ended:
             async with lock:
                 prompt = await self._draw(source)
@@ -184,11 +187,7 @@ class Schedule:
         number = self._drawn
         self._drawn += 1
         # Another worker is of use when this one has to wait, unless others are about to go on.
-        if (
-            len(self._workers) < self._width
-            and not self._breather.resting
-            and not self._is_crowded()
-        ):
+        if not self._breather.ready and len(self._workers) < self._width and not self._is_crowded():
             self._add()
         try:
             await self._handle(number, prompt)
