@@ -17,12 +17,13 @@ from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import JournalError, RunStoppedError
 from headrace.core.secret import Secret
+from headrace.engine.course import failed
 from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
 from headrace.engine.listening import guarded, hand_over
 from headrace.engine.loops import LoopScope, LoopScopes
 from headrace.engine.memory import RunMemory
-from headrace.engine.pipeline import Choice, Pipeline, failed
+from headrace.engine.pipeline import Choice, Pipeline
 from headrace.engine.portal import Portal
 from headrace.engine.runs import Run
 from headrace.engine.scheduler import Handle, Schedule, window
@@ -327,11 +328,7 @@ class LLMClient:
             context = call.context(index, prompt, self._clock.now())
             if type(context.prompt) is Conversation:
                 run.see(prompt if type(prompt) is str else context.identity)
-            try:
-                response = await pipeline.answer(context)
-            except RunStoppedError as error:
-                run.stop(error)
-                raise
+            response = await pipeline.answer(context)
             run.finish(response)
             if progress is not None:
                 progress.show(response)
@@ -368,6 +365,7 @@ class LLMClient:
             cache=self._cache,
             shares=self._shares,
             memory=memory,
+            write_off=run.write_off,
         )
 
     async def _open_journal(self, call: Call, run: Run) -> Journal | None:

@@ -12,9 +12,9 @@ from headrace import Model, RequestContext
 from headrace.core.errors import ReplyError
 from headrace.core.reply import Reply
 from headrace.core.response import APIResponse, Usage
+from headrace.engine.course import failed
 from headrace.engine.journal import Journal
 from headrace.engine.memory import RunMemory
-from headrace.engine.pipeline import failed
 from headrace.registry.resolve import Place, route
 from headrace.testing.disk import FaultyDisk
 

@@ -7,8 +7,11 @@ serves every run and event loop. What differs between requests is handed in.
 from __future__ import annotations
 
 import asyncio
+import sys
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from threading import Thread
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from headrace.adapters.http import HttpExchange
 from headrace.core.errors import (
@@ -43,6 +46,10 @@ if TYPE_CHECKING:
     from headrace.engine.loops import LoopScope
     from headrace.engine.scope import RouteState
     from headrace.providers.base import Exchange, ProviderRequest
+
+    WriteOff: TypeAlias = Callable[[APIResponse[object]], None]
+
+T = TypeVar("T")
 
 
 class Bind(Protocol):
@@ -121,31 +128,35 @@ class Sender:
         lanes: Lanes,
         scope: LoopScope,
         record: Record | None,
+        write_off: WriteOff,
         *,
         may_move: bool = False,
     ) -> APIResponse[object]:
         """Try until there is an answer or a final error, which is raised with its history.
 
-        Where it ``may_move`` to other models, the first failure raises ``MovedOn`` instead.
+        Where it ``may_move`` to other models, the first failure raises ``MovedOn`` instead. Left
+        in any other way (cancelled, a bug), it tells ``write_off`` what it had spent.
         """
         course = Course(context, lanes, self.admission.number(), may_move=may_move)
-        while True:
-            permit = await self._admit(course, scope)
-            try:
-                response, reply = await self._send(course, permit, scope, record)
-            except ProviderError as error:
-                await self._after(course, permit, error, record)
-            except (RequestError, RunStoppedError):
-                self._withdraw(permit)
-                raise
-            except BaseException:
-                self._settle(permit)
-                raise
-            else:
-                self._succeed(permit, response)
-                if record is not None:
-                    await record.answer(response, reply)
-                return response
+        response = None
+        try:
+            while True:
+                permit = await self._admit(course, scope)
+                try:
+                    response, reply = await self._send(course, permit, scope, record)
+                except ProviderError as error:
+                    await self._after(course, permit, error, record)
+                except BaseException as error:
+                    self._break_off(course, permit, error)
+                    raise
+                else:
+                    self._succeed(permit, response)
+                    if record is not None:
+                        await record.answer(response, reply)
+                    return response
+        except BaseException as error:
+            course.leave(error, response, write_off)
+            raise
 
     async def _send(
         self, course: Course, permit: Permit, scope: LoopScope, record: Record | None
@@ -187,8 +198,8 @@ class Sender:
                 left = self._time_left(course, course.context.deadline)
                 expiry = scope.loop.call_later(left, _expire, waiter, course)
             return await waiter.future
-        except BaseException:
-            self._abandon(waiter)
+        except BaseException as error:
+            _undo(error, self._abandon, waiter)
             raise
         finally:
             if expiry is not None:
@@ -200,6 +211,18 @@ class Sender:
             self.admission.leave(waiter, self.clock.now())
         if permit is not None:
             self._withdraw(permit)
+
+    def _break_off(self, course: Course, permit: Permit, error: BaseException) -> None:
+        """An attempt has no outcome: it never left, was cancelled, or met something unforeseen."""
+        if isinstance(error, RequestError | RunStoppedError):
+            self._unsend(course, permit)
+            course.account(error)
+        else:
+            _undo(error, self._settle, permit)
+
+    def _unsend(self, course: Course, permit: Permit) -> None:
+        self._withdraw(permit)
+        course.unsend()
 
     def _withdraw(self, permit: Permit) -> None:
         """Nothing was sent: everything that was reserved goes back."""
@@ -247,8 +270,7 @@ class Sender:
     ) -> None:
         """A failed attempt: settle, record what was paid, decide; returns when it is time again."""
         if isinstance(error, HeldBackError) or _is_local(error):
-            self._withdraw(permit)
-            course.sends -= 1
+            self._unsend(course, permit)
             if isinstance(error, HeldBackError):
                 return
             raise course.last_error(error)
@@ -360,6 +382,19 @@ def _leave(permit: Permit, now: int, *, sent: bool, used: int | None) -> None:
 def _is_local(error: ProviderError) -> bool:
     """Was the request refused by the codec, before anything was sent?"""
     return isinstance(error, RejectedError) and error.status is None and error.reply is None
+
+
+def _undo(error: BaseException, undo: Callable[[T], None], what: T) -> None:
+    """Give back what a request holds that is left by ``error``.
+
+    One whose loop ended without it is closed by the garbage collector, in whatever thread that runs
+    and perhaps while that thread itself holds admission's lock: there nothing may wait for it.
+    """
+    if not isinstance(error, GeneratorExit):
+        undo(what)
+    elif not sys.is_finalizing():
+        with suppress(RuntimeError):  # the interpreter is about to end: nobody is left to care
+            Thread(target=undo, args=(what,), daemon=True).start()
 
 
 def _expire(waiter: Waiter, course: Course) -> None:

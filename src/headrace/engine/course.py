@@ -8,11 +8,11 @@ from headrace.core.errors import (
     Charged,
     DeadlineError,
     HeadraceError,
+    OutcomeUnknownError,
     ProviderError,
     RateLimitError,
-    RunStoppedError,
 )
-from headrace.core.response import APIResponse
+from headrace.core.response import APIResponse, Usage
 from headrace.engine.admission import fitting, no_route
 from headrace.policy import reservation
 from headrace.policy.buckets import SECOND
@@ -20,6 +20,7 @@ from headrace.policy.buckets import SECOND
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.engine.admission import Lanes, Permit
+    from headrace.engine.attempt import WriteOff
     from headrace.engine.scope import RouteState
 
 
@@ -104,12 +105,17 @@ class Course:
     def last_error(self, error: HeadraceError) -> HeadraceError:
         """The final error; it carries those before it."""
         live = [s for s in self._lanes if s.gone is None]
-        if not live and self.context.model is None and not isinstance(error, RunStoppedError):
-            stop = no_route(self._lanes)
-            stop.history = self.context.failures
-            return stop
-        error.history = tuple(e for e in self.context.failures if e is not error)
+        if not live and self.context.model is None and isinstance(error, ProviderError):
+            error = no_route(self._lanes)
+        self.account(error)
         return error
+
+    def account(self, error: HeadraceError) -> None:
+        """Let a final error say what the request has been through."""
+        if error.attempt is None:
+            error.attempt = self.sends or None
+        error.history = tuple(e for e in self.context.failures if e is not error)
+        error.spent_nanos = self.context.spent_nanos or None
 
     def no_route(self) -> HeadraceError:
         """The final error of a request that finds all its routes closed."""
@@ -125,7 +131,24 @@ class Course:
 
     def expired(self) -> DeadlineError:
         """The error of a request that ran out of its deadline."""
-        return expired(self.context, self.sends)
+        return expired(self.context)
+
+    def unsend(self) -> None:
+        """The attempt under way never left."""
+        self.sends = len(self.context.failures)
+
+    def leave(
+        self, error: BaseException, response: APIResponse[object] | None, write_off: WriteOff
+    ) -> None:
+        """Tell ``write_off`` what was spent, where neither an answer nor the error will say it."""
+        if response is not None:
+            write_off(response)
+        elif not isinstance(error, HeadraceError | MovedOn):
+            if self.sends > len(self.context.failures):
+                lost = OutcomeUnknownError("left before its reply came; it may have been charged")
+                lost.attempt = self.sends
+                self.context = self.context.after(lost, counted=True)
+            write_off(failed(self.context, expired(self.context)))
 
     def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
         """The answer as the caller will see it; its raw reply is recorded apart."""
@@ -163,15 +186,37 @@ def uncertain(failures: tuple[HeadraceError, ...]) -> int:
     return sum(error.charged is Charged.UNKNOWN for error in attempts)
 
 
-def expired(context: RequestContext, sends: int = 0) -> DeadlineError:
-    """The error of a request that ran out of its deadline after so many sends."""
+def expired(context: RequestContext) -> DeadlineError:
+    """The error of a request that ran out of its deadline."""
     error = DeadlineError(
         "the deadline passed before the request was answered; give it more time or raise the limits"
     )
     error.history = context.failures
-    error.attempt = sends or None
+    error.attempt = len(context.failures) or None
     error.spent_nanos = context.spent_nanos or None
     return error
+
+
+def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]:
+    """The response of a row that has no answer.
+
+    What an exception holds of the stack (frames, prompts) goes, for as long as failures are kept.
+    """
+    for each in (error, *error.history):
+        each.__traceback__ = each.__context__ = each.__cause__ = None
+    usage: Usage | None = getattr(error, "usage", None)
+    return APIResponse(
+        id=context.name,
+        index=context.index,
+        sample=context.sample,
+        tags=context.tags,
+        usage=usage if error.attempt else None,
+        route=error.route,
+        cost_nanos=error.spent_nanos,
+        attempts=error.attempt or 0,
+        uncertain_attempts=uncertain((*error.history, error)) if error.attempt else 0,
+        error=error,
+    )
 
 
 def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int]:

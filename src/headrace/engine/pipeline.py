@@ -20,9 +20,9 @@ from headrace.core.errors import (
     UnexpectedError,
 )
 from headrace.core.events import RequestFinished
-from headrace.core.response import APIResponse, Source, Usage
-from headrace.engine.course import MovedOn, expired, uncertain
-from headrace.engine.sharing import share
+from headrace.core.response import APIResponse, Source
+from headrace.engine.course import MovedOn, expired, failed
+from headrace.engine.sharing import join
 from headrace.policy import routing
 from headrace.policy.buckets import SECOND
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.fingerprint import Key
     from headrace.engine.admission import Lanes
-    from headrace.engine.attempt import Record, Sender
+    from headrace.engine.attempt import Record, Sender, WriteOff
     from headrace.engine.loops import LoopScope
     from headrace.engine.scope import RouteState
 
@@ -121,7 +121,9 @@ class Pipeline:
         cache: Cache | None,
         shares: bool,
         memory: Memory | None,
+        write_off: WriteOff,
     ) -> None:
+        """``write_off`` counts what was spent on rows that are not finished."""
         self._sender = sender
         self._scope = scope
         self._choose = choose
@@ -129,6 +131,7 @@ class Pipeline:
         self._cache = cache
         self._shares = shares
         self._memory = memory
+        self._write_off = write_off
         self._needs_key = memory is not None or cache is not None or shares
         self._logged: set[type[Exception]] = set()
 
@@ -136,7 +139,8 @@ class Pipeline:
         """The response for ``context``, good or bad. Raises only what stops the run."""
         try:
             response = await self._answer(context)
-        except RunStoppedError:
+        except RunStoppedError as error:
+            self._write_off(failed(context, error))
             raise
         except HeadraceError as error:
             response = failed(context, error)
@@ -153,7 +157,9 @@ class Pipeline:
         if not choice.is_started:
             await choice.start()
         if not self._needs_key and choice.weights is None:
-            return await self._sender.answer(context, choice.lanes, self._scope, None)
+            return await self._sender.answer(
+                context, choice.lanes, self._scope, None, self._write_off
+            )
         key = context.key
         if self._memory is None and choice.weights is None:
             return await self._ask(context, choice, key)
@@ -175,7 +181,7 @@ class Pipeline:
         except RunStoppedError:
             raise
         except HeadraceError as error:
-            await memory.remember(context, key, failed(context, error))
+            await self._remember(memory, context, key, failed(context, error))
             raise
 
     async def _ask(self, context: RequestContext, choice: Choice, key: Key) -> APIResponse[object]:
@@ -206,7 +212,7 @@ class Pipeline:
             if hit is not None:
                 return await self._remembered(context, key, hit)
         if not self._shares:
-            return await self._send(context, lanes, key, may_move=may_move)
+            return await self._send(context, lanes, key, self._write_off, may_move=may_move)
         return await self._share(context, lanes, key, may_move=may_move)
 
     async def _share(
@@ -217,16 +223,19 @@ class Pipeline:
         free = context if context.deadline is None else replace(context, deadline=None)
         is_sender = False
 
-        def send() -> Coroutine[object, object, APIResponse[object]]:
+        def send(write_off: WriteOff) -> Coroutine[object, object, APIResponse[object]]:
             nonlocal is_sender
             is_sender = True
-            return self._send(free, lanes, key, may_move=may_move)
+            return self._send(free, lanes, key, write_off, may_move=may_move)
 
+        flight = join(self._scope, together, send)
         try:
             async with asyncio.timeout(self._left(context)):
-                response, first = await share(self._scope, together, send)
+                response, first = await flight.answer()
         except TimeoutError:
-            raise expired(context) from None
+            raise (flight.take_error() or expired(context)) from None
+        finally:
+            flight.settle(self._write_off)
         if isinstance(response, HeadraceError):
             raise response if first else _echo(response)
         row = readdress(response, context, "provider" if first else "coalesced")
@@ -234,13 +243,25 @@ class Pipeline:
         return row if is_sender else await self._remembered(context, key, row)
 
     async def _send(
-        self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool
+        self,
+        context: RequestContext,
+        lanes: Lanes,
+        key: Key,
+        write_off: WriteOff,
+        *,
+        may_move: bool,
     ) -> APIResponse[object]:
         record = None if self._memory is None else self._memory.record(context, key)
-        response = await self._sender.answer(context, lanes, self._scope, record, may_move=may_move)
+        response = await self._sender.answer(
+            context, lanes, self._scope, record, write_off, may_move=may_move
+        )
         if self._cache is not None and is_storable(response):
             state = next(s for s in lanes if s.route.id == response.route)
-            await self._cache.put(key.bound_to(state.identity), response)
+            try:
+                await self._cache.put(key.bound_to(state.identity), response)
+            except BaseException:
+                write_off(response)
+                raise
         return response
 
     async def _cached(
@@ -256,8 +277,17 @@ class Pipeline:
         self, context: RequestContext, key: Key, response: APIResponse[object]
     ) -> APIResponse[object]:
         if self._memory is not None:
-            await self._memory.remember(context, key, response)
+            await self._remember(self._memory, context, key, response)
         return response
+
+    async def _remember(
+        self, memory: Memory, context: RequestContext, key: Key, response: APIResponse[object]
+    ) -> None:
+        try:
+            await memory.remember(context, key, response)
+        except BaseException:
+            self._write_off(response)
+            raise
 
     def _log_once(self, error: Exception, context: RequestContext) -> None:
         """A bug may meet every row of a run; one traceback of each kind tells as much."""
@@ -276,28 +306,6 @@ def _echo(error: HeadraceError) -> HeadraceError:
     echo = copy.copy(error)
     echo.attempt = echo.spent_nanos = None
     return echo
-
-
-def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]:
-    """The response of a row that has no answer.
-
-    What an exception holds of the stack (frames, prompts) goes, for as long as failures are kept.
-    """
-    for each in (error, *error.history):
-        each.__traceback__ = each.__context__ = each.__cause__ = None
-    usage: Usage | None = getattr(error, "usage", None)
-    return APIResponse(
-        id=context.name,
-        index=context.index,
-        sample=context.sample,
-        tags=context.tags,
-        usage=usage,
-        route=error.route,
-        cost_nanos=error.spent_nanos,
-        attempts=error.attempt or 0,
-        uncertain_attempts=uncertain((*error.history, error)) if error.attempt else 0,
-        error=error,
-    )
 
 
 def readdress(
