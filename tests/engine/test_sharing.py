@@ -19,7 +19,7 @@ from headrace.testing import run_virtual
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from headrace.engine.attempt import WriteOff
+    from headrace.engine.leaving import WriteOff
 
 
 class Provider:

@@ -7,11 +7,8 @@ serves every run and event loop. What differs between requests is handed in.
 from __future__ import annotations
 
 import asyncio
-import sys
-from contextlib import suppress
 from dataclasses import replace
-from threading import Thread
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.adapters.http import HttpExchange
 from headrace.core.errors import (
@@ -29,6 +26,7 @@ from headrace.core.events import AttemptFailed, BreakerChanged, RouteParked
 from headrace.engine import health
 from headrace.engine.admission import Admission, Permit, Waiter
 from headrace.engine.course import Course
+from headrace.engine.leaving import undo
 from headrace.policy import retry
 from headrace.policy.buckets import SECOND
 from headrace.wire import failure
@@ -43,13 +41,10 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
     from headrace.engine.admission import Lanes
+    from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
     from headrace.engine.scope import RouteState
     from headrace.providers.base import Exchange, ProviderRequest
-
-    WriteOff: TypeAlias = Callable[[APIResponse[object]], None]
-
-T = TypeVar("T")
 
 
 class Bind(Protocol):
@@ -199,7 +194,7 @@ class Sender:
                 expiry = scope.loop.call_later(left, _expire, waiter, course)
             return await waiter.future
         except BaseException as error:
-            _undo(error, self._abandon, waiter)
+            undo(error, self._abandon, waiter)
             raise
         finally:
             if expiry is not None:
@@ -218,7 +213,7 @@ class Sender:
             self._unsend(course, permit)
             course.account(error)
         else:
-            _undo(error, self._settle, permit)
+            undo(error, self._settle, permit)
 
     def _unsend(self, course: Course, permit: Permit) -> None:
         self._withdraw(permit)
@@ -382,19 +377,6 @@ def _leave(permit: Permit, now: int, *, sent: bool, used: int | None) -> None:
 def _is_local(error: ProviderError) -> bool:
     """Was the request refused by the codec, before anything was sent?"""
     return isinstance(error, RejectedError) and error.status is None and error.reply is None
-
-
-def _undo(error: BaseException, undo: Callable[[T], None], what: T) -> None:
-    """Give back what a request holds that is left by ``error``.
-
-    One whose loop ended without it is closed by the garbage collector, in whatever thread that runs
-    and perhaps while that thread itself holds admission's lock: there nothing may wait for it.
-    """
-    if not isinstance(error, GeneratorExit):
-        undo(what)
-    elif not sys.is_finalizing():
-        with suppress(RuntimeError):  # the interpreter is about to end: nobody is left to care
-            Thread(target=undo, args=(what,), daemon=True).start()
 
 
 def _expire(waiter: Waiter, course: Course) -> None:

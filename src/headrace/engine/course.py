@@ -20,7 +20,7 @@ from headrace.policy.buckets import SECOND
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.engine.admission import Lanes, Permit
-    from headrace.engine.attempt import WriteOff
+    from headrace.engine.leaving import WriteOff
     from headrace.engine.scope import RouteState
 
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.fingerprint import Key
     from headrace.engine.admission import Lanes
-    from headrace.engine.attempt import Record, Sender, WriteOff
+    from headrace.engine.attempt import Record, Sender
+    from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
     from headrace.engine.scope import RouteState
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
     from headrace.core.response import APIResponse
-    from headrace.engine.attempt import WriteOff
+    from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
 
     Send: TypeAlias = Callable[[WriteOff], Coroutine[object, object, APIResponse[object]]]
