@@ -105,8 +105,8 @@ def test_a_failure_is_written_down_and_not_recalled(journal: Journal) -> None:
     async def fail() -> None:
         place = run.record(ROW, ROW.key)
         place.intent("openai/m", 1)
-        await place.unreadable("openai/m", error)
-        await place.unreadable("openai/m", ReplyError("no bytes"))
+        await place.failure("openai/m", 1, error)
+        await place.failure("openai/m", 2, ReplyError("no bytes"))
         await run.remember(ROW, ROW.key, failed(ROW, error))
 
     asyncio.run(fail())

@@ -15,7 +15,9 @@ from headrace.core.errors import (
     JournalError,
     OutcomeUnknownError,
     OverloadedError,
+    ReplyError,
 )
+from headrace.core.reply import Reply
 from headrace.testing import Answer, Script
 from headrace.testing.disk import FaultyDisk
 
@@ -113,6 +115,16 @@ class Slow:
 
     async def aclose(self) -> None:
         """Nothing to close."""
+
+
+def test_a_failed_attempt_that_cannot_be_recorded_is_counted(world: type[World]) -> None:
+    disk = FaultyDisk()
+    disk.fail("fsync", 3, errno.EIO)
+    odd = ReplyError("odd", reply=Reply(200, b"{"))
+    sim = world(Script([odd]), PRICED, disk=disk)
+    with pytest.raises(JournalError):
+        sim.run(["p"], journal="run.journal")
+    assert (summary_of(sim).sends, summary_of(sim).uncertain) == (1, 1)
 
 
 @pytest.mark.parametrize("shares", [False, True])

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace import APIResponse, Model, Price, RequestContext, SamplingParams
-from headrace.core.errors import JournalError, OverloadedError, RejectedError, ReplyError
+from headrace.core.errors import (
+    GoneError,
+    HeldBackError,
+    JournalError,
+    NoRouteError,
+    NotSentError,
+    OutcomeUnknownError,
+    OverloadedError,
+    QuotaError,
+    RateLimitError,
+    RejectedError,
+    ReplyError,
+)
 from headrace.core.reply import Reply
 from headrace.engine.journal import LEAST_RESERVE, SEGMENT, Journal
 from headrace.testing import Answer, Script
@@ -153,6 +165,46 @@ def test_a_run_that_is_cancelled_goes_on_where_it_was(
     assert again.client.last_run is not None
     assert 20 <= again.client.last_run.summary.resent <= 21
     assert "in flight when an earlier run ended" in str(again.client.last_run.summary)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "resent"),
+    [
+        ([GoneError("401")], 0),
+        ([QuotaError("no credit")], 0),
+        ([NotSentError("refused")] * 10, 0),
+        ([RateLimitError("slow", status=429, hint=60.0)], 0),
+        ([OverloadedError("busy", status=503, hint=60.0)], 0),
+        ([HeldBackError("parked"), RateLimitError("slow", status=429, hint=60.0)], 0),
+        ([OutcomeUnknownError("cut", hint=60.0)], 1),
+        ([OutcomeUnknownError("cut"), RateLimitError("slow", status=429, hint=60.0)], 1),
+        ([RateLimitError("slow", status=429, hint=1.0), 90.0], 1),
+        ([ReplyError("odd", reply=Reply(200, b"{"), hint=60.0)], 0),
+    ],
+)
+def test_only_what_may_have_been_paid_counts_as_sent_twice(
+    world: type[World], journal: Path, outcomes: list[Outcome], resent: int
+) -> None:
+    sim = world(Script(outcomes))
+
+    async def main() -> None:
+        run = asyncio.create_task(
+            sim.client.process_prompts_async(["p"], journal=journal, show_progress=False)
+        )
+        await asyncio.wait({run}, timeout=30)
+        run.cancel()
+        await asyncio.wait({run})
+        assert run.cancelled() or isinstance(run.exception(), NoRouteError)
+
+    sim.play(main)
+    again = world(Script())
+    again.run(["p"], journal=journal)
+    assert again.client.last_run is not None
+    assert again.client.last_run.summary.resent == resent
+    third = world(Script())
+    third.run(["p"], journal=journal)
+    assert third.client.last_run is not None
+    assert third.client.last_run.summary.resent == 0
 
 
 def test_a_run_that_is_cancelled_in_the_moment_of_opening_leaves_no_lock(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from headrace.adapters.clock import Clock
     from headrace.core.context import RequestContext
+    from headrace.core.errors import HeadraceError
     from headrace.core.events import Event
     from headrace.core.model import Route
     from headrace.core.reply import Reply
@@ -62,11 +63,14 @@ class Record(Protocol):
     def intent(self, route: str, number: int) -> None:
         """A send is about to happen."""
 
+    def withdraw(self, number: int, code: str) -> None:
+        """Send ``number`` never left."""
+
     async def answer(self, response: APIResponse[object], reply: Reply | None) -> None:
         """An answer came; returns when it is safe."""
 
-    async def unreadable(self, route: str, error: ProviderError) -> None:
-        """A reply came that may have been paid for and cannot be read."""
+    async def failure(self, route: str, number: int, error: ProviderError) -> None:
+        """Send ``number`` failed; a reply that may have been paid for is kept."""
 
 
 class Gate:
@@ -142,7 +146,7 @@ class Sender:
                 except ProviderError as error:
                     await self._after(course, permit, error, record)
                 except BaseException as error:
-                    self._break_off(course, permit, error)
+                    self._break_off(course, permit, error, record)
                     raise
                 else:
                     self._succeed(permit, response)
@@ -207,16 +211,21 @@ class Sender:
         if permit is not None:
             self._withdraw(permit)
 
-    def _break_off(self, course: Course, permit: Permit, error: BaseException) -> None:
+    def _break_off(
+        self, course: Course, permit: Permit, error: BaseException, record: Record | None
+    ) -> None:
         """An attempt has no outcome: it never left, was cancelled, or met something unforeseen."""
         if isinstance(error, RequestError | RunStoppedError):
-            self._unsend(course, permit)
-            course.account(error)
+            self._unsend(course, permit, error, record)
         else:
             undo(error, self._settle, permit)
 
-    def _unsend(self, course: Course, permit: Permit) -> None:
+    def _unsend(
+        self, course: Course, permit: Permit, error: HeadraceError, record: Record | None
+    ) -> None:
         self._withdraw(permit)
+        if record is not None and course.is_sending:
+            record.withdraw(course.sends, error.code)
         course.unsend()
 
     def _withdraw(self, permit: Permit) -> None:
@@ -265,7 +274,7 @@ class Sender:
     ) -> None:
         """A failed attempt: settle, record what was paid, decide; returns when it is time again."""
         if isinstance(error, HeldBackError) or _is_local(error):
-            self._unsend(course, permit)
+            self._unsend(course, permit, error, record)
             if isinstance(error, HeldBackError):
                 return
             raise course.last_error(error)
@@ -273,8 +282,8 @@ class Sender:
             self._cut(course, permit, error)
             raise course.expired()
         decision = self._judge(course, permit, error)
-        if record is not None and error.reply is not None:
-            await record.unreadable(permit.state.route.id, error)
+        if record is not None:
+            await record.failure(permit.state.route.id, course.sends, error)
         wait = None if isinstance(decision, retry.GiveUp) else decision.wait
         self.tell(
             AttemptFailed(course.context.name, error, None if wait is None else wait / SECOND)

@@ -103,19 +103,11 @@ class Course:
         error.spent_nanos = self.context.spent_nanos or None
 
     def last_error(self, error: HeadraceError) -> HeadraceError:
-        """The final error; it carries those before it."""
+        """The final error."""
         live = [s for s in self._lanes if s.gone is None]
         if not live and self.context.model is None and isinstance(error, ProviderError):
             error = no_route(self._lanes)
-        self.account(error)
         return error
-
-    def account(self, error: HeadraceError) -> None:
-        """Let a final error say what the request has been through."""
-        if error.attempt is None:
-            error.attempt = self.sends or None
-        error.history = tuple(e for e in self.context.failures if e is not error)
-        error.spent_nanos = self.context.spent_nanos or None
 
     def no_route(self) -> HeadraceError:
         """The final error of a request that finds all its routes closed."""
@@ -133,6 +125,11 @@ class Course:
         """The error of a request that ran out of its deadline."""
         return expired(self.context)
 
+    @property
+    def is_sending(self) -> bool:
+        """Is an attempt under way whose outcome is not known?"""
+        return self.sends > len(self.context.failures)
+
     def unsend(self) -> None:
         """The attempt under way never left."""
         self.sends = len(self.context.failures)
@@ -140,11 +137,19 @@ class Course:
     def leave(
         self, error: BaseException, response: APIResponse[object] | None, write_off: WriteOff
     ) -> None:
-        """Tell ``write_off`` what was spent, where neither an answer nor the error will say it."""
+        """The request ends without an answer: what it has been through is on a final ``error``.
+
+        Where that is none (cancelled, a bug) or an answer is lost, ``write_off`` is told.
+        """
         if response is not None:
             write_off(response)
-        elif not isinstance(error, HeadraceError | MovedOn):
-            if self.sends > len(self.context.failures):
+        elif isinstance(error, HeadraceError):
+            if error.attempt is None:
+                error.attempt = self.sends or None
+            error.history = tuple(e for e in self.context.failures if e is not error)
+            error.spent_nanos = self.context.spent_nanos or None
+        elif not isinstance(error, MovedOn):
+            if self.is_sending:
                 lost = OutcomeUnknownError("left before its reply came; it may have been charged")
                 lost.attempt = self.sends
                 self.context = self.context.after(lost, counted=True)

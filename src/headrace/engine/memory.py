@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.core import fingerprint
-from headrace.core.errors import HeadraceError, ProviderError
+from headrace.core.errors import Charged, HeadraceError, ProviderError
 from headrace.engine.pipeline import readdress
 from headrace.wire import record as codec
 
@@ -106,6 +106,10 @@ class RowRecord:
         """A send is about to happen."""
         self._journal.intent(self._row, route, number)
 
+    def withdraw(self, number: int, code: str) -> None:
+        """That send cost nothing: it never left, or was refused."""
+        self._journal.withdraw(self._row, number, code)
+
     async def answer(self, response: APIResponse[object], reply: Reply | None) -> None:
         """Returns when the answer is on disk."""
         value = codec.dump(response) if reply is None else None
@@ -113,10 +117,12 @@ class RowRecord:
             self._row, response.route or "", response.model or "", reply, value, _extras(response)
         )
 
-    async def unreadable(self, route: str, error: ProviderError) -> None:
-        """Keep the raw bytes of what may have been paid for."""
+    async def failure(self, route: str, number: int, error: ProviderError) -> None:
+        """Keep the raw bytes of what may have been paid for; withdraw what cost nothing."""
         if error.reply is not None:
             await self._journal.unreadable(self._row, route, "", error.reply, {"code": error.code})
+        elif error.charged is Charged.NO:
+            self.withdraw(number, error.code)
 
 
 def _extras(response: APIResponse[object]) -> dict[str, object]:
