@@ -355,6 +355,23 @@ def test_a_stream_has_its_journal_too(world: type[World], journal: Path) -> None
     assert len(again.script.calls) <= 200
 
 
+@pytest.mark.parametrize("again", ["journal", "memory", "file"])
+def test_uncertain_attempts_come_back_and_are_not_counted_again(
+    world: type[World], journal: Path, again: str
+) -> None:
+    cache = {"journal": None, "memory": "memory", "file": journal.parent / "answers.db"}[again]
+    options: dict[str, Any] = {"journal": journal} if again == "journal" else {}
+    sim = world(Script([OutcomeUnknownError("cut"), "a"]), cache=cache, threads=again == "file")
+    first = sim.run(["p"], **options)
+    assert (first[0].attempts, first[0].uncertain_attempts) == (2, 1)
+    second = sim.run(["p"], **options)
+    assert second[0].source == ("journal" if again == "journal" else "cache")
+    assert bare(second[0]) == bare(first[0])
+    assert sim.client.last_run is not None
+    summary = sim.client.last_run.summary
+    assert (summary.sends, summary.uncertain, summary.resent) == (0, 0, 0)
+
+
 def test_retries_are_in_the_journal(world: type[World], journal: Path) -> None:
     sim = world(Script([OverloadedError("busy", status=500)]))
     first = sim.run(["p"], journal=journal)

@@ -127,11 +127,14 @@ class RowRecord:
 
 def _extras(response: APIResponse[object]) -> dict[str, object]:
     """What the reply itself does not say."""
-    return {
+    extras: dict[str, object] = {
         "attempts": response.attempts,
         "latency": response.latency,
         "cost_nanos": response.cost_nanos,
     }
+    if response.uncertain_attempts:
+        extras["uncertain_attempts"] = response.uncertain_attempts
+    return extras
 
 
 def _with_extras(known: APIResponse[object], found: Found) -> APIResponse[object]:
@@ -140,6 +143,7 @@ def _with_extras(known: APIResponse[object], found: Found) -> APIResponse[object
         route=found.route,
         provider=found.route.partition("/")[0],
         attempts=_whole(found.extras.get("attempts")) or 0,
+        uncertain_attempts=_whole(found.extras.get("uncertain_attempts")) or 0,
         latency=_number(found.extras.get("latency")),
         cost_nanos=_whole(found.extras.get("cost_nanos")),
     )
