@@ -327,7 +327,7 @@ class Sender:
         decision = retry.decide(
             error,
             attempts=course.context.attempts,
-            sends=course.sends,
+            singled_out=course.singled_out,
             max_attempts=self._max_attempts,
             forgiven=forgiven,
             elsewhere=elsewhere,

@@ -40,11 +40,13 @@ class Course:
         "_banned",
         "_failed",
         "_lanes",
+        "_refused_at",
         "context",
         "lost",
         "may_move",
         "number",
         "sends",
+        "singled_out",
         "tokens",
     )
 
@@ -60,6 +62,7 @@ class Course:
         self.number = number
         self.sends = len(context.failures)
         self.lost = False
+        self.singled_out = self._refused_at = 0
         self._lanes, self.tokens = _fit(context, lanes)
         self._failed: tuple[RouteState, ...] = ()
         self._banned: tuple[RouteState, ...] = ()
@@ -79,6 +82,8 @@ class Course:
         goes back even to one that has.
         """
         if isinstance(error, RateLimitError):
+            self.singled_out += 0 < self._refused_at < state.last_good
+            self._refused_at = now
             return False
         self._failed = (*self._failed, state)
         if error.repeat_here:
@@ -93,7 +98,8 @@ class Course:
 
     def moved_on(self) -> MovedOn:
         """What is raised when it goes on with another model."""
-        return MovedOn(self.context, self._banned)
+        closed = tuple(s for s in self._lanes if s in self._banned or s.gone is not None)
+        return MovedOn(self.context, closed)
 
     def fail(self, error: ProviderError, state: RouteState, *, counted: bool) -> None:
         """Go on with the next context; what a failed attempt was billed is not forgotten."""
@@ -102,20 +108,19 @@ class Course:
         self.context = self.context.after(error, counted=counted, billed=billed)
         error.spent_nanos = self.context.spent_nanos or None
 
-    def last_error(self, error: HeadraceError) -> HeadraceError:
-        """The final error."""
-        live = [s for s in self._lanes if s.gone is None]
-        if not live and self.context.model is None and isinstance(error, ProviderError):
-            error = no_route(self._lanes)
-        return error
+    def last_error(self, error: HeadraceError) -> HeadraceError | MovedOn:
+        """The final error; where all routes are closed and others are left, it goes on there."""
+        if self.context.model is not None or any(s.gone is None for s in self._lanes):
+            return error
+        return self.moved_on() if self.may_move else no_route(self._lanes)
 
-    def no_route(self) -> HeadraceError:
+    def no_route(self) -> HeadraceError | MovedOn:
         """The final error of a request that finds all its routes closed."""
         if self.context.failures:
             return self.last_error(self.context.failures[-1])
         gone = self._lanes[0].gone
         if gone is None or self.context.model is None:
-            return no_route(self._lanes)
+            return self.moved_on() if self.may_move else no_route(self._lanes)
         # A row that names its own model fails alone; the run has others.
         error = type(gone)(gone.message)
         error.route = self._lanes[0].route.id

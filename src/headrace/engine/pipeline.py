@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from headrace.adapters.cache import is_storable
 from headrace.core.errors import (
     HeadraceError,
-    NoRouteError,
     RunStoppedError,
     UnexpectedError,
 )
@@ -195,11 +194,9 @@ class Pipeline:
             except MovedOn as moved:
                 context = context.carrying(moved.context)
                 banned.update(moved.banned)
-            except NoRouteError:
-                banned.update(lanes)
         # Every model has been drawn: those that have not refused it for good take what is left.
         left = tuple(state for state in choice.lanes if state not in banned)
-        if not left and any(state.gone is None for state in choice.lanes):
+        if not left and context.failures and any(s.gone is None for s in choice.lanes):
             *before, last = context.failures
             last.history = tuple(before)
             raise last
