@@ -228,7 +228,7 @@ class LLMClient:
         async def run(deliver: Deliver) -> None:
             await self._run(prompts, call, keep=False, deliver=deliver)
 
-        return ResponseStream(run, bound=window(self._fleet.slots), ordered=ordered)
+        return ResponseStream(run, bound=window(call.choice.slots), ordered=ordered)
 
     # One prompt.
 
@@ -307,7 +307,7 @@ class LLMClient:
             scope = stack.enter_context(self._loops.here())
             pipeline = self._pipeline(scope, call.choice, run, journal)
             handle = self._handle(pipeline, call, run, progress, deliver)
-            width = window(self._fleet.slots)
+            width = window(call.choice.slots)
             stopped = None if deliver is None else deliver.release
             await Schedule(prompts, handle, width, call.choice.is_crowded, stopped).run()
             run.summary.is_complete = True

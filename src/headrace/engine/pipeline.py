@@ -73,6 +73,12 @@ class Choice:
             await self._start(self.lanes)
             self.is_started = True
 
+    @property
+    def slots(self) -> int:
+        """How many requests may be in flight at once: on all routes, and for the client."""
+        most = self.lanes[0].scopes[0].concurrency.ceiling
+        return min(most, sum(state.own.concurrency.ceiling for state in self.lanes))
+
     def in_turn(self, digest: bytes, occurrence: int) -> Iterator[Lanes]:
         """The sets of routes to try one after another."""
         if self.weights is None:
