@@ -27,6 +27,7 @@ from headrace.engine.pipeline import Choice, Pipeline
 from headrace.engine.portal import Portal
 from headrace.engine.runs import Run
 from headrace.engine.scheduler import Handle, Schedule, window
+from headrace.engine.sources import opened
 from headrace.engine.streams import ResponseStream
 from headrace.policy.buckets import SECOND
 from headrace.providers.catalog import Catalog
@@ -309,7 +310,8 @@ class LLMClient:
             handle = self._handle(pipeline, call, run, progress, deliver)
             width = window(call.choice.slots)
             stopped = None if deliver is None else deliver.release
-            await Schedule(prompts, handle, width, call.choice.is_crowded, stopped).run()
+            source = await stack.enter_async_context(opened(prompts))
+            await Schedule(source, handle, width, call.choice.is_crowded, stopped).run()
             run.summary.is_complete = True
         return run
 
