@@ -162,8 +162,8 @@ def test_a_row_of_ones_own_is_laid_over_the_call() -> None:
 def test_the_limits_reach_those_who_keep_them() -> None:
     config = read(max_concurrent_requests=7)
     fleet = config.fleet(Place(base_url="http://127.0.0.1:1"), lambda _: 1)
-    assert fleet.slots == 7
-    assert fleet.choice("openai/m").models == ("openai/m",)
+    choice = fleet.choice(["openai/m", "openai/n"])
+    assert (choice.models, choice.slots) == (("openai/m", "openai/n"), 7)
     assert config.sender(Catalog().bind, VirtualClock(), None).clock.now() == VirtualClock().now()
 
 

@@ -17,15 +17,17 @@ from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import JournalError, RunStoppedError
 from headrace.core.secret import Secret
+from headrace.engine.course import failed
 from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
 from headrace.engine.listening import guarded, hand_over
 from headrace.engine.loops import LoopScope, LoopScopes
 from headrace.engine.memory import RunMemory
-from headrace.engine.pipeline import Choice, Pipeline, failed
+from headrace.engine.pipeline import Choice, Pipeline
 from headrace.engine.portal import Portal
 from headrace.engine.runs import Run
 from headrace.engine.scheduler import Handle, Schedule, window
+from headrace.engine.sources import opened
 from headrace.engine.streams import ResponseStream
 from headrace.policy.buckets import SECOND
 from headrace.providers.catalog import Catalog
@@ -227,7 +229,7 @@ class LLMClient:
         async def run(deliver: Deliver) -> None:
             await self._run(prompts, call, keep=False, deliver=deliver)
 
-        return ResponseStream(run, bound=window(self._fleet.slots), ordered=ordered)
+        return ResponseStream(run, bound=window(call.choice.slots), ordered=ordered)
 
     # One prompt.
 
@@ -306,9 +308,10 @@ class LLMClient:
             scope = stack.enter_context(self._loops.here())
             pipeline = self._pipeline(scope, call.choice, run, journal)
             handle = self._handle(pipeline, call, run, progress, deliver)
-            width = window(self._fleet.slots)
+            width = window(call.choice.slots)
             stopped = None if deliver is None else deliver.release
-            await Schedule(prompts, handle, width, call.choice.is_crowded, stopped).run()
+            source = await stack.enter_async_context(opened(prompts))
+            await Schedule(source, handle, width, call.choice.is_crowded, stopped).run()
             run.summary.is_complete = True
         return run
 
@@ -327,11 +330,7 @@ class LLMClient:
             context = call.context(index, prompt, self._clock.now())
             if type(context.prompt) is Conversation:
                 run.see(prompt if type(prompt) is str else context.identity)
-            try:
-                response = await pipeline.answer(context)
-            except RunStoppedError as error:
-                run.stop(error)
-                raise
+            response = await pipeline.answer(context)
             run.finish(response)
             if progress is not None:
                 progress.show(response)
@@ -368,6 +367,7 @@ class LLMClient:
             cache=self._cache,
             shares=self._shares,
             memory=memory,
+            write_off=run.write_off,
         )
 
     async def _open_journal(self, call: Call, run: Run) -> Journal | None:

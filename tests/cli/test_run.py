@@ -348,3 +348,16 @@ def test_hostile_text_is_data(run: Run, out: Path, capsys: pytest.CaptureFixture
     assert run([{"id": hostile, "prompt": hostile}, {"id": f"{hostile}2", "prompt": 1}]) == 1
     assert set(answers(out)) == {hostile, f"{hostile}2"}
     assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_where_nothing_listens_the_run_stops_and_can_be_resumed(
+    run: Run, out: Path, rows: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = ["--base-url", "http://127.0.0.1:1/v1", "--max-attempts", "2"]
+    assert run([f"p{n}" for n in range(rows)], *nowhere) == 3
+    assert out.read_bytes() == b""
+    said = capsys.readouterr().err
+    assert "connection refused; check base_url and that the server runs (it never answered)" in said
+    assert run() == 0
+    assert len(out.read_bytes().splitlines()) == rows

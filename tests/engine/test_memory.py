@@ -12,9 +12,9 @@ from headrace import Model, RequestContext
 from headrace.core.errors import ReplyError
 from headrace.core.reply import Reply
 from headrace.core.response import APIResponse, Usage
+from headrace.engine.course import failed
 from headrace.engine.journal import Journal
 from headrace.engine.memory import RunMemory
-from headrace.engine.pipeline import failed
 from headrace.registry.resolve import Place, route
 from headrace.testing.disk import FaultyDisk
 
@@ -108,8 +108,8 @@ def test_a_failure_is_written_down_and_not_recalled(journal: Journal) -> None:
     async def fail() -> None:
         place = run.record(ROW, ROW.key)
         place.intent("openai/m", 1)
-        await place.unreadable("openai/m", error)
-        await place.unreadable("openai/m", ReplyError("no bytes"))
+        await place.failure("openai/m", 1, error)
+        await place.failure("openai/m", 2, ReplyError("no bytes"))
         await run.remember(ROW, ROW.key, failed(ROW, error))
 
     asyncio.run(fail())

@@ -10,8 +10,9 @@ import pytest
 from headrace import LLMClient, Model, RequestContext, SamplingParams
 from headrace.core.errors import DeadlineError, HeadraceError, OverloadedError, RejectedError
 from headrace.core.response import APIResponse, Usage
+from headrace.engine.course import failed
 from headrace.engine.fleet import Fleet
-from headrace.engine.pipeline import CROWD, failed, readdress
+from headrace.engine.pipeline import CROWD, readdress
 from headrace.providers.catalog import Catalog
 from headrace.registry.resolve import Place
 from headrace.testing import Script, VirtualClock, run_virtual, scripted

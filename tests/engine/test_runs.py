@@ -77,15 +77,19 @@ def test_every_row_is_counted_once() -> None:
     assert summary.elapsed == 2.0
 
 
-def test_what_a_stopped_row_had_sent_is_counted_though_it_is_not_finished() -> None:
-    run, never, once = run_of(), NoRouteError("gone"), NoRouteError("gone")
-    run.stop(never)
-    assert (run.summary.sends, run.summary.unpriced) == (0, 0)
-    earlier = OverloadedError("busy")
-    earlier.attempt = 3
-    once.history = (earlier,)
-    run.stop(once)
-    assert (run.summary.total, run.summary.sends, run.summary.unpriced) == (0, 3, 1)
+def test_what_was_spent_on_a_row_is_counted_though_it_is_not_finished() -> None:
+    run = run_of()
+    gone = NoRouteError("gone")
+    run.write_off(answer(error=gone, attempts=0))
+    run.write_off(answer(error=gone, attempts=3))
+    assert (run.summary.sends, run.summary.unpriced) == (3, 0)
+    run.write_off(answer(error=gone, attempts=2, uncertain=1))
+    run.write_off(answer(usage=Usage(1, 2), cost=5))
+    run.write_off(answer(source="coalesced", usage=Usage(1, 2), cost=5))
+    summary = run.close(1.0)
+    assert (summary.total, summary.succeeded, summary.failed) == (0, 0, 0)
+    assert (summary.sends, summary.uncertain, summary.unpriced) == (6, 1, 1)
+    assert (summary.usage, summary.cost_nanos) == (Usage(1, 2), 5)
 
 
 def test_duplicates_are_noticed_where_they_matter() -> None:

@@ -13,11 +13,13 @@ from headrace.adapters.http import Transport
 from headrace.core.errors import OverloadedError
 from headrace.core.response import APIResponse
 from headrace.engine.loops import LoopScope
-from headrace.engine.sharing import share
+from headrace.engine.sharing import join
 from headrace.testing import run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from headrace.engine.leaving import WriteOff
 
 
 class Provider:
@@ -28,7 +30,7 @@ class Provider:
         self.error = error
         self.begun = self.answered = self.cancelled = 0
 
-    async def send(self) -> APIResponse[object]:
+    async def send(self, write_off: WriteOff) -> APIResponse[object]:
         self.begun += 1
         try:
             await asyncio.sleep(10)
@@ -36,6 +38,7 @@ class Provider:
             # Whatever a send holds is put in order before its last asker goes on.
             await asyncio.sleep(1)
             self.cancelled += 1
+            write_off(APIResponse(attempts=self.begun))
             raise
         if self.error is not None:
             raise self.error
@@ -43,7 +46,7 @@ class Provider:
         return APIResponse(completion=str(self.begun))
 
     def ask(self, key: str = "a") -> Coroutine[object, object, tuple[Any, bool]]:
-        return share(self.scope, key, self.send)
+        return join(self.scope, key, self.send).answer()
 
 
 def test_many_askers_share_one_send_and_one_of_them_sent() -> None:
@@ -141,10 +144,28 @@ def test_a_send_that_is_cancelled_from_elsewhere_leaves_nothing() -> None:
         provider = Provider()
         asker = asyncio.create_task(provider.ask())
         await asyncio.sleep(1)
-        provider.scope.flights["a"][0].cancel()
+        provider.scope.flights["a"].send.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asker
         assert provider.scope.flights == {}
+
+    run_virtual(main)
+
+
+def test_what_was_spent_in_vain_is_settled_once() -> None:
+    async def main() -> None:
+        provider = Provider()
+        flight = join(provider.scope, "a", provider.send)
+        spent: list[int] = []
+        asker = asyncio.create_task(flight.answer())
+        await asyncio.sleep(1)
+        flight.settle(lambda response: spent.append(response.attempts))
+        assert spent == []
+        asker.cancel()
+        await asyncio.wait({asker})
+        for _ in range(2):
+            flight.settle(lambda response: spent.append(response.attempts))
+        assert spent == [1]
 
     run_virtual(main)
 

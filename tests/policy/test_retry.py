@@ -21,7 +21,7 @@ from headrace.policy.buckets import SECOND
 from headrace.policy.retry import (
     LONGEST,
     LONGEST_PARK,
-    SENDS_PER_ATTEMPT,
+    REFUSED_APART,
     GiveUp,
     Retry,
     RetryBudget,
@@ -49,7 +49,7 @@ def test_the_table(kind: type[ProviderError], forgiven: bool, elsewhere: bool) -
     decision = decide(
         kind("no"),
         attempts=0,
-        sends=1,
+        singled_out=0,
         max_attempts=5,
         forgiven=forgiven,
         elsewhere=elsewhere,
@@ -70,7 +70,7 @@ def test_a_wait_is_bounded_and_never_shorter_than_the_hint(
     decision = decide(
         OverloadedError("no", hint=hint),
         attempts=attempts,
-        sends=attempts + 1,
+        singled_out=attempts + 1,
         max_attempts=most,
         forgiven=False,
         elsewhere=False,
@@ -88,23 +88,36 @@ def test_a_wait_is_bounded_and_never_shorter_than_the_hint(
 
 
 @pytest.mark.parametrize("forgiven", [False, True])
-def test_attempts_and_sends_are_bounded(forgiven: bool) -> None:
-    def after(attempts: int, sends: int) -> Retry | GiveUp:
+def test_attempts_are_bounded(forgiven: bool) -> None:
+    def after(attempts: int) -> Retry | GiveUp:
         return decide(
             RateLimitError("no"),
             attempts=attempts,
-            sends=sends,
+            singled_out=0,
             max_attempts=3,
             forgiven=forgiven,
             elsewhere=True,
             chance=0.0,
         )
 
-    assert isinstance(after(1, 2), Retry)
-    assert isinstance(after(2, 3), Retry) is forgiven
-    assert isinstance(after(3, 4), GiveUp)
-    assert isinstance(after(1, 3 * SENDS_PER_ATTEMPT - 1), Retry)
-    assert isinstance(after(1, 3 * SENDS_PER_ATTEMPT), GiveUp)
+    assert isinstance(after(1), Retry)
+    assert isinstance(after(2), Retry) is forgiven
+    assert isinstance(after(3), GiveUp)
+
+
+@given(st.integers(0, 10**6), chances)
+def test_who_is_singled_out_waits_apart_and_is_never_given_up(times: int, chance: float) -> None:
+    decision = decide(
+        RateLimitError("no", hint=5.0),
+        attempts=0,
+        singled_out=times,
+        max_attempts=1,
+        forgiven=True,
+        elsewhere=False,
+        chance=chance,
+    )
+    longest = min(2 ** min(times - REFUSED_APART, 20), LONGEST_PARK) if times > REFUSED_APART else 0
+    assert decision == Retry(int(chance * longest * SECOND), counted=False)
 
 
 @given(st.floats(0.001, 86_400), st.integers(1, 10**6), chances)

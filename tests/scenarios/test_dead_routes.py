@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -104,6 +105,38 @@ def test_a_route_that_never_worked_stops_the_run_at_once(
     assert len(sim.script.calls) <= most
     assert sim.client.last_run is not None
     assert not sim.client.last_run.responses
+
+
+@pytest.mark.parametrize("count", [1, 2, 300])
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_where_nothing_listens_no_row_fails(world: type[World], count: int, most: int) -> None:
+    refused = NotSentError("127.0.0.1:1 cannot be connected to")
+    sim = world(Script(lambda *_: Failure(refused, 0.01)), max_attempts=most)
+    with pytest.raises(NoRouteError, match=r"cannot be connected to \(it never answered\)"):
+        sim.run(PROMPTS[:count])
+    assert sim.elapsed < 10
+    assert sim.client.last_run is not None
+    assert sim.client.last_run.summary.total == 0
+    assert sim.client.last_run.summary.cost == 0
+
+
+def test_with_a_dead_key_each_ask_sends_once_and_many_at_once_a_handful(
+    world: type[World],
+) -> None:
+    sim = world(Script(lambda *_: Failure(GoneError("401: the key is wrong"), 0.01)))
+
+    async def main() -> tuple[int, int]:
+        for n in range(3):
+            row = await sim.client.ask(f"p{n}")
+            assert (row.error and row.error.code, row.attempts) == ("no_route", 1)
+        one_by_one = len(sim.script.calls)
+        rows = await asyncio.gather(*(sim.client.ask(prompt) for prompt in PROMPTS))
+        assert {row.error and row.error.code for row in rows} == {"no_route"}
+        return one_by_one, len(sim.script.calls) - one_by_one
+
+    one_by_one, at_once = sim.play(main)
+    assert one_by_one == 3
+    assert at_once <= 128
 
 
 def test_a_server_with_nothing_but_errors_stops_the_run(world: type[World]) -> None:

@@ -182,6 +182,35 @@ def test_a_models_own_concurrency_is_kept(world: type[World]) -> None:
     assert sim.script.in_flight_peak == 10
 
 
+@pytest.mark.parametrize(
+    ("each", "client", "most"),
+    [
+        ([1_000], None, 1_000),
+        ([600, 900], None, 1_500),
+        ([1_000], 50, 50),
+        ([700, 700], 1_000, 1_000),
+    ],
+)
+@pytest.mark.parametrize("streams", [False, True])
+def test_all_that_the_models_may_have_in_flight_is_used(
+    world: type[World], each: list[int], client: int | None, most: int, streams: bool
+) -> None:
+    models = [Model(id=f"openai/{n}", max_concurrent_requests=m) for n, m in enumerate(each)]
+    sim = world(Script(latency=1.0), models, max_concurrent_requests=client)
+
+    async def main() -> None:
+        async with sim.client.process_stream(f"p{n}" for n in range(3 * most)) as responses:
+            async for response in responses:
+                assert response.error is None
+
+    if streams:
+        sim.play(main)
+    else:
+        sim.run(f"p{n}" for n in range(3 * most))
+    assert sim.script.in_flight_peak == most
+    assert sim.elapsed == pytest.approx(3, abs=0.1)
+
+
 def most_in_flight(at: list[float]) -> int:
     """For calls of one second each."""
     return max(sum(start <= moment < start + 0.999 for start in at) for moment in at)

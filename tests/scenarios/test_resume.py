@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace import APIResponse, Model, Price, RequestContext, SamplingParams
-from headrace.core.errors import JournalError, OverloadedError, RejectedError, ReplyError
+from headrace.core.errors import (
+    GoneError,
+    HeldBackError,
+    JournalError,
+    NoRouteError,
+    NotSentError,
+    OutcomeUnknownError,
+    OverloadedError,
+    QuotaError,
+    RateLimitError,
+    RejectedError,
+    ReplyError,
+)
 from headrace.core.reply import Reply
 from headrace.engine.journal import LEAST_RESERVE, SEGMENT, Journal
 from headrace.testing import Answer, Script
@@ -153,6 +165,46 @@ def test_a_run_that_is_cancelled_goes_on_where_it_was(
     assert again.client.last_run is not None
     assert 20 <= again.client.last_run.summary.resent <= 21
     assert "in flight when an earlier run ended" in str(again.client.last_run.summary)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "resent"),
+    [
+        ([GoneError("401")], 0),
+        ([QuotaError("no credit")], 0),
+        ([NotSentError("refused")] * 10, 0),
+        ([RateLimitError("slow", status=429, hint=60.0)], 0),
+        ([OverloadedError("busy", status=503, hint=60.0)], 0),
+        ([HeldBackError("parked"), RateLimitError("slow", status=429, hint=60.0)], 0),
+        ([OutcomeUnknownError("cut", hint=60.0)], 1),
+        ([OutcomeUnknownError("cut"), RateLimitError("slow", status=429, hint=60.0)], 1),
+        ([RateLimitError("slow", status=429, hint=1.0), 90.0], 1),
+        ([ReplyError("odd", reply=Reply(200, b"{"), hint=60.0)], 0),
+    ],
+)
+def test_only_what_may_have_been_paid_counts_as_sent_twice(
+    world: type[World], journal: Path, outcomes: list[Outcome], resent: int
+) -> None:
+    sim = world(Script(outcomes))
+
+    async def main() -> None:
+        run = asyncio.create_task(
+            sim.client.process_prompts_async(["p"], journal=journal, show_progress=False)
+        )
+        await asyncio.wait({run}, timeout=30)
+        run.cancel()
+        await asyncio.wait({run})
+        assert run.cancelled() or isinstance(run.exception(), NoRouteError)
+
+    sim.play(main)
+    again = world(Script())
+    again.run(["p"], journal=journal)
+    assert again.client.last_run is not None
+    assert again.client.last_run.summary.resent == resent
+    third = world(Script())
+    third.run(["p"], journal=journal)
+    assert third.client.last_run is not None
+    assert third.client.last_run.summary.resent == 0
 
 
 def test_a_run_that_is_cancelled_in_the_moment_of_opening_leaves_no_lock(
@@ -301,6 +353,23 @@ def test_a_stream_has_its_journal_too(world: type[World], journal: Path) -> None
     again = world(Script(latency=0.1))
     assert len(again.run(PROMPTS, journal=journal).succeeded) == 300
     assert len(again.script.calls) <= 200
+
+
+@pytest.mark.parametrize("again", ["journal", "memory", "file"])
+def test_uncertain_attempts_come_back_and_are_not_counted_again(
+    world: type[World], journal: Path, again: str
+) -> None:
+    cache = {"journal": None, "memory": "memory", "file": journal.parent / "answers.db"}[again]
+    options: dict[str, Any] = {"journal": journal} if again == "journal" else {}
+    sim = world(Script([OutcomeUnknownError("cut"), "a"]), cache=cache, threads=again == "file")
+    first = sim.run(["p"], **options)
+    assert (first[0].attempts, first[0].uncertain_attempts) == (2, 1)
+    second = sim.run(["p"], **options)
+    assert second[0].source == ("journal" if again == "journal" else "cache")
+    assert bare(second[0]) == bare(first[0])
+    assert sim.client.last_run is not None
+    summary = sim.client.last_run.summary
+    assert (summary.sends, summary.uncertain, summary.resent) == (0, 0, 0)
 
 
 def test_retries_are_in_the_journal(world: type[World], journal: Path) -> None:

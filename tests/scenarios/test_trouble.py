@@ -220,18 +220,6 @@ def test_a_429_costs_no_attempt(world: type[World]) -> None:
     assert rows[0].attempts == 9
 
 
-def test_a_prompt_that_is_always_throttled_ends(world: type[World]) -> None:
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del route, n
-        limit = RateLimitError("slow", status=429, hint=0.1)
-        return limit if prompt_of(context) == "bad" else 0.1
-
-    sim = world(Script(rule), max_attempts=3)
-    rows = sim.run(["good"] * 200 + ["bad"] + ["good"] * 200)
-    assert [type(row.error) for row in rows.failed] == [RateLimitError]
-    assert len(rows.succeeded) == 400
-
-
 def test_what_is_refused_is_not_repeated(world: type[World]) -> None:
     sim = world(Script([RejectedError("no", status=400)]), ["openai/a", "openai/b"])
     rows = sim.run(["p"])

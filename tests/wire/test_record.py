@@ -41,6 +41,7 @@ ANSWERS = st.builds(
     request_id=MAYBE_TEXT,
     metadata=st.dictionaries(TEXT, JSON, max_size=4),
     attempts=st.integers(0, 1000),
+    uncertain_attempts=st.integers(0, 1000),
     latency=st.none() | st.floats(0, 1e9),
 )
 FULL: APIResponse[object] = APIResponse(

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 DURING_RUNS: Final = (250_000, 10, 10)
 
-_lock = threading.Lock()
+# Reentrant: the collector may close a run that was left behind, and so end it, in here.
+_lock = threading.RLock()
 _runs = 0
 _before: tuple[int, int, int] | None = None
 

@@ -156,7 +156,7 @@ class _Run:
             self._progress.close()
         self._output.finish(complete=complete)
         run = self._client.last_run
-        if run is not None and run.summary.total and not self._quiet:
+        if run is not None and (run.summary.total or run.summary.sends) and not self._quiet:
             say.line(str(run.summary))
             if isinstance(self._output, FileOutput):
                 say.line(f"The answers are in {self._output.path}.")

@@ -26,6 +26,7 @@ from headrace.core.events import AttemptFailed, BreakerChanged, RouteParked
 from headrace.engine import health
 from headrace.engine.admission import Admission, Permit, Waiter
 from headrace.engine.course import Course
+from headrace.engine.leaving import undo
 from headrace.policy import retry
 from headrace.policy.buckets import SECOND
 from headrace.wire import failure
@@ -35,11 +36,13 @@ if TYPE_CHECKING:
 
     from headrace.adapters.clock import Clock
     from headrace.core.context import RequestContext
+    from headrace.core.errors import HeadraceError
     from headrace.core.events import Event
     from headrace.core.model import Route
     from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
     from headrace.engine.admission import Lanes
+    from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
     from headrace.engine.scope import RouteState
     from headrace.providers.base import Exchange, ProviderRequest
@@ -60,11 +63,14 @@ class Record(Protocol):
     def intent(self, route: str, number: int) -> None:
         """A send is about to happen."""
 
+    def withdraw(self, number: int, code: str) -> None:
+        """Send ``number`` never left."""
+
     def answer(self, response: APIResponse[object], reply: Reply | None) -> Awaitable[None]:
         """An answer came; done when it is safe."""
 
-    async def unreadable(self, route: str, error: ProviderError) -> None:
-        """A reply came that may have been paid for and cannot be read."""
+    async def failure(self, route: str, number: int, error: ProviderError) -> None:
+        """Send ``number`` failed; a reply that may have been paid for is kept."""
 
 
 class Gate:
@@ -121,31 +127,35 @@ class Sender:
         lanes: Lanes,
         scope: LoopScope,
         record: Record | None,
+        write_off: WriteOff,
         *,
         may_move: bool = False,
     ) -> APIResponse[object]:
         """Try until there is an answer or a final error, which is raised with its history.
 
-        Where it ``may_move`` to other models, the first failure raises ``MovedOn`` instead.
+        Where it ``may_move`` to other models, the first failure raises ``MovedOn`` instead. Left
+        in any other way (cancelled, a bug), it tells ``write_off`` what it had spent.
         """
         course = Course(context, lanes, self.admission.number(), may_move=may_move)
-        while True:
-            permit = await self._admit(course, scope)
-            try:
-                response, reply = await self._send(course, permit, scope, record)
-            except ProviderError as error:
-                await self._after(course, permit, error, record)
-            except (RequestError, RunStoppedError):
-                self._withdraw(permit)
-                raise
-            except BaseException:
-                self._settle(permit)
-                raise
-            else:
-                self._succeed(permit, response)
-                if record is not None:
-                    await record.answer(response, reply)
-                return response
+        response = None
+        try:
+            while True:
+                permit = await self._admit(course, scope)
+                try:
+                    response, reply = await self._send(course, permit, scope, record)
+                except ProviderError as error:
+                    await self._after(course, permit, error, record)
+                except BaseException as error:
+                    self._break_off(course, permit, error, record)
+                    raise
+                else:
+                    self._succeed(permit, response)
+                    if record is not None:
+                        await record.answer(response, reply)
+                    return response
+        except BaseException as error:
+            course.leave(error, response, write_off)
+            raise
 
     async def _send(
         self, course: Course, permit: Permit, scope: LoopScope, record: Record | None
@@ -187,8 +197,8 @@ class Sender:
                 left = self._time_left(course, course.context.deadline)
                 expiry = scope.loop.call_later(left, _expire, waiter, course)
             return await waiter.future
-        except BaseException:
-            self._abandon(waiter)
+        except BaseException as error:
+            undo(error, self._abandon, waiter)
             raise
         finally:
             if expiry is not None:
@@ -200,6 +210,23 @@ class Sender:
             self.admission.leave(waiter, self.clock.now())
         if permit is not None:
             self._withdraw(permit)
+
+    def _break_off(
+        self, course: Course, permit: Permit, error: BaseException, record: Record | None
+    ) -> None:
+        """An attempt has no outcome: it never left, was cancelled, or met something unforeseen."""
+        if isinstance(error, RequestError | RunStoppedError):
+            self._unsend(course, permit, error, record)
+        else:
+            undo(error, self._settle, permit)
+
+    def _unsend(
+        self, course: Course, permit: Permit, error: HeadraceError, record: Record | None
+    ) -> None:
+        self._withdraw(permit)
+        if record is not None and course.is_sending:
+            record.withdraw(course.sends, error.code)
+        course.unsend()
 
     def _withdraw(self, permit: Permit) -> None:
         """Nothing was sent: everything that was reserved goes back."""
@@ -247,8 +274,7 @@ class Sender:
     ) -> None:
         """A failed attempt: settle, record what was paid, decide; returns when it is time again."""
         if isinstance(error, HeldBackError) or _is_local(error):
-            self._withdraw(permit)
-            course.sends -= 1
+            self._unsend(course, permit, error, record)
             if isinstance(error, HeldBackError):
                 return
             raise course.last_error(error)
@@ -256,8 +282,8 @@ class Sender:
             self._cut(course, permit, error)
             raise course.expired()
         decision = self._judge(course, permit, error)
-        if record is not None and error.reply is not None:
-            await record.unreadable(permit.state.route.id, error)
+        if record is not None:
+            await record.failure(permit.state.route.id, course.sends, error)
         wait = None if isinstance(decision, retry.GiveUp) else decision.wait
         self.tell(
             AttemptFailed(course.context.name, error, None if wait is None else wait / SECOND)
@@ -301,7 +327,7 @@ class Sender:
         decision = retry.decide(
             error,
             attempts=course.context.attempts,
-            sends=course.sends,
+            singled_out=course.singled_out,
             max_attempts=self._max_attempts,
             forgiven=forgiven,
             elsewhere=elsewhere,

@@ -8,11 +8,11 @@ from headrace.core.errors import (
     Charged,
     DeadlineError,
     HeadraceError,
+    OutcomeUnknownError,
     ProviderError,
     RateLimitError,
-    RunStoppedError,
 )
-from headrace.core.response import APIResponse
+from headrace.core.response import APIResponse, Usage
 from headrace.engine.admission import fitting, no_route
 from headrace.policy import reservation
 from headrace.policy.buckets import SECOND
@@ -20,6 +20,7 @@ from headrace.policy.buckets import SECOND
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.engine.admission import Lanes, Permit
+    from headrace.engine.leaving import WriteOff
     from headrace.engine.scope import RouteState
 
 
@@ -39,11 +40,13 @@ class Course:
         "_banned",
         "_failed",
         "_lanes",
+        "_refused_at",
         "context",
         "lost",
         "may_move",
         "number",
         "sends",
+        "singled_out",
         "tokens",
     )
 
@@ -59,6 +62,7 @@ class Course:
         self.number = number
         self.sends = len(context.failures)
         self.lost = False
+        self.singled_out = self._refused_at = 0
         self._lanes, self.tokens = _fit(context, lanes)
         self._failed: tuple[RouteState, ...] = ()
         self._banned: tuple[RouteState, ...] = ()
@@ -78,6 +82,8 @@ class Course:
         goes back even to one that has.
         """
         if isinstance(error, RateLimitError):
+            self.singled_out += 0 < self._refused_at < state.last_good
+            self._refused_at = now
             return False
         self._failed = (*self._failed, state)
         if error.repeat_here:
@@ -92,7 +98,8 @@ class Course:
 
     def moved_on(self) -> MovedOn:
         """What is raised when it goes on with another model."""
-        return MovedOn(self.context, self._banned)
+        closed = tuple(s for s in self._lanes if s in self._banned or s.gone is not None)
+        return MovedOn(self.context, closed)
 
     def fail(self, error: ProviderError, state: RouteState, *, counted: bool) -> None:
         """Go on with the next context; what a failed attempt was billed is not forgotten."""
@@ -101,23 +108,19 @@ class Course:
         self.context = self.context.after(error, counted=counted, billed=billed)
         error.spent_nanos = self.context.spent_nanos or None
 
-    def last_error(self, error: HeadraceError) -> HeadraceError:
-        """The final error; it carries those before it."""
-        live = [s for s in self._lanes if s.gone is None]
-        if not live and self.context.model is None and not isinstance(error, RunStoppedError):
-            stop = no_route(self._lanes)
-            stop.history = self.context.failures
-            return stop
-        error.history = tuple(e for e in self.context.failures if e is not error)
-        return error
+    def last_error(self, error: HeadraceError) -> HeadraceError | MovedOn:
+        """The final error; where all routes are closed and others are left, it goes on there."""
+        if self.context.model is not None or any(s.gone is None for s in self._lanes):
+            return error
+        return self.moved_on() if self.may_move else no_route(self._lanes)
 
-    def no_route(self) -> HeadraceError:
+    def no_route(self) -> HeadraceError | MovedOn:
         """The final error of a request that finds all its routes closed."""
         if self.context.failures:
             return self.last_error(self.context.failures[-1])
         gone = self._lanes[0].gone
         if gone is None or self.context.model is None:
-            return no_route(self._lanes)
+            return self.moved_on() if self.may_move else no_route(self._lanes)
         # A row that names its own model fails alone; the run has others.
         error = type(gone)(gone.message)
         error.route = self._lanes[0].route.id
@@ -125,7 +128,37 @@ class Course:
 
     def expired(self) -> DeadlineError:
         """The error of a request that ran out of its deadline."""
-        return expired(self.context, self.sends)
+        return expired(self.context)
+
+    @property
+    def is_sending(self) -> bool:
+        """Is an attempt under way whose outcome is not known?"""
+        return self.sends > len(self.context.failures)
+
+    def unsend(self) -> None:
+        """The attempt under way never left."""
+        self.sends = len(self.context.failures)
+
+    def leave(
+        self, error: BaseException, response: APIResponse[object] | None, write_off: WriteOff
+    ) -> None:
+        """The request ends without an answer: what it has been through is on a final ``error``.
+
+        Where that is none (cancelled, a bug) or an answer is lost, ``write_off`` is told.
+        """
+        if response is not None:
+            write_off(response)
+        elif isinstance(error, HeadraceError):
+            if error.attempt is None:
+                error.attempt = self.sends or None
+            error.history = tuple(e for e in self.context.failures if e is not error)
+            error.spent_nanos = self.context.spent_nanos or None
+        elif not isinstance(error, MovedOn):
+            if self.is_sending:
+                lost = OutcomeUnknownError("left before its reply came; it may have been charged")
+                lost.attempt = self.sends
+                self.context = self.context.after(lost, counted=True)
+            write_off(failed(self.context, expired(self.context)))
 
     def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
         """The answer as the caller will see it; its raw reply is recorded apart."""
@@ -163,15 +196,37 @@ def uncertain(failures: tuple[HeadraceError, ...]) -> int:
     return sum(error.charged is Charged.UNKNOWN for error in attempts)
 
 
-def expired(context: RequestContext, sends: int = 0) -> DeadlineError:
-    """The error of a request that ran out of its deadline after so many sends."""
+def expired(context: RequestContext) -> DeadlineError:
+    """The error of a request that ran out of its deadline."""
     error = DeadlineError(
         "the deadline passed before the request was answered; give it more time or raise the limits"
     )
     error.history = context.failures
-    error.attempt = sends or None
+    error.attempt = len(context.failures) or None
     error.spent_nanos = context.spent_nanos or None
     return error
+
+
+def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]:
+    """The response of a row that has no answer.
+
+    What an exception holds of the stack (frames, prompts) goes, for as long as failures are kept.
+    """
+    for each in (error, *error.history):
+        each.__traceback__ = each.__context__ = each.__cause__ = None
+    usage: Usage | None = getattr(error, "usage", None)
+    return APIResponse(
+        id=context.name,
+        index=context.index,
+        sample=context.sample,
+        tags=context.tags,
+        usage=usage if error.attempt else None,
+        route=error.route,
+        cost_nanos=error.spent_nanos,
+        attempts=error.attempt or 0,
+        uncertain_attempts=uncertain((*error.history, error)) if error.attempt else 0,
+        error=error,
+    )
 
 
 def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int]:

@@ -12,7 +12,7 @@ from headrace.core.errors import ConfigError
 from headrace.core.model import Model
 from headrace.engine.pipeline import Choice
 from headrace.engine.scope import RouteState, Scope
-from headrace.policy.adaptive import START, Concurrency
+from headrace.policy.adaptive import Concurrency
 from headrace.registry import resolve
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ class Fleet:
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
         )
-        self.slots = concurrency or START
         self._states: dict[str, RouteState] = {}
         self._singles: dict[str, Choice] = {}
         self._home: str | None = None

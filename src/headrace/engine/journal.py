@@ -60,7 +60,7 @@ class Journal:
     """One journal file, open for one writer; ``docs/journal.md`` is its promise and format.
 
     About 150 bytes of memory a row that has an answer; bodies are never held. Opening needs no
-    event loop; ``intent``, ``answer``, ``unreadable`` and ``failed`` belong to one loop's thread.
+    event loop; what records belongs to one loop's thread.
     All methods raise ``JournalError`` once a write or an fsync has failed, and after closing.
     """
 
@@ -146,6 +146,12 @@ class Journal:
             self._make_room(key, reserve)
         self._append(form.intent(key, route, n))
         self._flush_soon()
+
+    def withdraw(self, key: bytes, n: int, code: str) -> None:
+        """Note that send ``n`` cost nothing, as ``code`` says; written with the next group."""
+        self._check()
+        self._in_flight.discard(key)
+        self._append(form.withdrawn(key, n, code))
 
     def answer(  # noqa: PLR0917  what a record holds, in its order
         self,

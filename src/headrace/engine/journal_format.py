@@ -120,6 +120,11 @@ def intent(key: bytes, route: str, n: int) -> bytes:
     return b'{"t":"i","k":"%b","r":%b,"n":%d}' % (hexlify(key), _quote(route), n)
 
 
+def withdrawn(key: bytes, n: int, code: str) -> bytes:
+    """Send ``n`` of the row is known to have cost nothing: it was refused, or never left."""
+    return b'{"t":"w","k":"%b","n":%d,"c":%b}' % (hexlify(key), n, _quote(code))
+
+
 def reply(  # noqa: PLR0917  the hot path; names cost
     kind: bytes, key: bytes, route: str, model: str, got: Reply, extras: Mapping[str, object] | None
 ) -> bytes:

@@ -42,7 +42,8 @@ LONGEST_TAIL: Final = 256 << 20
 class Recovered:
     """What a journal held when it was opened, in rows.
 
-    ``in_flight`` are rows with an intent and nothing recorded after it: they may be sent again.
+    ``in_flight`` are rows without an end that have an intent of which nothing is known: they may
+    be sent again.
     ``torn``: a crash had left an unfinished end, which was dropped.
     """
 
@@ -56,7 +57,10 @@ class Recovered:
 
 @dataclass(slots=True)
 class State:
-    """What a journal says. ``answers`` and ``failures`` map row keys to byte offsets of lines."""
+    """What a journal says. ``answers`` and ``failures`` map row keys to byte offsets of lines.
+
+    ``in_flight`` holds how many of a row's sends are open: neither recorded nor withdrawn.
+    """
 
     end: int = 0
     crc: int = 0
@@ -66,7 +70,7 @@ class State:
     torn: bool = False
     answers: dict[bytes, int] = field(default_factory=dict)
     failures: dict[bytes, int] = field(default_factory=dict)
-    in_flight: set[bytes] = field(default_factory=set)
+    in_flight: dict[bytes, int] = field(default_factory=dict)
 
     def counted(self) -> Recovered:
         """The same in numbers."""
@@ -169,18 +173,21 @@ def _take(state: State, text: bytes) -> None:
 
 def _index(state: State, kind: bytes, key: bytes) -> None:
     if kind == b"i":
-        state.in_flight.add(key)
+        state.in_flight[key] = state.in_flight.get(key, 0) + 1
     elif kind == b"a":
         state.answers[key] = state.end
         state.failures.pop(key, None)
-        state.in_flight.discard(key)
+        state.in_flight.pop(key, None)
     elif kind == b"f":
         if key not in state.answers:
             state.failures[key] = state.end
-        state.in_flight.discard(key)
-    elif kind == b"u":
-        state.unreadable += 1
-        state.in_flight.discard(key)
+        state.in_flight.pop(key, None)
+    elif kind in (b"u", b"w"):
+        state.unreadable += kind == b"u"
+        if state.in_flight.get(key, 0) > 1:
+            state.in_flight[key] -= 1
+        else:
+            state.in_flight.pop(key, None)
 
 
 def _judge_rest(file: File, state: State) -> None:

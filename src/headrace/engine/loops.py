@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self
 
 from headrace.policy.buckets import SECOND
 
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from headrace.adapters.http import Transport
-    from headrace.core.response import APIResponse
     from headrace.engine.admission import Waiter
+    from headrace.engine.sharing import Flight
 
 IDLE: Final = 30.0
-Flight: TypeAlias = "asyncio.Task[APIResponse[object]]"
 
 
 class LoopScope:
@@ -32,7 +31,7 @@ class LoopScope:
     def __init__(self, make_transport: Callable[[], Transport], pump: Callable[[], None]) -> None:
         """Called inside the loop."""
         self.loop = asyncio.get_running_loop()
-        self.flights: dict[Hashable, tuple[Flight, list[int]]] = {}
+        self.flights: dict[Hashable, Flight] = {}
         self._make_transport = make_transport
         self._pump = pump
         self._transport: Transport | None = None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.core import fingerprint
-from headrace.core.errors import HeadraceError, ProviderError
+from headrace.core.errors import Charged, HeadraceError, ProviderError
 from headrace.engine.pipeline import readdress
 from headrace.wire import record as codec
 
@@ -106,6 +106,10 @@ class RowRecord:
         """A send is about to happen."""
         self._journal.intent(self._row, route, number)
 
+    def withdraw(self, number: int, code: str) -> None:
+        """That send cost nothing: it never left, or was refused."""
+        self._journal.withdraw(self._row, number, code)
+
     def answer(self, response: APIResponse[object], reply: Reply | None) -> Awaitable[None]:
         """Done when the answer is on disk."""
         value = codec.dump(response) if reply is None else None
@@ -113,19 +117,24 @@ class RowRecord:
             self._row, response.route or "", response.model or "", reply, value, _extras(response)
         )
 
-    async def unreadable(self, route: str, error: ProviderError) -> None:
-        """Keep the raw bytes of what may have been paid for."""
+    async def failure(self, route: str, number: int, error: ProviderError) -> None:
+        """Keep the raw bytes of what may have been paid for; withdraw what cost nothing."""
         if error.reply is not None:
             await self._journal.unreadable(self._row, route, "", error.reply, {"code": error.code})
+        elif error.charged is Charged.NO:
+            self.withdraw(number, error.code)
 
 
 def _extras(response: APIResponse[object]) -> dict[str, object]:
     """What the reply itself does not say."""
-    return {
+    extras: dict[str, object] = {
         "attempts": response.attempts,
         "latency": response.latency,
         "cost_nanos": response.cost_nanos,
     }
+    if response.uncertain_attempts:
+        extras["uncertain_attempts"] = response.uncertain_attempts
+    return extras
 
 
 def _with_extras(known: APIResponse[object], found: Found) -> APIResponse[object]:
@@ -134,6 +143,7 @@ def _with_extras(known: APIResponse[object], found: Found) -> APIResponse[object
         route=found.route,
         provider=found.route.partition("/")[0],
         attempts=_whole(found.extras.get("attempts")) or 0,
+        uncertain_attempts=_whole(found.extras.get("uncertain_attempts")) or 0,
         latency=_number(found.extras.get("latency")),
         cost_nanos=_whole(found.extras.get("cost_nanos")),
     )

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 from headrace.adapters.cache import is_storable
 from headrace.core.errors import (
     HeadraceError,
-    NoRouteError,
     RunStoppedError,
     UnexpectedError,
 )
 from headrace.core.events import RequestFinished
-from headrace.core.response import APIResponse, Source, Usage
-from headrace.engine.course import MovedOn, expired, uncertain
-from headrace.engine.sharing import share
+from headrace.core.response import APIResponse, Source
+from headrace.engine.course import MovedOn, expired, failed
+from headrace.engine.sharing import join
 from headrace.policy import routing
 from headrace.policy.buckets import SECOND
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from headrace.core.fingerprint import Key
     from headrace.engine.admission import Lanes
     from headrace.engine.attempt import Record, Sender
+    from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
     from headrace.engine.scope import RouteState
 
@@ -72,6 +72,12 @@ class Choice:
         if not self.is_started:
             await self._start(self.lanes)
             self.is_started = True
+
+    @property
+    def slots(self) -> int:
+        """How many requests may be in flight at once: on all routes, and for the client."""
+        most = self.lanes[0].scopes[0].concurrency.ceiling
+        return min(most, sum(state.own.concurrency.ceiling for state in self.lanes))
 
     def in_turn(self, digest: bytes, occurrence: int) -> Iterator[Lanes]:
         """The sets of routes to try one after another."""
@@ -121,7 +127,9 @@ class Pipeline:
         cache: Cache | None,
         shares: bool,
         memory: Memory | None,
+        write_off: WriteOff,
     ) -> None:
+        """``write_off`` counts what was spent on rows that are not finished."""
         self._sender = sender
         self._scope = scope
         self._choose = choose
@@ -129,6 +137,7 @@ class Pipeline:
         self._cache = cache
         self._shares = shares
         self._memory = memory
+        self._write_off = write_off
         self._needs_key = memory is not None or cache is not None or shares
         self._logged: set[type[Exception]] = set()
 
@@ -136,7 +145,8 @@ class Pipeline:
         """The response for ``context``, good or bad. Raises only what stops the run."""
         try:
             response = await self._answer(context)
-        except RunStoppedError:
+        except RunStoppedError as error:
+            self._write_off(failed(context, error))
             raise
         except HeadraceError as error:
             response = failed(context, error)
@@ -153,7 +163,9 @@ class Pipeline:
         if not choice.is_started:
             await choice.start()
         if not self._needs_key and choice.weights is None:
-            return await self._sender.answer(context, choice.lanes, self._scope, None)
+            return await self._sender.answer(
+                context, choice.lanes, self._scope, None, self._write_off
+            )
         key = context.key
         if self._memory is None and choice.weights is None:
             return await self._ask(context, choice, key)
@@ -176,7 +188,7 @@ class Pipeline:
         except RunStoppedError:
             raise
         except HeadraceError as error:
-            await memory.remember(context, key, failed(context, error))
+            await self._remember(memory, context, key, failed(context, error))
             raise
 
     # What only passes on is no coroutine: each of them costs something at every step of a request.
@@ -199,11 +211,9 @@ class Pipeline:
             except MovedOn as moved:
                 context = context.carrying(moved.context)
                 banned.update(moved.banned)
-            except NoRouteError:
-                banned.update(lanes)
         # Every model has been drawn: those that have not refused it for good take what is left.
         left = tuple(state for state in choice.lanes if state not in banned)
-        if not left and any(state.gone is None for state in choice.lanes):
+        if not left and context.failures and any(s.gone is None for s in choice.lanes):
             *before, last = context.failures
             last.history = tuple(before)
             raise last
@@ -214,8 +224,14 @@ class Pipeline:
     ) -> Coroutine[object, object, APIResponse[object]]:
         if self._cache is not None:
             return self._ask_cache(self._cache, context, lanes, key, may_move=may_move)
-        ask = self._share if self._shares else self._send
-        return ask(context, lanes, key, may_move=may_move)
+        return self._ask_provider(context, lanes, key, may_move=may_move)
+
+    def _ask_provider(
+        self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool
+    ) -> Coroutine[object, object, APIResponse[object]]:
+        if self._shares:
+            return self._share(context, lanes, key, may_move=may_move)
+        return self._send(context, lanes, key, self._write_off, may_move=may_move)
 
     async def _ask_cache(
         self, cache: Cache, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool
@@ -223,8 +239,7 @@ class Pipeline:
         hit = await self._cached(cache, context, lanes, key)
         if hit is not None:
             return await self._remembered(context, key, hit)
-        ask = self._share if self._shares else self._send
-        return await ask(context, lanes, key, may_move=may_move)
+        return await self._ask_provider(context, lanes, key, may_move=may_move)
 
     async def _share(
         self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool
@@ -234,16 +249,19 @@ class Pipeline:
         free = context if context.deadline is None else replace(context, deadline=None)
         is_sender = False
 
-        def send() -> Coroutine[object, object, APIResponse[object]]:
+        def send(write_off: WriteOff) -> Coroutine[object, object, APIResponse[object]]:
             nonlocal is_sender
             is_sender = True
-            return self._send(free, lanes, key, may_move=may_move)
+            return self._send(free, lanes, key, write_off, may_move=may_move)
 
+        flight = join(self._scope, together, send)
         try:
             async with asyncio.timeout(self._left(context)):
-                response, first = await share(self._scope, together, send)
+                response, first = await flight.answer()
         except TimeoutError:
-            raise expired(context) from None
+            raise (flight.take_error() or expired(context)) from None
+        finally:
+            flight.settle(self._write_off)
         if isinstance(response, HeadraceError):
             raise response if first else _echo(response)
         row = readdress(response, context, "provider" if first else "coalesced")
@@ -251,13 +269,25 @@ class Pipeline:
         return row if is_sender else await self._remembered(context, key, row)
 
     async def _send(
-        self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool
+        self,
+        context: RequestContext,
+        lanes: Lanes,
+        key: Key,
+        write_off: WriteOff,
+        *,
+        may_move: bool,
     ) -> APIResponse[object]:
         record = None if self._memory is None else self._memory.record(context, key)
-        response = await self._sender.answer(context, lanes, self._scope, record, may_move=may_move)
+        response = await self._sender.answer(
+            context, lanes, self._scope, record, write_off, may_move=may_move
+        )
         if self._cache is not None and is_storable(response):
             state = next(s for s in lanes if s.route.id == response.route)
-            await self._cache.put(key.bound_to(state.identity), response)
+            try:
+                await self._cache.put(key.bound_to(state.identity), response)
+            except BaseException:
+                write_off(response)
+                raise
         return response
 
     async def _cached(
@@ -273,8 +303,17 @@ class Pipeline:
         self, context: RequestContext, key: Key, response: APIResponse[object]
     ) -> APIResponse[object]:
         if self._memory is not None:
-            await self._memory.remember(context, key, response)
+            await self._remember(self._memory, context, key, response)
         return response
+
+    async def _remember(
+        self, memory: Memory, context: RequestContext, key: Key, response: APIResponse[object]
+    ) -> None:
+        try:
+            await memory.remember(context, key, response)
+        except BaseException:
+            self._write_off(response)
+            raise
 
     def _log_once(self, error: Exception, context: RequestContext) -> None:
         """A bug may meet every row of a run; one traceback of each kind tells as much."""
@@ -293,28 +332,6 @@ def _echo(error: HeadraceError) -> HeadraceError:
     echo = copy.copy(error)
     echo.attempt = echo.spent_nanos = None
     return echo
-
-
-def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]:
-    """The response of a row that has no answer.
-
-    What an exception holds of the stack (frames, prompts) goes, for as long as failures are kept.
-    """
-    for each in (error, *error.history):
-        each.__traceback__ = each.__context__ = each.__cause__ = None
-    usage: Usage | None = getattr(error, "usage", None)
-    return APIResponse(
-        id=context.name,
-        index=context.index,
-        sample=context.sample,
-        tags=context.tags,
-        usage=usage,
-        route=error.route,
-        cost_nanos=error.spent_nanos,
-        attempts=error.attempt or 0,
-        uncertain_attempts=uncertain((*error.history, error)) if error.attempt else 0,
-        error=error,
-    )
 
 
 def readdress(

@@ -12,8 +12,6 @@ from headrace.core.response import APIResponse, Responses, Usage
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from headrace.core.errors import RunStoppedError
-
 MARKS: Final = 1 << 16
 _NOT_SENT: Final = {
     "cache": "{:,} from the cache",
@@ -103,11 +101,10 @@ class Run:
             kept.extend(itertools.repeat(None, index + 1 - len(kept)))
         kept[index] = response
 
-    def stop(self, error: RunStoppedError) -> None:
-        """Count what a row had sent when the run had to stop; the row itself is not finished."""
-        sends = [each.attempt or 0 for each in (error, *error.history)]
-        self.summary.sends += max(sends)
-        self.summary.unpriced += max(sends) > 0
+    def write_off(self, response: APIResponse[object]) -> None:
+        """Count what was spent on a row that is not finished: the run was stopped or cancelled."""
+        if response.source == "provider":
+            self._count_spending(response)
 
     def close(self, elapsed: float) -> Summary:
         """The run is over."""

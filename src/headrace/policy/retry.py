@@ -20,7 +20,7 @@ TRANSIENT_BASE: Final = 0.5
 THROTTLE_BASE: Final = 1.0
 LONGEST: Final = 20.0
 LONGEST_PARK: Final = 60.0
-SENDS_PER_ATTEMPT: Final = 8
+REFUSED_APART: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def decide(
     error: ProviderError,
     *,
     attempts: int,
-    sends: int,
+    singled_out: int,
     max_attempts: int,
     forgiven: bool,
     elsewhere: bool,
@@ -49,17 +49,21 @@ def decide(
     """What to do after ``error``, with ``attempts`` used up before it.
 
     ``forgiven``: the failure costs no attempt (rate limit, a breaker that is open or opening).
-    ``elsewhere``: another route is left that has not failed. ``sends`` bounds how often one prompt
-    may be throttled, since some servers throttle what is too large for them, for ever; otherwise
-    forgiveness ends when the route has given nothing for longer than ``patience``.
+    ``elsewhere``: another route is left that has not failed. A rate limit is waited for with its
+    route, however often it comes; that ends when the route has given nothing for longer than
+    ``patience``. But some servers throttle what is too large for them, for ever: a prompt that was
+    ``singled_out`` often, refused again while others were answered, waits apart from them, so that
+    it does not park the route for them all the time.
     """
     if not (error.repeat_elsewhere and elsewhere) and not error.repeat_here:
         return GiveUp()
     counted = not forgiven
     used = attempts + counted
-    is_throttled = isinstance(error, RateLimitError)
-    if used >= max_attempts or (is_throttled and sends >= max_attempts * SENDS_PER_ATTEMPT):
+    if used >= max_attempts:
         return GiveUp()
+    if singled_out > REFUSED_APART and isinstance(error, RateLimitError):
+        longest = min(THROTTLE_BASE * 2 ** min(singled_out - REFUSED_APART, 10), LONGEST_PARK)
+        return Retry(int(chance * longest * SECOND), counted)
     # What was never sent is no attempt; it waits all the same, or it would hammer a closed door.
     if elsewhere or (forgiven and not isinstance(error, NotSentError)):
         return Retry(0, counted)

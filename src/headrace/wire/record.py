@@ -35,6 +35,7 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "cost_nanos": (int, NoneType),
     "latency": (float, int, NoneType),
     "attempts": (int, NoneType),
+    "uncertain_attempts": (int, NoneType),
     "usage": (list, NoneType),
     "tool_calls": (list, NoneType),
     "metadata": (dict, NoneType),
@@ -53,6 +54,7 @@ class _Record(TypedDict, total=False):
     cost_nanos: int
     latency: float
     attempts: int
+    uncertain_attempts: int
     usage: list[int]
     tool_calls: list[list[str]]
     metadata: dict[str, object]
@@ -97,6 +99,8 @@ def _form(response: APIResponse[object]) -> dict[str, object]:
             usage.cache_write_tokens,
             usage.reasoning_tokens,
         )
+    if response.uncertain_attempts:
+        form["uncertain_attempts"] = response.uncertain_attempts
     if response.tool_calls:
         form["tool_calls"] = [(c.id, c.name, c.arguments) for c in response.tool_calls]
     if response.metadata:
@@ -183,5 +187,6 @@ def _response(record: _Record) -> APIResponse[object]:
         request_id=record.get("request_id"),
         metadata=record.get("metadata") or NOTHING,
         attempts=record.get("attempts") or 0,
+        uncertain_attempts=record.get("uncertain_attempts") or 0,
         latency=record.get("latency"),
     )

@@ -36,6 +36,7 @@ def test_an_answer_is_got_as_it_was_put_without_the_fields_of_its_row(
         request_id="r",
         metadata={"a": [1]},
         attempts=2,
+        uncertain_attempts=1,
         latency=0.5,
         thinking="hm",
     )

@@ -10,6 +10,7 @@ from zlib import crc32
 import pytest
 
 from headrace.core.errors import JournalError
+from headrace.core.reply import Reply
 from headrace.engine import journal_format as form
 from headrace.engine.journal_recovery import CHUNK
 from tests.engine.journal.contents import ROWS, answered, lines_of, recover, valid
@@ -70,6 +71,30 @@ def test_unknown_records_are_skipped() -> None:
     assert found is not None
     assert found.value == b"7"
     journal.close()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "in_flight"),
+    [("i", 1), ("iw", 0), ("iwi", 1), ("iwiw", 0), ("iiw", 1), ("iiwa", 0), ("iiwf", 0), ("iiu", 1),
+     ("iu", 0), ("w", 0), ("wi", 1), ("aiw", 0)],
+)  # fmt: skip
+def test_a_row_is_in_flight_as_long_as_one_of_its_sends_is_open(kinds: str, in_flight: int) -> None:
+    reply = Reply(200, b"")
+    records = {
+        "i": form.intent(key(1), "r", 1),
+        "w": form.withdrawn(key(1), 1, "gone"),
+        "u": form.reply(b"u", key(1), "r", "", reply, None),
+        "a": form.reply(b"a", key(1), "r", "m", reply, None),
+        "f": form.failed(key(1), {}, None),
+    }
+    journal, _ = recover(lines_of(form.intent(key(2), "r", 1), *(records[kind] for kind in kinds)))
+    assert journal.recovered.in_flight == 1 + in_flight
+    journal.close()
+
+
+def test_a_withdrawn_send_is_written_as_the_documentation_says() -> None:
+    record = json.loads(form.withdrawn(key(7), 3, "rate_limited"))
+    assert record == {"t": "w", "k": key(7).hex(), "n": 3, "c": "rate_limited"}
 
 
 def test_lines_longer_than_a_read_are_whole() -> None:

@@ -87,5 +87,6 @@ def _bare(response: APIResponse[object]) -> APIResponse[object]:
         request_id=response.request_id,
         metadata=response.metadata,
         attempts=response.attempts,
+        uncertain_attempts=response.uncertain_attempts,
         latency=response.latency,
     )

@@ -1,0 +1,31 @@
+"""Requests that are left before their end give back what they hold, and say what they spent."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from threading import Thread
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.core.response import APIResponse
+
+    # Counts what was spent on a row that is not finished.
+    WriteOff: TypeAlias = Callable[[APIResponse[object]], None]
+
+T = TypeVar("T")
+
+
+def undo(error: BaseException, call: Callable[[T], None], what: T) -> None:
+    """``call(what)``, which takes admission's lock, for a request that is left by ``error``.
+
+    A request whose loop ended without it is closed by the garbage collector, in whatever thread
+    that runs and perhaps while that thread itself holds the lock: there nothing may wait for it.
+    """
+    if not isinstance(error, GeneratorExit):
+        call(what)
+    elif not sys.is_finalizing():
+        with suppress(RuntimeError):  # the interpreter is about to end: nobody is left to care
+            Thread(target=call, args=(what,), daemon=True).start()

@@ -1,0 +1,74 @@
+"""Requests whose event loop ended without them: the garbage collector closes them, anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headrace.testing import Script
+from tests.clients import made
+
+if TYPE_CHECKING:
+    from headrace import LLMClient
+
+PATIENCE = 30.0
+
+
+def leave_behind(client: LLMClient, prompts: list[str]) -> None:
+    """Ask, and end the loop while all of them are under way."""
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # asyncio complains, and is right
+    asks = [loop.create_task(client.ask(prompt)) for prompt in prompts]
+    loop.run_until_complete(asyncio.sleep(0.01))
+    assert not any(ask.done() for ask in asks)
+    loop.close()
+
+
+def slots_taken(client: LLMClient) -> int:
+    return sum(state.own.in_flight for state in client._default.lanes)  # noqa: SLF001 - behind the face
+
+
+def in_time(call: object) -> bool:
+    """Does ``call()`` come to an end? Not where it waits for itself."""
+    thread = threading.Thread(target=call, daemon=True)  # type: ignore[arg-type]  # a callable
+    thread.start()
+    thread.join(PATIENCE)
+    return not thread.is_alive()
+
+
+@pytest.mark.parametrize("prompts", [["flies"], ["flies", "waits"]], ids=["flying", "waiting"])
+def test_one_that_is_closed_while_its_own_thread_decides(prompts: list[str]) -> None:
+    client = made(Script(lambda *_: 3_600.0), max_concurrent_requests=1)
+    admission = client._sender.admission  # noqa: SLF001  the moment cannot be met from outside
+    gc.collect()
+    gc.disable()
+    try:
+        leave_behind(client, prompts)
+        if "waits" in prompts:
+            # Whoever gives the slot back wakes the waiter, in a loop that is no more.
+            gc.collect(0)
+
+        def decide() -> None:
+            with admission.lock:
+                gc.collect()
+
+        assert in_time(decide)
+    finally:
+        gc.enable()
+
+
+def test_its_slot_is_free_again() -> None:
+    client = made(Script(lambda _c, _r, n: 3_600.0 if n == 0 else 0.0), max_concurrent_requests=1)
+    leave_behind(client, ["flies", "waits"])
+    # The one that flies gives its slot to the one that waits, which is closed in its turn.
+    assert any(gc.collect() >= 0 and slots_taken(client) == 0 for _ in range(100))
+
+    async def main() -> list[str | None]:
+        async with client:
+            return [(await client.ask(prompt)).completion for prompt in ("p", "q")]
+
+    assert asyncio.run(main()) == ["echo: p", "echo: q"]
