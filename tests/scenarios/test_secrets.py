@@ -147,6 +147,7 @@ class Run:
             cache=self.folder / "cache.db",
             max_attempts=1,
             request_timeout=25,
+            patience=5,
             clock=self.clock,
         )
         client.add_listener(lambda event: self.events.append(repr(event)))

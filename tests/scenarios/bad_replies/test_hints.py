@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import orjson
 import pytest
 
-from headrace import LLMClient
+from headrace import LLMClient, NoRouteError
 from headrace.testing import FakeServer, HurriedClock, run_hurried
 from headrace.testing.faults import Body, Fault, Status, limited
 
@@ -98,7 +98,6 @@ TABLE: Final = [
         "stops",
     ),
     # 32
-    row("32 429 for ever", limited(0.01), "rate_limited"),
     row("32 429 without a hint", limited(), "answer", times=1, quiet=0.5),
     row("32 insufficient_quota", Status(429, orjson.dumps(QUOTA)), "stops"),
     row("32 503 with HTML", Status(503, PAGE), "overloaded"),
@@ -135,17 +134,14 @@ def test_a_refusal(
     meet(fault, outcome, dialect, **options)
 
 
-def test_a_storm_of_429s_ends_each_row_with_its_error() -> None:
+def test_a_storm_of_429s_stops_the_run_when_patience_ends() -> None:
     async def main() -> FakeServer:
         async with FakeServer(faults=lambda _: limited(0.5)) as server:
-            client = LLMClient("openai/m", base_url=server.base_url, max_attempts=2, clock=clock)
-            responses = await client.process_prompts_async(["a", "b", "c"], show_progress=False)
+            client = LLMClient("openai/m", base_url=server.base_url, patience=10, clock=clock)
+            with pytest.raises(NoRouteError, match=r"Rate limit reached.* patience=10 s"):
+                await client.process_prompts_async(["a", "b", "c"], show_progress=False)
             await client.aclose()
-        for response in responses:
-            assert response.error is not None
-            assert response.error.code == "rate_limited"
-            assert response.attempts == 16
         return server
 
     clock = HurriedClock(50)
-    assert run_hurried(main(), clock).ledger.total == 3 * 16
+    assert 10 < run_hurried(main(), clock).ledger.total <= 3 * 21
