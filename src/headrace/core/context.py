@@ -44,6 +44,15 @@ class RequestContext:
         if self.id is not None and not isinstance(self.id, str):
             msg = f"the id of a request must be text, not {type(self.id).__name__}; use str()"
             raise BadRowError(msg)
+        if self.model is not None and not isinstance(self.model, str):
+            msg = (
+                f'the model of a request must be "endpoint/model", not {type(self.model).__name__};'
+                " give a Model row to the client"
+            )
+            raise BadRowError(msg)
+        if self.tags is not None and not isinstance(self.tags, Mapping):
+            msg = f"tags must be a dict of your own, not {type(self.tags).__name__}"
+            raise BadRowError(msg)
         if self.deadline is not None and not _is_span(self.deadline):
             msg = f"a deadline must be a number of seconds above zero, not {self.deadline!r:.50}"
             raise BadRowError(msg)
@@ -98,4 +107,4 @@ class RequestContext:
 
 
 def _is_span(value: object) -> bool:
-    return isinstance(value, int | float) and 0 < value < math.inf
+    return type(value) is not bool and isinstance(value, int | float) and 0 < value < math.inf
