@@ -62,6 +62,7 @@ def test_bad_rows_are_errors_among_good_ones() -> None:
     rows = run(made(Script()), ["good", *bad, "good"])
     assert [row.is_error for row in rows] == [False, *[True] * len(bad), False]
     assert {row.error.code for row in rows.failed if row.error} == {"bad_row"}
+    assert [row.source for row in rows] == ["provider", *["none"] * len(bad), "provider"]
     assert [row.id for row in rows] == [str(n) for n in range(len(bad) + 2)]
     with pytest.raises(BadRowError):
         rows[1].raise_for_error()
@@ -231,7 +232,9 @@ def test_one_request_has_the_clients_parameters_and_deadline_too() -> None:
     script = Script(latency=10.0)
     row = virtual(script, late, deadline=2.0, max_concurrent_requests=1)
     assert row.error is not None
-    assert row.error.code == "deadline"
+    assert (row.error.code, row.source, row.attempts) == ("deadline", "none", 0)
+    refused = virtual(Script([RejectedError("no", status=400)]), lambda client: client.ask("p"))
+    assert (refused.error.code, refused.source, refused.attempts) == ("rejected", "provider", 1)
 
 
 def test_ask_returns_what_goes_wrong() -> None:

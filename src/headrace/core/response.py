@@ -12,7 +12,7 @@ from headrace.core.errors import HeadraceError
 from headrace.core.reply import Reply
 
 T = TypeVar("T")
-Source: TypeAlias = Literal["provider", "cache", "journal", "coalesced"]
+Source: TypeAlias = Literal["provider", "cache", "journal", "coalesced", "none"]
 
 
 class _Nothing(Mapping[str, object]):
@@ -89,6 +89,7 @@ class APIResponse(Generic[T]):
     ``cost`` is in USD over all attempts (None: unknown, which is not zero), ``latency`` in seconds
     from the sending of the answering attempt to its reply. ``attempts`` counts the requests sent,
     ``uncertain_attempts`` those of them that may have been charged though no reply could be read.
+    ``source`` says where this came from; ``"none"``: the row failed and nothing was sent for it.
     """
 
     id: str = ""

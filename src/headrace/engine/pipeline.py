@@ -296,6 +296,7 @@ def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]
         cost_nanos=error.spent_nanos,
         attempts=error.attempt or 0,
         uncertain_attempts=uncertain((*error.history, error)) if error.attempt else 0,
+        source="provider" if error.attempt else "none",
         error=error,
     )
 
