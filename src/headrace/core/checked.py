@@ -55,9 +55,10 @@ def near(word: str, known: Iterable[str]) -> str | None:
     return next(iter(longer or difflib.get_close_matches(word, names, 1)), None)
 
 
-def meant(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the near one, and all that there are."""
+def meant(word: str, known: Iterable[str], instead: str | None = None) -> str:
+    """The end of a sentence about an unknown name: what to do instead, and all that there are."""
     names = sorted(known)
-    like = near(word, names)
-    guess = "" if like is None else f"; did you mean {like}?"
-    return f"{guess} (there are {', '.join(names)})" if names else ""
+    if instead is None and (like := near(word, names)) is not None:
+        instead = f"did you mean {like}?"
+    there_are = f" (there are {', '.join(names)})" if names else ""
+    return there_are if instead is None else f"; {instead}{there_are}"
