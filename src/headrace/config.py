@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, TypedD
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from headrace.adapters import http
-from headrace.core.checked import Checked, meant
+from headrace.core.checked import Checked
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.params import SamplingParams
+from headrace.core.spelling import meant
 from headrace.engine.attempt import Sender
 from headrace.engine.fleet import Fleet
 from headrace.engine.pipeline import Choice

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import headrace
 from headrace import Conversation, SamplingParams
-from headrace.core.checked import near
 from headrace.core.errors import BadRowError, ConfigError
+from headrace.core.spelling import near
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,17 +1,14 @@
-"""What pydantic refuses, as one sentence; and the name that a misspelt one was meant to be."""
+"""Rows of settings that are checked by pydantic, with what it refuses as one sentence."""
 
 from __future__ import annotations
 
-import difflib
 import reprlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headrace.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from headrace.core.spelling import meant
 
 
 class Checked(BaseModel):
@@ -46,19 +43,3 @@ class Checked(BaseModel):
         said = first["msg"].removeprefix("Value error, ")
         said = said[:1].lower() + said[1:]
         return f"{where}: {said} (it was {reprlib.repr(first['input'])})" if where else said
-
-
-def near(word: str, known: Iterable[str]) -> str | None:
-    """The known name that ``word`` cuts short or misspells; None where there is none like it."""
-    names = list(known)
-    longer = [name for name in names if word and name.startswith(word)]
-    return next(iter(longer or difflib.get_close_matches(word, names, 1)), None)
-
-
-def meant(word: str, known: Iterable[str], instead: str | None = None) -> str:
-    """The end of a sentence about an unknown name: what to do instead, and all that there are."""
-    names = sorted(known)
-    if instead is None and (like := near(word, names)) is not None:
-        instead = f"did you mean {like}?"
-    there_are = f" (there are {', '.join(names)})" if names else ""
-    return there_are if instead is None else f"; {instead}{there_are}"
