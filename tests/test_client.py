@@ -124,6 +124,11 @@ def test_nothing_to_do_is_done() -> None:
     assert run(made(Script()), iter(())) == []
 
 
+def test_a_client_shows_whom_it_asks_and_no_key() -> None:
+    client = made(Script(), ["openai/a", "openai/b"], api_key="sk-secret")
+    assert repr(client) == "<LLMClient openai/a, openai/b>"
+
+
 # Sources.
 
 

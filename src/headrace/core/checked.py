@@ -30,6 +30,9 @@ class Checked(BaseModel):
     # So pydantic makes nested and validated ones itself, as if there were no __init__ here.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic's own mark
 
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [(name, value) for name, value in super().__repr_args__() if value is not None]
+
     @classmethod
     def complaint(cls, error: ValidationError) -> str:
         """The first thing that is wrong: where, what is expected, and what there was."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from headrace.core import fingerprint
-from headrace.core.conversation import Conversation, Prompt
+from headrace.core.conversation import Conversation, Prompt, brief
 from headrace.core.errors import BadRowError, HeadraceError
 from headrace.core.params import SamplingParams
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RequestContext:
     """One prompt and what is asked for it alone. A caller sets the first six fields.
 
@@ -56,6 +56,16 @@ class RequestContext:
         if self.deadline is not None and not _is_span(self.deadline):
             msg = f"a deadline must be a number of seconds above zero, not {self.deadline!r:.50}"
             raise BadRowError(msg)
+
+    def __repr__(self) -> str:
+        prompt: object = self.prompt
+        said = f"a {type(prompt).__name__}"
+        if isinstance(prompt, Conversation):
+            said = f"{len(prompt.messages)} messages"
+            prompt = prompt.messages[0].content if len(prompt.messages) == 1 else prompt
+        if isinstance(prompt, str):
+            said = repr(brief(prompt))
+        return f"<RequestContext {brief(self.name)!r}: {said}>"
 
     @property
     def conversation(self) -> Conversation:

@@ -27,6 +27,7 @@ ROLES: Final[dict[str, Role]] = {
 }
 MEDIA_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
+_SHOWN: Final = 60
 _MAGIC: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -225,6 +226,11 @@ class Conversation:
     def fingerprint(self) -> str:
         """32 hex digits that are equal for equal prompts (a 128-bit hash of the semantic form)."""
         return fingerprint.of_conversation(self.canonical())
+
+
+def brief(text: str | None) -> str | None:
+    """``text`` as it is shown in passing."""
+    return text if text is None or len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 Prompt: TypeAlias = str | Conversation | Message | Sequence[Mapping[str, object]]
