@@ -214,7 +214,7 @@ def test_a_context_says_what_is_wrong_with_it(field: str, value: object, words: 
         ("p" * 1000, f"'{'p' * 60}...'"),
         (Conversation.of("p"), "'p'"),
         (Conversation().system("s").user("u"), "2 messages"),
-        (Conversation.of([Message.user("p", Image.from_bytes(PNG))]), "a Conversation"),
+        (Conversation.of([Message.user("p", Image.from_bytes(PNG))]), "'p'"),
         (Message.user("p"), "a Message"),
     ],
 )

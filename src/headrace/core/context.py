@@ -62,7 +62,7 @@ class RequestContext:
         said = f"a {type(prompt).__name__}"
         if isinstance(prompt, Conversation):
             said = f"{len(prompt.messages)} messages"
-            prompt = prompt.messages[0].content if len(prompt.messages) == 1 else prompt
+            prompt = prompt.messages[0].text if len(prompt.messages) == 1 else prompt
         if isinstance(prompt, str):
             said = repr(brief(prompt))
         return f"<RequestContext {brief(self.name)!r}: {said}>"
