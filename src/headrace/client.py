@@ -132,6 +132,7 @@ class LLMClient:
         self._loops = LoopScopes(transport, self._sender.pump, self._forked)
         self._portal = Portal(self._loops.aclose)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
+        self._default = self._usual.choice
         self.last_run: Run | None = None
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:  # noqa: ANN401  those of __init__
@@ -254,7 +255,7 @@ class LLMClient:
         return await self._single(context, self._call(AskOptions, {}))
 
     def __repr__(self) -> str:
-        return f"<LLMClient {', '.join(state.route.id for state in self._usual.choice.lanes)}>"
+        return f"<LLMClient {', '.join(state.route.id for state in self._default.lanes)}>"
 
     async def __aenter__(self) -> Self:
         return self  # nothing is opened before it is used

@@ -66,7 +66,7 @@ def test_the_package_is_the_command() -> None:
         (["run", "in", "-m", "x/y", "-o", "out", "--temp=3"], "did you mean --temperature?"),
         (["run", "in", "-m", "x/y", "-o", "out", "--qqq"], "headrace run: there is nothing to do"),
         (["run", "in", "more", "-m", "x/y", "-o", "out"], "nothing to do with more; headrace run"),
-        (["demo", "--row", "3"], "headrace demo: there is nothing to do with --row; did you mean"),
+        (["demo", "--row", "3"], "headrace demo: there is nothing to do with --row (did you mean"),
         (["run", "in", "-m", "x/y", "-o", "out", "--model-weights", "a,b"], "3,1"),
         (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "[1]"], "JSON object"),
         (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "{"], "JSON object"),

@@ -105,7 +105,7 @@ class Parser(argparse.ArgumentParser):
         flag = word.partition("=")[0]
         names = vars(arguments).keys() - {"command", "input", "module"}
         like = near(flag, sorted(f"--{name.replace('_', '-')}" for name in names))
-        guess = f"; did you mean {like}?" if like is not None and flag.startswith("-") else ""
+        guess = f" (did you mean {like}?)" if like is not None and flag.startswith("-") else ""
         self.error(f"there is nothing to do with {word}{guess}")
 
 
