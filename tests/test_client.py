@@ -1,10 +1,8 @@
 """Every verb of the client, and what lies over what."""
 
-# ruff: noqa: ANN401  options are passed on as they are
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +25,7 @@ from headrace.core.errors import (
     RejectedError,
 )
 from headrace.testing import Answer, Script
-from tests.clients import NOWHERE, made, quiet, run, virtual
+from tests.clients import made, quiet, run, virtual
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -62,6 +60,7 @@ def test_bad_rows_are_errors_among_good_ones() -> None:
     rows = run(made(Script()), ["good", *bad, "good"])
     assert [row.is_error for row in rows] == [False, *[True] * len(bad), False]
     assert {row.error.code for row in rows.failed if row.error} == {"bad_row"}
+    assert [row.source for row in rows] == ["provider", *["none"] * len(bad), "provider"]
     assert [row.id for row in rows] == [str(n) for n in range(len(bad) + 2)]
     with pytest.raises(BadRowError):
         rows[1].raise_for_error()
@@ -123,6 +122,11 @@ def test_a_single_prompt_is_not_many(prompts: object) -> None:
 def test_nothing_to_do_is_done() -> None:
     assert run(made(Script()), []) == []
     assert run(made(Script()), iter(())) == []
+
+
+def test_a_client_shows_whom_it_asks_and_no_key() -> None:
+    client = made(Script(), ["openai/a", "openai/b"], api_key="sk-secret")
+    assert repr(client) == "<LLMClient openai/a, openai/b>"
 
 
 # Sources.
@@ -231,7 +235,9 @@ def test_one_request_has_the_clients_parameters_and_deadline_too() -> None:
     script = Script(latency=10.0)
     row = virtual(script, late, deadline=2.0, max_concurrent_requests=1)
     assert row.error is not None
-    assert row.error.code == "deadline"
+    assert (row.error.code, row.source, row.attempts) == ("deadline", "none", 0)
+    refused = virtual(Script([RejectedError("no", status=400)]), lambda client: client.ask("p"))
+    assert (refused.error.code, refused.source, refused.attempts) == ("rejected", "provider", 1)
 
 
 def test_ask_returns_what_goes_wrong() -> None:
@@ -243,60 +249,10 @@ def test_ask_returns_what_goes_wrong() -> None:
     assert virtual(Script(outcomes), main) == ["rejected", "no_route", "answered", "bad_row"]
 
 
-def test_an_unknown_option_is_refused_by_name() -> None:
-    client = made(Script())
-    options: dict[str, Any] = {"temperature": 1}
-    with pytest.raises(TypeError, match="temperature"):
-        asyncio.run(client.ask("p", **options))
-    with pytest.raises(TypeError, match="temperature"):
-        client.process_prompts_sync(["p"], **options)
-    with pytest.raises(TypeError, match="temperature"):
-        client.process_stream(["p"], **options)
+def test_one_context_may_be_asked_like_any_prompt() -> None:
+    async def main(client: LLMClient) -> list[tuple[str, str | None]]:
+        row = RequestContext(prompt="p", id="mine", model="openai/other")
+        rows = [await client.ask(row), await client.process_single_request(row)]
+        return [(each.id, each.model) for each in rows]
 
-
-# Before the first request.
-
-
-@pytest.mark.parametrize(
-    ("models", "options", "says"),
-    [
-        ("gpt", {}, "endpoint/model"),
-        ("nowhere/m", {"base_url": None}, "not known"),
-        ("openai/m", {"base_url": None}, "API key"),
-        ([], {}, "no model"),
-        (["openai/a", "openai/a"], {}, "twice"),
-        (5, {}, "int"),
-        (["openai/a", "openai/b"], {"model_weights": [1]}, "model_weights"),
-        (["openai/a", "openai/b"], {"model_weights": [0, 0]}, "above zero"),
-        (["openai/a", "openai/b"], {"model_weights": [1, math.nan]}, "model_weights"),
-        (["openai/a", "openai/b"], {"sampling_params": [SamplingParams()]}, "sampling_params"),
-        ("openai/m", {"max_requests_per_minute": math.nan}, "max_requests_per_minute"),
-        ("openai/m", {"max_requests_per_minute": 0}, "max_requests_per_minute"),
-        ("openai/m", {"max_tokens_per_minute": -1}, "max_tokens_per_minute"),
-        ("openai/m", {"max_concurrent_requests": 0}, "max_concurrent_requests"),
-        ("openai/m", {"max_attempts": 0}, "max_attempts"),
-        ("openai/m", {"request_timeout": math.inf}, "request_timeout"),
-        ("openai/m", {"deadline": "soon"}, "deadline"),
-        ("openai/m", {"patience": -1}, "patience"),
-        ("openai/m", {"base_url": "http://example.com/v1"}, "allow_http"),
-        ("openai/m", {"base_url": "ftp://example.com"}, "base_url"),
-    ],
-)
-def test_what_cannot_work_is_one_sentence(models: Any, options: dict[str, Any], says: str) -> None:
-    given = {"base_url": NOWHERE, **options}
-    with pytest.raises(ConfigError, match=says) as caught:
-        LLMClient(models, **given)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("options", [{"model": "gpt"}, {"deadline": 0}, {"deadline": math.nan}])
-def test_a_call_that_cannot_work_is_refused_before_its_first_request(
-    options: dict[str, Any],
-) -> None:
-    script = Script()
-    with pytest.raises(ConfigError):
-        run(made(script), ["p"], **options)
-    assert not script.calls
-
-
-# Callbacks and listeners.
+    assert virtual(Script(), main) == [("mine", "other")] * 2

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from headrace.adapters import cache as caches
 from headrace.adapters import collector
 from headrace.adapters.clock import Clock, SystemClock
-from headrace.adapters.http import Transport
 from headrace.adapters.progress import Progress
-from headrace.config import AskOptions, Call, Config, RunOptions, check_seconds, read_params
+from headrace.config import (
+    AskOptions,
+    Call,
+    Config,
+    RunOptions,
+    check_callable,
+    check_world,
+    refuse_unknown,
+)
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import JournalError, RunStoppedError
@@ -35,18 +42,15 @@ from headrace.registry.resolve import Place
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from headrace.adapters.disk import Disk
-    from headrace.config import Models
-    from headrace.core.conversation import Prompt
+    from headrace.config import Asked, Models, Prompts
     from headrace.core.events import Listener
     from headrace.core.params import SamplingParams
     from headrace.core.response import APIResponse, Responses
     from headrace.engine.streams import Deliver
-
-    Prompts: TypeAlias = Iterable[object] | AsyncIterable[object]
 
 
 class LLMClient:
@@ -99,7 +103,7 @@ class LLMClient:
         names = listed(models)
         self.config = Config.read(
             len(names),
-            model_weights=None if model_weights is None else tuple(model_weights),
+            model_weights=model_weights,
             sampling_params=sampling_params,
             max_requests_per_minute=max_requests_per_minute,
             max_tokens_per_minute=max_tokens_per_minute,
@@ -110,30 +114,34 @@ class LLMClient:
             patience=patience,
             coalesce=coalesce,
             seed=seed,
+            allow_http=allow_http,
             proxy=proxy,
             ca_file=ca_file,
             trust_env=trust_env,
         )
+        check_world(chance, clock=clock, catalog=catalog, disk=disk)
         secret = None if api_key is None else Secret(api_key)
-        place = Place(base_url=base_url, api_key=secret, allow_http=allow_http)
+        place = Place(base_url=base_url, api_key=secret, allow_http=self.config.allow_http)
         self._clock = clock or SystemClock()
         self._catalog = catalog or Catalog()
         self._disk = disk
         self._cache = caches.open_cache(cache)
-        self._shares = self._cache is not None if coalesce is None else coalesce
+        shares = self.config.coalesce
+        self._shares = self._cache is not None if shares is None else shares
         self._fleet = self.config.fleet(place, self._catalog.epoch)
         self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
-        self._loops = LoopScopes(self._make_transport, self._sender.pump, self._forked)
+        transport = self.config.opener()
+        self._loops = LoopScopes(transport, self._sender.pump, self._forked)
         self._portal = Portal(self._loops.aclose)
-        own = self.config.sampling_params if isinstance(sampling_params, list | tuple) else ()
-        self._params = None if own else self.config.sampling_params[0].or_none()
-        self._default = self._fleet.choice(
-            names, weights=self.config.model_weights, params=own, seed=seed
-        )
+        self._usual = self.config.usual(self._fleet, names, sampling_params)
+        self._default = self._usual.choice
         self.last_run: Run | None = None
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:  # noqa: ANN401  those of __init__
         """Remember what the client is made of, but for its key, so that it can travel."""
+        if cls is LLMClient:
+            known = LLMClient.__init__.__kwdefaults__ or {}
+            refuse_unknown("LLMClient", settings, ("models", *known))
         client = super().__new__(cls)
         client._made_of = (args, {**settings, "api_key": None})
         client._has_key = settings.get("api_key") is not None
@@ -180,7 +188,8 @@ class LLMClient:
         Raises ``ConfigError`` before the first request, and ``NoRouteError`` or ``JournalError``
         when the run cannot go on; what is finished is then on ``last_run.responses``.
         """
-        call = self._call({"show_progress": True, **options}, RunOptions)
+        given = {"show_progress": True, **options}
+        call = self._call(RunOptions, given, return_completions_only=return_completions_only)
         run = await self._run(prompts, call, keep=True, deliver=None)
         responses = run.responses
         return [r.completion for r in responses] if return_completions_only else responses
@@ -212,7 +221,8 @@ class LLMClient:
 
         Ctrl-C cancels cleanly; what is done is on ``last_run.responses``.
         """
-        call = self._call({"show_progress": True, **options}, RunOptions)
+        given = {"show_progress": True, **options}
+        call = self._call(RunOptions, given, return_completions_only=return_completions_only)
         run = self._portal.call(lambda: self._run(prompts, call, keep=True, deliver=None))
         responses = run.responses
         return [r.completion for r in responses] if return_completions_only else responses
@@ -224,7 +234,7 @@ class LLMClient:
 
         ``async with client.process_stream(prompts) as responses: async for r in responses: …``
         """
-        call = self._call(options, RunOptions)
+        call = self._call(RunOptions, options, ordered=ordered)
 
         async def run(deliver: Deliver) -> None:
             await self._run(prompts, call, keep=False, deliver=deliver)
@@ -233,18 +243,21 @@ class LLMClient:
 
     # One prompt.
 
-    async def ask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> APIResponse[Any]:
+    async def ask(self, prompt: Asked, **options: Unpack[AskOptions]) -> APIResponse[Any]:
         """Send one prompt. What goes wrong is the response's ``error``, not an exception."""
-        return await self._single(prompt, self._call(options, AskOptions))
+        return await self._single(prompt, self._call(AskOptions, options))
 
-    def ask_sync(self, prompt: Prompt, **options: Unpack[AskOptions]) -> APIResponse[Any]:
+    def ask_sync(self, prompt: Asked, **options: Unpack[AskOptions]) -> APIResponse[Any]:
         """``ask`` for scripts, threads and notebooks."""
-        call = self._call(options, AskOptions)
+        call = self._call(AskOptions, options)
         return self._portal.call(lambda: self._single(prompt, call))
 
     async def process_single_request(self, context: RequestContext) -> APIResponse[Any]:
         """Send one request that brings its own id, parameters, model, tags and deadline."""
-        return await self._single(context, self._call({}, AskOptions))
+        return await self._single(context, self._call(AskOptions, {}))
+
+    def __repr__(self) -> str:
+        return f"<LLMClient {', '.join(state.route.id for state in self._default.lanes)}>"
 
     async def __aenter__(self) -> Self:
         return self  # nothing is opened before it is used
@@ -271,23 +284,13 @@ class LLMClient:
 
     def add_listener(self, listener: Listener) -> None:
         """Call ``listener`` with every event; an error in it is logged and changes nothing."""
+        check_callable("listener", "an event", listener)
         self._sender.listeners.append(guarded(listener))
 
     # Inside.
 
-    def _call(self, options: AskOptions | RunOptions, known: type[object]) -> Call:
-        """Read a call's options; raises ``TypeError`` or ``ConfigError`` before any request."""
-        if unknown := options.keys() - known.__annotations__.keys():
-            names = ", ".join(sorted(known.__annotations__))
-            msg = f"{', '.join(sorted(unknown))} is no option of this call; there are {names}"
-            raise TypeError(msg)
-        given, model = read_params(options.get("sampling_params")), options.get("model")
-        return Call(
-            params=given if self._params is None else self._params | given,
-            choice=self._default if model is None else self._fleet.choice(model),
-            deadline=check_seconds("deadline", options.get("deadline")) or self.config.deadline,
-            options=cast("RunOptions", options),
-        )
+    def _call(self, known: type[object], given: Mapping[str, Any], **more: object) -> Call:
+        return self._usual.over(self._fleet, known, given, more)
 
     async def _run(
         self, prompts: Prompts, call: Call, *, keep: bool, deliver: Deliver | None
@@ -389,10 +392,6 @@ class LLMClient:
 
     def _close(self, run: Run) -> None:
         run.close((self._clock.now() - run.started_at) / SECOND)
-
-    def _make_transport(self) -> Transport:
-        config = self.config
-        return Transport(ca_file=config.ca_file, proxy=config.proxy, trust_env=config.trust_env)
 
     def _forked(self) -> None:
         self._sender.admission.reset()

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import os
 import random
+import reprlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, TypedDict, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from headrace.adapters import http
+from headrace.core.checked import Checked
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.params import SamplingParams
+from headrace.core.spelling import meant
 from headrace.engine.attempt import Sender
 from headrace.engine.fleet import Fleet
 from headrace.engine.pipeline import Choice
+from headrace.registry.resolve import check_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from pydantic_core import ErrorDetails
+    from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 
     from headrace.adapters.clock import Clock
+    from headrace.adapters.http import Transport
     from headrace.core.conversation import Prompt
     from headrace.core.model import Model, Route
     from headrace.core.response import APIResponse
     from headrace.engine.attempt import Bind
     from headrace.registry.resolve import Place
 
+    Asked: TypeAlias = Prompt | RequestContext
+    Prompts: TypeAlias = Iterable[object] | AsyncIterable[object]
     Models: TypeAlias = str | Model | Sequence[str | Model]
     OnResponse: TypeAlias = Callable[[APIResponse[Any]], Awaitable[None] | None]
 
@@ -72,6 +79,23 @@ class Call:
     deadline: float | None
     options: RunOptions
 
+    def over(
+        self, fleet: Fleet, known: type[object], given: Mapping[str, Any], more: Mapping[str, Any]
+    ) -> Call:
+        """``given`` laid over this; ``known`` and ``more`` are the options that there are.
+
+        Raises ``TypeError`` for an unknown option and ``ConfigError`` for a wrong one.
+        """
+        refuse_unknown("this call", given, {*known.__annotations__, *more})
+        _check_options({**given, **more})
+        params, model = read_params(given.get("sampling_params")), given.get("model")
+        return Call(
+            params=params if self.params is None else self.params | params,
+            choice=self.choice if model is None else fleet.choice(model),
+            deadline=check_seconds("deadline", given.get("deadline")) or self.deadline,
+            options=cast("RunOptions", given),
+        )
+
     def context(self, index: int, prompt: object, now: int) -> RequestContext:
         """The request of one prompt; a context of the caller's own is laid over the options."""
         if type(prompt) is not RequestContext:
@@ -100,12 +124,10 @@ def _read(prompt: object) -> Prompt:
         return cast("Prompt", prompt)
 
 
-class Config(BaseModel):
+class Config(Checked):
     """The validated settings of an ``LLMClient``; see there for what each of them means."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True
-    )
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     model_weights: tuple[Weight, ...] | None = None
     sampling_params: tuple[SamplingParams, ...] = ()
@@ -118,6 +140,7 @@ class Config(BaseModel):
     patience: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 900.0
     coalesce: bool | None = None
     seed: int = 0
+    allow_http: bool = False
     proxy: Annotated[str | None, Field(repr=False)] = None  # may hold a password
     ca_file: str | os.PathLike[str] | None = None
     trust_env: bool = False
@@ -133,13 +156,17 @@ class Config(BaseModel):
     def read(cls, models: int, **settings: object) -> Config:
         """Validate ``settings`` for a client with so many ``models``; raises ``ConfigError``."""
         given = dict(settings)
-        params = given["sampling_params"]
-        if params is None or isinstance(params, SamplingParams | dict):
-            given["sampling_params"] = (params or SamplingParams(),) * models
+        check_proxy(given.get("proxy"))
+        params, weights = given["sampling_params"], given.get("model_weights")
+        one = params is None or isinstance(params, SamplingParams | dict)
+        each = [params] * models if one else _several("sampling_params", params)
+        given["sampling_params"] = tuple(read_params(own) or SamplingParams() for own in each)
+        if weights is not None:
+            given["model_weights"] = tuple(_several("model_weights", weights))
         try:
             config = cls.model_validate(given)
         except ValidationError as error:
-            raise ConfigError(_sentence(error.errors(include_url=False)[0])) from None
+            raise ConfigError(cls.complaint(error)) from None
         config.check_lengths(models)
         return config
 
@@ -152,6 +179,24 @@ class Config(BaseModel):
             tokens_per_minute=self.max_tokens_per_minute,
             concurrency=self.max_concurrent_requests,
         )
+
+    def usual(self, fleet: Fleet, models: Sequence[object], params: object) -> Call:
+        """What a call asks for that says nothing itself; ``params`` as they were given."""
+        # Those of each model are its own; one for all is what a call's are laid over.
+        is_one = params is None or isinstance(params, SamplingParams | dict)
+        choice = fleet.choice(
+            models,
+            weights=self.model_weights,
+            params=() if is_one else self.sampling_params,
+            seed=self.seed,
+        )
+        return Call(
+            self.sampling_params[0].or_none() if is_one else None, choice, self.deadline, {}
+        )
+
+    def opener(self) -> Callable[[], Transport]:
+        """How sessions are made; raises ``ConfigError`` where none could be."""
+        return http.opener(ca_file=self.ca_file, proxy=self.proxy, trust_env=self.trust_env)
 
     def sender(self, bind: Bind, clock: Clock, chance: Callable[[], float] | None) -> Sender:
         """What sends, with these bounds; ``chance`` None rolls real dice."""
@@ -184,6 +229,8 @@ def read_params(value: object) -> SamplingParams | None:
     """Sampling parameters of a call, also as a dict; raises ``ConfigError``."""
     if value is None or isinstance(value, SamplingParams):
         return value
+    if not isinstance(value, dict):
+        raise _wrong("sampling_params", "SamplingParams", value)
     try:
         return SamplingParams.from_row(value)
     except BadRowError as error:
@@ -196,12 +243,62 @@ def check_seconds(name: str, value: object) -> float | None:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"):
         return float(value)
-    msg = f"{name} must be a number of seconds above zero, not {value!r}"
-    raise ConfigError(msg)
+    raise _wrong(name, "a number of seconds above zero", value)
 
 
-def _sentence(error: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    message = error["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    return f"{where}: {message} (it was {error['input']!r:.100})" if where else message
+def _several(name: str, value: object) -> Iterable[object]:
+    if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
+        return value
+    raise _wrong(name, "a list with one for each model", value)
+
+
+def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ``TypeError`` for an option that there is not: where it belongs, or what is near."""
+    names = frozenset(known)
+    for name in sorted(set(given) - names):
+        instead = None
+        if name in SamplingParams.model_fields:
+            instead = f"give it as sampling_params=SamplingParams({name}=...)"
+        elif name in Config.model_fields:
+            instead = "give it to LLMClient"
+        raise TypeError(f"{name} is no option of {what}{meant(name, names, instead)}")
+
+
+def _check_options(options: Mapping[str, object]) -> None:
+    """Raise ``ConfigError`` for a wrong option of a call, of those that are used as they are."""
+    for name in ("show_progress", "ordered", "return_completions_only"):
+        if options.get(name, False) not in (True, False):
+            raise _wrong(name, "True or False", options[name])
+    if options.get("on_response") is not None:
+        check_callable("on_response", "a response", options["on_response"])
+    journal = options.get("journal")
+    if journal is not None and not (isinstance(journal, str | os.PathLike) and os.fspath(journal)):
+        raise _wrong("journal", "the path of a file", journal)
+
+
+def check_callable(name: str, takes: str, value: object) -> None:
+    """Raise ``ConfigError`` for what cannot be called."""
+    if not callable(value):
+        raise _wrong(name, f"a function that takes {takes}", value)
+
+
+# What is used of each of the parts that a test may bring.
+_NEEDED: Final = {
+    "clock": ("now", "wall"),
+    "catalog": ("bind", "epoch", "decode"),
+    "disk": ("open_append", "create", "lock", "rename", "remove"),
+}
+
+
+def check_world(chance: object, **parts: object) -> None:
+    """Raise ``ConfigError`` where one of these cannot stand in for what it is to be."""
+    if chance is not None:
+        check_callable("chance", "nothing", chance)
+    for name, part in parts.items():
+        needed = _NEEDED[name]
+        if part is not None and not all(callable(getattr(part, each, None)) for each in needed):
+            raise _wrong(name, f"an object with {', '.join(needed)}", part)
+
+
+def _wrong(name: str, expected: str, value: object) -> ConfigError:
+    return ConfigError(f"{name} must be {expected}, not {reprlib.repr(value)}")

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 import pytest
 
-from headrace.adapters import http
-from headrace.adapters.http import MAX_BODY, HttpExchange, Transport
+from headrace.adapters.http import MAX_BODY, HttpExchange, Transport, transport
 from headrace.core.errors import (
     GoneError,
     HeldBackError,
@@ -237,7 +236,7 @@ def test_header_names_that_a_server_makes_up_fill_no_memory() -> None:
                 kept = (await there.post(seconds=20 + n)).headers
                 assert [name for name in kept if name.startswith("x-r")][-1] == f"x-ratelimit-{n}"
                 assert f"x-{n}-0" not in kept
-            assert len(http._names) <= 1000  # noqa: SLF001 - a bound that nobody sees otherwise
+            assert len(transport._names) <= 1000  # noqa: SLF001 - a bound that nobody sees otherwise
 
     asyncio.run(main())
 

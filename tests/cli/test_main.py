@@ -62,7 +62,11 @@ def test_the_package_is_the_command() -> None:
         (["walk"], "walk"),
         (["run", "in"], "-m/--model, -o/--output"),
         (["run", "in", "-m", "x/y", "-o", "out", "--max-attempts", "many"], "many"),
-        (["run", "in", "-m", "x/y", "-o", "out", "--max-req", "3"], "--max-req"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--max-att", "3"], "did you mean --max-attempts?"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--temp=3"], "did you mean --temperature?"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--qqq"], "headrace run: there is nothing to do"),
+        (["run", "in", "more", "-m", "x/y", "-o", "out"], "nothing to do with more; headrace run"),
+        (["demo", "--row", "3"], "headrace demo: there is nothing to do with --row (did you mean"),
         (["run", "in", "-m", "x/y", "-o", "out", "--model-weights", "a,b"], "3,1"),
         (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "[1]"], "JSON object"),
         (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "{"], "JSON object"),
@@ -90,13 +94,24 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(
     ("flags", "said"),
     [
         (["-m", "nonsense"], "endpoint/model"),
-        (["--max-requests-per-minute", "-1"], "max_requests_per_minute"),
-        (["--deadline", "nan"], "deadline"),
-        (["--model-weights", "1,2"], "model_weights"),
-        (["--temperature", "-1"], "temperature"),
-        (["--reasoning-effort", "heroic"], "reasoning_effort"),
+        (["-m", "openai/fake"], "use --model-weights to prefer one"),
+        (["-m", "anthropic/m"], "--base-url and --api-key-env belong to one endpoint"),
+        (["--max-requests-per-minute", "-1"], "headrace: --max-requests-per-minute: "),
+        (["--max-tokens-per-minute", "nan"], "headrace: --max-tokens-per-minute: "),
+        (["--deadline", "nan"], "headrace: --deadline: "),
+        (["--seed", "1", "--patience", "-1"], "headrace: --patience: "),
+        (["--model-weights", "1,2"], "headrace: --model-weights has 2 numbers"),
+        (["--model-weights", "0"], "one of --model-weights must"),
+        (["--temperature", "-1"], "headrace: --temperature: "),
+        (["--sampling-seed", "1", "--top-p", "2"], "headrace: --top-p: "),
+        (["--reasoning-effort", "heroic"], "headrace: --reasoning-effort: "),
+        (["--extra-body", '{"model": 1}'], "headrace: --extra-body: it cannot replace model"),
         (["--api-key-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE"),
         (["--base-url", "http://example.com/v1"], "https"),
+        (["--base-url", "localhost:8080"], "headrace: --base-url 'localhost:8080' must look like"),
+        (["--proxy", "http://user:secret@"], "headrace: --proxy must be a URL"),
+        (["--ca-file", "nowhere.pem"], "headrace: --ca-file nowhere.pem cannot be used"),
+        (["--cache", "/"], "directory"),
     ],
 )
 def test_bad_settings_stop_before_anything_is_made(
@@ -123,7 +138,7 @@ def test_files_that_cannot_be_used_stop_before_the_first_request(
     assert run(["a"], "-o", str(source.parent)) == 2
     assert "cannot write the output" in one_sentence(capsys)
     assert run(["a"], "-o", str(source / "below")) == 2
-    assert "cannot write the output" in one_sentence(capsys)
+    assert one_sentence(capsys).endswith("below: Not a directory; give another -o\n")
     assert run(["a"], "-o", str(source)) == 2
     assert "is the input and the output" in one_sentence(capsys)
     out.symlink_to(source)
@@ -134,6 +149,17 @@ def test_files_that_cannot_be_used_stop_before_the_first_request(
     assert run(["a"], "-o", str(link)) == 2
     assert "symbolic link" in capsys.readouterr().err
     assert source.read_bytes() == b'"a"\n'
+    assert server.counts.total() == 0
+
+
+def test_a_journal_that_cannot_be_used_asks_nothing(
+    run: Run, out: Path, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out.with_name("out.jsonl.journal").write_bytes(b"no journal\n")
+    assert run(["a"]) == 3
+    said = capsys.readouterr().err
+    assert "no headrace journal" in said
+    assert said.endswith("\nNothing was asked.\n")
     assert server.counts.total() == 0
 
 
@@ -177,7 +203,7 @@ def test_a_route_that_closes_leaves_the_rest_for_later(
 def test_a_full_device_stops_the_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["a", "b"], "-o", "/dev/full") == 3
     said = capsys.readouterr().err
-    assert "cannot be used any more (No space left on device)" in said
+    assert "cannot be used any more (No space left on device); free some space\n" in said
     assert "have to be asked again" in said
 
 

@@ -57,6 +57,33 @@ def test_every_form_is_the_same_prompt(row: object) -> None:
     assert context.conversation == Conversation.of("hello")
 
 
+COLUMNS = {
+    "label": 1,
+    "category": "x",
+    "prompt_id": 3,
+    "model_name": "m",
+    "uid": "u",
+    "idx": 1,
+    "text": "t",
+    "prompt_type": "q",
+    "language": "en",
+    "mod": 1,
+    "date": "d",
+    "ID": 5,
+    "": 0,
+}
+
+
+def test_columns_of_ones_own_change_nothing() -> None:
+    [plain] = read({"prompt": "hello"})
+    [row] = read({"prompt": "hello", **COLUMNS})
+    assert row == plain
+    [row] = read({"prompt": "hello", "body": "of an article", "message": "m", "prompts": "p"})
+    assert row == plain
+    [row] = read({"prompt": "hello", "tags": {"a": 1}, "tag": "mine"})
+    assert row.tags == {"a": 1}
+
+
 def test_a_row_brings_its_own_settings() -> None:
     row = {"id": 7, "prompt": "p", "params": {"top_k": 3}, "tags": {"a": [1]}, "deadline": 2}
     [context] = read({**row, "model": "openai/x"})
@@ -137,14 +164,36 @@ def test_a_batch_body_without_parameters_sets_none() -> None:
         ({"body": {"messages": [1]}, "url": "/v1/embeddings"}, "/v1/embeddings"),
         ({"body": {"messages": [1]}, "url": 3}, "url"),
         ({"body": {"messages": [1], "system": "s"}}, "system"),
+        ({"body": {"messages": [1]}, "params": {"top_k": 1}}, "parameters of a batch row"),
+        ({"promt": "a"}, "'promt' looks like a misspelt \"prompt\""),
+        ({"Prompt": "a"}, "'Prompt' looks like a misspelt \"prompt\""),
+        ({"message": [1]}, "'message' looks like a misspelt \"messages\""),
+        ({"prompt": "a", "parms": {"top_k": 1}}, "'parms' looks like a misspelt \"params\""),
+        ({"prompt": "a", "Params": {}}, "'Params' looks like"),
+        ({"prompt": "a", "parameters": {}}, 'looks like a misspelt "params"'),
+        ({"prompt": "a", "sampling_params": {}}, 'looks like a misspelt "params"'),
+        ({"prompt": "a", "modle": "openai/x"}, "'modle' looks like a misspelt \"model\""),
+        ({"prompt": "a", "tag": {}}, "'tag' looks like a misspelt \"tags\"; correct it, or put a"),
+        ({"prompt": "a", "dealine": 5}, "'dealine' looks like a misspelt \"deadline\""),
+        ({"body": {"messages": [1]}, "custom-id": "x"}, 'looks like a misspelt "custom_id"'),
+        ({"prompt": "a", "temperature": 0}, 'temperature is a sampling parameter; put it into "pa'),
+        ({"prompt": "a", "max_tokens": 5, "n": 1}, "max_tokens is a sampling parameter"),
+        ({"prompt": "a", "params": {"temp": 0}}, "temp: there is no such field; did you mean"),
     ],
 )
 def test_a_bad_row_says_what_is_wrong(row: object, said: str) -> None:
     assert said in reason(row)
 
 
-def test_a_bad_row_names_its_line_and_keeps_its_id() -> None:
-    assert reason("a", b"", b"nope").startswith("line 3: not JSON")
+@given(st.lists(st.sampled_from([b"", b" ", b'"p"', b"nope"]), max_size=20))
+def test_each_row_knows_its_line(lines: list[bytes]) -> None:
+    rows = Rows()
+    assert len(list(rows.read(lines))) == sum(1 for line in lines if line.strip())
+    found = [rows.line(row) for row in range(sum(1 for line in lines if line.strip()))]
+    assert found == [at for at, line in enumerate(lines, 1) if line.strip()]
+
+
+def test_a_bad_row_keeps_its_id() -> None:
     assert read({"id": "x"})[0].id == "x"
     assert read(b'{"id": "x", "prompt": "\\udc00"}')[0].id == "x"
 
@@ -204,9 +253,19 @@ def test_what_cannot_be_read_stops_before_the_first_request(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that breaks is of Linux")
-def test_an_input_that_breaks_while_it_is_counted_stops_there() -> None:
-    source = Input("/proc/self/mem")
-    with pytest.raises(ConfigError, match="cannot read the input"):
+def test_an_input_that_breaks_at_once_stops_there() -> None:
+    with pytest.raises(ConfigError, match="cannot read the input /proc/self/mem: Input/output"):
+        Input("/proc/self/mem")
+
+
+def test_an_input_that_breaks_while_it_is_counted_stops_there_too(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'"a"\n')
+    source = Input(str(path))
+    writes = os.open(path, os.O_WRONLY)
+    os.dup2(writes, source.file.fileno())
+    os.close(writes)
+    with pytest.raises(ConfigError, match=r"cannot read the input .*: Bad file descriptor"):
         source.count()
     source.close()
 

@@ -71,7 +71,7 @@ def test_files_are_for_their_owner_alone(run: Run, out: Path) -> None:
 
 
 def test_bad_rows_are_errors_and_the_rest_goes_on(run: Run, source: Path, out: Path) -> None:
-    source.write_bytes(b'"a"\nnope\n{"id":"x","prompt":"b"}\n{"id":"x","prompt":"c"}\n""\n')
+    source.write_bytes(b'"a"\n\nnope\n{"id":"x","prompt":"b"}\n{"id":"x","prompt":"c"}\n""\n')
     assert run() == 1
     rows = {row["id"]: row for row in lines(out)}
     assert set(rows) == {"0", "1", "x", "x#3", "4"}
@@ -79,8 +79,14 @@ def test_bad_rows_are_errors_and_the_rest_goes_on(run: Run, source: Path, out: P
         "0": "echo: a",
         "x": "echo: b",
     }
-    codes = {row["error"]["code"] for row in rows.values() if row["error"] is not None}
-    assert codes == {"bad_row"}
+    bad = {i: row["error"] for i, row in rows.items() if row["error"] is not None}
+    assert {error["code"] for error in bad.values()} == {"bad_row"}
+    assert {i: error["message"].partition(":")[0] for i, error in bad.items()} == {
+        "1": "line 3",
+        "x#3": "line 5",
+        "4": "line 6",
+    }
+    assert {rows[i]["source"] for i in bad} == {"none"}
 
 
 def test_ordered_keeps_failed_rows_in_their_place(run: Run, out: Path) -> None:
@@ -329,7 +335,32 @@ def test_a_row_may_name_its_model(run: Run, server: FakeServer, out: Path) -> No
     rows = [{"prompt": "a", "model": "openai/own"}, {"prompt": "b", "model": "nowhere/x"}]
     assert run(rows) == 1
     assert [seen.model for seen in server.received] == ["own"]
-    assert lines(out)[-1]["error"]["code"] == "config"
+    bad = lines(out)[-1]
+    assert (bad["error"]["code"], bad["source"], bad["attempts"]) == ("bad_row", "none", 0)
+    assert bad["error"]["message"].startswith("line 2: the endpoint 'nowhere'")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b"nope",
+        b'""',
+        b'{"messages": [{"role": "robot", "content": "x"}]}',
+        b'"\\ud800"',
+        b'{"prompt": "p", "params": {"extra_body": {"x": "\\ud800"}}}',
+        b'{"prompt": "p", "model": "nowhere/x"}',
+        b'{"prompt": "p", "parms": {}}',
+        b'{"id": "0", "prompt": "p"}',
+    ],
+)
+def test_every_bad_row_names_its_line(run: Run, source: Path, out: Path, row: bytes) -> None:
+    source.write_bytes(b'\n"good"\n\n\n' + row + b'\n"good, too"\n')
+    assert run(None, "--ordered") == 1
+    good, bad, after = lines(out)
+    assert (good["error"], after["error"]) == (None, None)
+    assert bad["error"]["code"] == "bad_row"
+    assert bad["error"]["message"].startswith("line 5: ")
+    assert bad["error"]["message"].count("line 5: ") == 1
 
 
 def test_a_quiet_run_says_nothing(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -337,10 +368,16 @@ def test_a_quiet_run_says_nothing(run: Run, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == ""
 
 
-def test_a_run_without_rows_is_done(run: Run, source: Path, out: Path) -> None:
-    source.write_bytes(b"\n")
+@pytest.mark.parametrize("nothing", [b"", b"\n \n", b"\xef\xbb\xbf"])
+def test_a_run_without_rows_is_done(
+    run: Run, source: Path, out: Path, nothing: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source.write_bytes(nothing)
     assert run() == 0
     assert out.read_bytes() == b""
+    assert capsys.readouterr().err == f"Nothing was asked: the input {source} holds no rows.\n"
+    assert run(None, "--quiet") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_hostile_text_is_data(run: Run, out: Path, capsys: pytest.CaptureFixture[str]) -> None:

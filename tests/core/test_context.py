@@ -206,3 +206,18 @@ def test_a_context_says_what_is_wrong_with_it(field: str, value: object, words: 
     with pytest.raises(BadRowError, match=words) as caught:
         RequestContext(prompt="hi", **cast("dict[str, str]", {field: value}))  # type: ignore[arg-type]  # wrong on purpose
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("p" * 1000, f"'{'p' * 60}...'"),
+        (Conversation.of("p"), "'p'"),
+        (Conversation().system("s").user("u"), "2 messages"),
+        (Conversation.of([Message.user("p", Image.from_bytes(PNG))]), "'p'"),
+        (Message.user("p"), "a Message"),
+    ],
+)
+def test_a_context_shows_itself_in_short(prompt: str, said: str) -> None:
+    context = RequestContext(prompt=prompt, id="a", params=SamplingParams(extra_body={"k": "v"}))
+    assert repr(context) == f"<RequestContext 'a': {said}>"

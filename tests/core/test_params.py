@@ -123,3 +123,9 @@ def test_a_row_may_say_what_code_may_say() -> None:
     assert SamplingParams.from_row({"stop": "x", "extra_body": {"n": 1}}) == SamplingParams(
         stop=("x",), extra_body={"n": 1}
     )
+
+
+def test_parameters_show_what_was_said() -> None:
+    assert repr(SamplingParams(temperature=0, stop=("x",))) == (
+        "SamplingParams(temperature=0.0, stop=('x',))"
+    )

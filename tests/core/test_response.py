@@ -162,3 +162,11 @@ def test_responses_part_into_good_and_bad_in_order() -> None:
     assert [r.index for r in responses.succeeded] == [0, 3, 6]
     assert [r.index for r in responses.failed] == [1, 2, 4, 5]
     assert type(responses.failed) is Responses
+
+
+def test_a_response_shows_itself_in_short() -> None:
+    answer = APIResponse[object](id="a", completion="x" * 1000, route="openai/m", tags={"k": "v"})
+    assert repr(answer) == f"<APIResponse 'a': '{'x' * 60}...' (openai/m, provider)>"
+    failed = APIResponse[object](id="b", error=OverloadedError("busy"))
+    assert repr(failed) == "<APIResponse 'b': overloaded: busy>"
+    assert repr(Responses([answer, failed] * 1000)) == "<Responses: 2,000, of which 1,000 failed>"

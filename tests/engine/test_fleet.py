@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+from collections import Counter
 from decimal import Decimal
 
 import pytest
 
 from headrace import ConfigError, LLMClient, Model, RequestContext, SamplingParams
-from headrace.core.errors import NoRouteError
+from headrace.core.errors import BadRowError, NoRouteError
 from headrace.core.model import Price
 from headrace.engine.fleet import Fleet, listed
+from headrace.engine.pipeline import Choice
+from headrace.engine.scope import RouteState
 from headrace.registry.resolve import Place
+from headrace.testing import Script
+from tests.clients import made, run
 
 
 @pytest.fixture
@@ -55,17 +61,38 @@ def test_a_row_names_its_model_once_for_all(fleet: Fleet) -> None:
     default = fleet.choice("openai/m")
     row = RequestContext(prompt="p", model="openai/n")
     assert fleet.choose(row, default) is fleet.choose(row, default)
-    with pytest.raises(ConfigError, match="not known"):
+    with pytest.raises(BadRowError, match="not known"):
         fleet.choose(RequestContext(prompt="p", model="nowhere/n"), default)
 
 
-def test_a_rows_unknown_model_is_that_rows_error() -> None:
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("nowhere/n", "not known"), ("nonsense", "endpoint/model"), ("anthropic/n", "ANTHROPIC_API")],
+)
+def test_a_rows_unknown_model_is_that_rows_error(model: str, said: str) -> None:
     client = LLMClient("openai/m", base_url="http://127.0.0.1:1/v1")
-    asked = RequestContext(prompt="p", model="nowhere/n")
+    asked = RequestContext(prompt="p", model=model)
     [row] = client.process_prompts_sync([asked], show_progress=False)
     client.close()
     assert row.error is not None
-    assert row.error.code == "config"
+    assert (row.error.code, row.source, row.attempts) == ("bad_row", "none", 0)
+    assert said in str(row.error)
+
+
+def test_rows_that_name_a_few_models_leave_a_few_routes() -> None:
+    before = _alive(RouteState), _alive(Choice)
+    client = made(Script(), cache="memory")
+    names = [f"openai/m{n}" for n in range(3)]
+    rows = (RequestContext(prompt=f"p{n}", model=names[n % 3]) for n in range(10_000))
+    responses = run(client, rows)
+    assert Counter(row.model for row in responses) == {"m0": 3_334, "m1": 3_333, "m2": 3_333}
+    # Those of the three, and the client's own.
+    assert (_alive(RouteState), _alive(Choice)) == (before[0] + 4, before[1] + 4)
+
+
+def _alive(kind: type[object]) -> int:
+    gc.collect()
+    return sum(type(each) is kind for each in gc.get_objects())
 
 
 def test_models_with_parameters_of_their_own_are_named_with_them(fleet: Fleet) -> None:

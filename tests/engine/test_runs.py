@@ -176,3 +176,10 @@ def test_an_unknown_cost_is_not_zero(nanos: int, unpriced: int, cost: float | No
 )
 def test_the_sentences(summary: Summary, sentence: str) -> None:
     assert str(summary) == sentence
+
+
+def test_a_run_shows_itself_as_its_sentence() -> None:
+    run = run_of(answer(usage=Usage(1, 2)))
+    run.close(2.0)
+    said = "1 of 1 answered in 2.0 s (0.5/s). 1 sent, 3 tokens, cost unknown."
+    assert (repr(run), repr(run.summary)) == (f"<Run: {said}>", f"<Summary: {said}>")

@@ -74,6 +74,7 @@ async def callbacks(client: LLMClient) -> None:
 async def one(client: LLMClient) -> None:
     assert_type(await client.ask("p"), APIResponse[Any])
     assert_type(client.ask_sync("p", deadline=5), APIResponse[Any])
+    assert_type(client.ask_sync(RequestContext(prompt="p")), APIResponse[Any])
     assert_type(await client.process_single_request(RequestContext(prompt="p")), APIResponse[Any])
     await client.ask("p", journal="j")  # type: ignore[call-arg]  # of runs only
 

@@ -11,12 +11,14 @@ import importlib
 import json
 import logging
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from headrace import __version__
 from headrace.cli import say
 from headrace.core.errors import ConfigError
+from headrace.core.spelling import near
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +30,9 @@ INTERRUPTED: Final = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; ``argv`` is without the program's name."""
-    arguments = parser().parse_args(argv)
+    arguments, rest = parser().parse_known_args(argv)
+    if rest:
+        arguments.command.refuse(rest[0], arguments)
     debug = bool(os.environ.get("HEADRACE_DEBUG"))
     if not debug:
         _keep_tracebacks_away()
@@ -40,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        return _tell(error)
+        return _tell(error, arguments)
     return code
 
 
@@ -50,24 +54,34 @@ _FLAGS: Final = {
     "allow_http=True": "--allow-http",
     "ca_file=": "--ca-file PATH",
     "proxy=": "--proxy URL",
+    "of model_weights": "of --model-weights",
+    "use model_weights": "use --model-weights",
+    "base_url and api_key": "--base-url and --api-key-env",
 }
+# What a sentence about one argument begins with.
+_ARGUMENT: Final = re.compile("(params: )?([a-z_]+)(?=[: .])")
 
 
-def _tell(error: Exception) -> int:
+def _tell(error: Exception, arguments: argparse.Namespace) -> int:
     """Say in one sentence what went wrong, and give its exit code."""
     if isinstance(error, ConfigError):
-        say.line(f"headrace: {_in_flags(str(error))}")
+        say.line(f"headrace: {_in_flags(str(error), arguments)}")
         return BAD_USAGE
     said = f"headrace: {type(error).__name__}: {error}"
     say.line(f"{said} (unforeseen; set HEADRACE_DEBUG=1 for the traceback)")
     return STOPPED
 
 
-def _in_flags(said: str) -> str:
+def _in_flags(said: str, arguments: argparse.Namespace) -> str:
     """A sentence that names Python arguments, with the flags of the same meaning."""
     for argument, flag in _FLAGS.items():
         said = said.replace(argument, flag)
-    return said
+    about = _ARGUMENT.match(said)
+    if about is None:
+        return said
+    # Two flags are for a seed.
+    name = "sampling_seed" if about[1] and about[2] == "seed" else about[2]
+    return f"--{name.replace('_', '-')}{said[about.end() :]}" if name in arguments else said
 
 
 def _keep_tracebacks_away() -> None:
@@ -85,6 +99,14 @@ class Parser(argparse.ArgumentParser):
         """Exit with code 2."""
         say.line(f"{self.prog}: {message}; {self.prog} --help lists what there is")
         self.exit(BAD_USAGE)
+
+    def refuse(self, word: str, arguments: argparse.Namespace) -> NoReturn:
+        """Exit with code 2 for a word that is no flag and no argument of this command."""
+        flag = word.partition("=")[0]
+        names = vars(arguments).keys() - {"command", "input", "module"}
+        like = near(flag, sorted(f"--{name.replace('_', '-')}" for name in names))
+        guess = f" (did you mean {like}?)" if like is not None and flag.startswith("-") else ""
+        self.error(f"there is nothing to do with {word}{guess}")
 
 
 class NoKeysHere(argparse.Action):
@@ -113,7 +135,7 @@ def parser() -> argparse.ArgumentParser:
         description="Answers every row of a JSONL file. The same command again goes on.",
         allow_abbrev=False,
     )
-    run.set_defaults(module="headrace.cli.run")
+    run.set_defaults(module="headrace.cli.run", command=run)
     _add_files(run)
     _add_client_options(run.add_argument_group("the client"))
     _add_sampling(run.add_argument_group("sampling (what is not given is not sent)"))
@@ -123,7 +145,7 @@ def parser() -> argparse.ArgumentParser:
         description="Answers some prompts with SmolLM2 on this machine; no key is needed.",
         allow_abbrev=False,
     )
-    demo.set_defaults(module="headrace.cli.demo")
+    demo.set_defaults(module="headrace.cli.demo", command=demo)
     _add_demo(demo)
     return made
 

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
 import orjson
 
-from headrace.adapters.disk import Disk, File, explain
+from headrace.adapters.disk import FULL, Disk, File, explain
 from headrace.cli.rows import mark, read_json
 from headrace.core.errors import ConfigError
 
@@ -296,4 +296,7 @@ def _remove_unused(journal: Path, disk: Disk) -> None:
 
 def _cannot_write(error: OSError, path: Path) -> ConfigError:
     where = Path(error.filename) if isinstance(error.filename, str) else path
-    return ConfigError(f"cannot write the output {explain(error, where)}")
+    said = explain(error, where)
+    if ";" not in said:  # the system's own words, which do not say what to do
+        said += "; free some space" if error.errno in FULL else "; give another -o"
+    return ConfigError(f"cannot write the output {said}")

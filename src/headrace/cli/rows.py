@@ -8,28 +8,42 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import os
+import reprlib
 import stat
 import sys
 import threading
+from array import array
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Final, Never, cast
 
 import orjson
 
+from headrace.cli.forms import called, check_form
 from headrace.core.context import RequestContext
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.params import SamplingParams
 
 if TYPE_CHECKING:
     from headrace.core.conversation import Prompt
+    from headrace.core.response import APIResponse
 
 BOM: Final = b"\xef\xbb\xbf"
 CHUNK: Final = 1 << 16
 # What an OpenAI batch body holds beside parameters, or what headrace decides itself.
 NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "stream_options"})
+# Fields without which a row would be another one, but not visibly.
+_QUIET: Final = ("params", "model", "tags", "deadline", "custom_id")
+_PROMPTS: Final = ("prompt", "messages")
+_KNOWN: Final = frozenset({*_QUIET, *_PROMPTS, "id", "method", "url", "body"})
+_PARAMETERS: Final = frozenset(SamplingParams.model_fields)
+_OTHER_NAMES: Final = {"sampling_params": "params", "parameters": "params"}
 
 
 def mark(name: str) -> bytes:
@@ -61,14 +75,32 @@ class Input:
     """The file of prompts, or stdin for ``-``."""
 
     def __init__(self, path: str) -> None:
-        """Open it; raises ``ConfigError`` when there is nothing to read."""
+        """Open it; raises ``ConfigError`` when there are no lines to read."""
         self.path = path
+        self._rows = Rows()
         try:
             self.file: BinaryIO = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: PTH123, SIM115 - closed by close()
             self.status = os.fstat(self.file.fileno())
+            if self.is_regular and isinstance(self.file, io.BufferedReader):
+                check_form(self._first(self.file), path)
         except OSError as error:
-            said = f"cannot read the input {path}: {error.strerror or error}; see that it is there"
+            is_directory = isinstance(error, IsADirectoryError)
+            what = (
+                "give the path of a file" if is_directory else "see that it is there and readable"
+            )
+            said = f"cannot read {called(path)}: {error.strerror or error}; {what}"
             raise ConfigError(said) from None
+        except ConfigError:
+            self.close()
+            raise
+
+    def _first(self, file: io.BufferedReader) -> bytes:
+        """What it begins with; the reader does not move on."""
+        try:
+            return file.peek(CHUNK)
+        except OSError:
+            self.close()
+            raise
 
     @property
     def is_regular(self) -> bool:
@@ -84,15 +116,22 @@ class Input:
             rows = sum(1 for line in self.file if not line.isspace())
             self.file.seek(start)
         except OSError as error:
-            said = f"cannot read the input {self.path}: {error.strerror or error}"
+            said = f"cannot read {called(self.path)}: {error.strerror or error}"
             raise ConfigError(said) from None
         return rows
 
     def contexts(self) -> Iterator[RequestContext] | AsyncIterator[RequestContext]:
         """Every row, read when it is asked for."""
         if self.is_regular:
-            return Rows().read(self.file)
-        return Rows().read_as_they_come(_piped(self.file.fileno()))
+            return self._rows.read(self.file)
+        return self._rows.read_as_they_come(_piped(self.file.fileno(), self.path))
+
+    def naming(self, response: APIResponse[object]) -> APIResponse[object]:
+        """The response itself, or, of a bad row, one whose error names the line of the input."""
+        if not isinstance(response.error, BadRowError):
+            return response
+        said = f"line {self._rows.line(response.index)}: {response.error.message}"
+        return replace(response, error=BadRowError(said))
 
     def close(self) -> None:
         """Close what was opened here."""
@@ -100,10 +139,14 @@ class Input:
             self.file.close()
 
 
-async def _piped(fd: int) -> AsyncIterator[bytes]:
+async def _piped(fd: int, path: str) -> AsyncIterator[bytes]:
     """Lines of a pipe or a terminal; the event loop goes on while there are none."""
     parts: list[bytes] = []
+    is_first = True
     while chunk := await _beside(lambda: os.read(fd, CHUNK)):
+        if is_first:
+            check_form(chunk, path)
+            is_first = False
         *whole, rest = chunk.split(b"\n")
         for line in whole:
             yield b"".join((*parts, line))
@@ -143,8 +186,13 @@ class Rows:
 
     def __init__(self) -> None:
         self._taken: set[bytes] = set()
-        self._lines = 0
         self._rows = 0
+        # Of each blank line, which row comes next.
+        self._blank = array("Q")
+
+    def line(self, row: int) -> int:
+        """In which line, from 1, a row stands."""
+        return row + 1 + bisect_right(self._blank, row)
 
     def read(self, lines: Iterable[bytes]) -> Iterator[RequestContext]:
         """The rows of a file."""
@@ -160,10 +208,10 @@ class Rows:
 
     def row(self, line: bytes) -> RequestContext | None:
         """The context of one line; None for a blank one. What is wrong is in its prompt."""
-        self._lines += 1
-        if self._lines == 1:
+        if self._rows + len(self._blank) == 0:
             line = line.removeprefix(BOM)
         if not line or line.isspace():
+            self._blank.append(self._rows)
             return None
         number = self._rows
         self._rows += 1
@@ -173,11 +221,8 @@ class Rows:
             name = _name(data, name)
             context = _context(data, name)
         except BadRowError as error:
-            context = self._bad(name, str(error))
+            context = _bad(name, str(error))
         return self._with_own_id(context, number)
-
-    def _bad(self, name: str, reason: str) -> RequestContext:
-        return RequestContext(prompt=Unreadable(f"line {self._lines}: {reason}"), id=name)
 
     def _with_own_id(self, context: RequestContext, number: int) -> RequestContext:
         name = context.name
@@ -187,7 +232,7 @@ class Rows:
             name = f"{name}#{number}"
             while (digest := mark(name)) in self._taken:
                 name += "#"
-            context = self._bad(name, said)
+            context = _bad(name, said)
         self._taken.add(digest)
         return context
 
@@ -207,11 +252,17 @@ class Unreadable(list[Mapping[str, object]]):
         raise BadRowError(self._reason)
 
 
+def _bad(name: str, reason: str) -> RequestContext:
+    return RequestContext(prompt=Unreadable(reason), id=name)
+
+
 def _object(line: bytes) -> dict[str, object]:
     try:
         data = read_json(line)
     except ValueError as error:
-        said = f"not JSON ({error}); each line must be one JSON object or string, in UTF-8"
+        at = getattr(error, "colno", None)
+        why = error if at is None else f"{getattr(error, 'msg', error)}, column {at}"
+        said = f"not JSON ({why}); each line must be one JSON object or string, in UTF-8"
         raise BadRowError(said) from None
     if isinstance(data, str):
         return {"prompt": data}
@@ -248,9 +299,10 @@ def _context(data: dict[str, object], name: str) -> RequestContext:
 
 def _asked(data: dict[str, object]) -> tuple[Prompt, SamplingParams | None]:
     """The prompt and the parameters, whatever form the row has."""
-    if "body" in data:
+    given = [key for key in _PROMPTS if data.get(key) is not None]
+    _check_names(data, has_prompt=bool(given or "body" in data))
+    if "body" in data and not given:
         return _batch(data)
-    given = [key for key in ("prompt", "messages") if data.get(key) is not None]
     if len(given) != 1:
         said = "has both; leave one out" if given else 'has neither "prompt" nor "messages"'
         raise BadRowError(f"the row {said}")
@@ -259,10 +311,40 @@ def _asked(data: dict[str, object]) -> tuple[Prompt, SamplingParams | None]:
     return cast("Prompt", data[given[0]]), own
 
 
+def _check_names(data: dict[str, object], *, has_prompt: bool) -> None:
+    """Refuse a field that was meant to be one of ours; other columns are the user's own."""
+    others = data.keys() - _KNOWN
+    if not others:
+        return
+    wanted = [name for name in (_QUIET if has_prompt else _QUIET + _PROMPTS) if name not in data]
+    for key in sorted(others):
+        if key in _PARAMETERS:
+            raise BadRowError(f'{key} is a sampling parameter; put it into "params"')
+        for name in wanted:
+            if _is_like(key, name):
+                said = f'the field {reprlib.repr(key)} looks like a misspelt "{name}"'
+                raise BadRowError(f'{said}; correct it, or put a column of your own into "tags"')
+
+
+@lru_cache(maxsize=1024)
+def _is_like(key: str, name: str) -> bool:
+    """Another word for it, or a slip: a letter wrong, missing or too many, or two that swapped."""
+    word = key.strip().lower()
+    if _OTHER_NAMES.get(word) == name:
+        return True
+    while word and name and word[0] == name[0]:
+        word, name = word[1:], name[1:]
+    while word and name and word[-1] == name[-1]:
+        word, name = word[:-1], name[:-1]
+    return max(len(word), len(name)) <= 1 or (len(word) == len("ab") and word == name[::-1])
+
+
 def _batch(data: dict[str, object]) -> tuple[Prompt, SamplingParams | None]:
     """The OpenAI batch form. Its model gives way to the one of the command line."""
     url, body = data.get("url", "/v1/chat/completions"), data["body"]
     data.pop("model", None)
+    if "params" in data:
+        raise BadRowError('the parameters of a batch row are in its body; leave "params" out')
     if not isinstance(url, str) or not url.endswith("/chat/completions"):
         raise BadRowError(f"the url {url!r} is not /v1/chat/completions, which is all there is yet")
     if not isinstance(body, dict) or body.get("messages") is None:

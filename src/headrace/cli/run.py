@@ -11,13 +11,14 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from headrace.adapters.disk import LocalDisk
+from headrace.adapters.disk import FULL, LocalDisk
 from headrace.adapters.progress import Progress
 from headrace.cli import say
+from headrace.cli.forms import called
 from headrace.cli.output import FileOutput, Output, PipeOutput
 from headrace.cli.rows import Input
 from headrace.client import LLMClient
-from headrace.core.errors import BadRowError, ConfigError, RunStoppedError
+from headrace.core.errors import BadRowError, ConfigError, JournalError, RunStoppedError
 from headrace.core.params import SamplingParams
 
 if TYPE_CHECKING:
@@ -117,6 +118,10 @@ class _Run:
         if isinstance(error, BrokenPipeError):
             _let_go_of_stdout()
         say.line(f"headrace: {_sentence(error)}")
+        run = self._client.last_run
+        if isinstance(error, JournalError) and (run is None or not run.summary.total):
+            say.line("Nothing was asked.")
+            return STOPPED
         self._say_how_to_go_on("Stopped.")
         return STOPPED
 
@@ -136,7 +141,7 @@ class _Run:
                 ) as responses,
             ):
                 async for response in responses:
-                    self._output.write(response)
+                    self._output.write(self._source.naming(response))
                     self._count(response)
         finally:
             ticker.cancel()
@@ -156,10 +161,14 @@ class _Run:
             self._progress.close()
         self._output.finish(complete=complete)
         run = self._client.last_run
-        if run is not None and (run.summary.total or run.summary.sends) and not self._quiet:
+        if run is None or self._quiet:
+            return
+        if run.summary.total or run.summary.sends:
             say.line(str(run.summary))
             if isinstance(self._output, FileOutput):
                 say.line(f"The answers are in {self._output.path}.")
+        elif complete:
+            say.line(f"Nothing was asked: {called(self._source.path)} holds no rows.")
 
     def _stop(self) -> None:
         # What stopped the run is told; that the output cannot be put in order adds nothing.
@@ -250,7 +259,8 @@ def _sentence(error: RunStoppedError | OSError) -> str:
     if isinstance(error, BrokenPipeError):
         return "nobody reads the output any more"
     where = f"{error.filename}: " if error.filename else ""
-    return f"the input or the output cannot be used any more ({where}{error.strerror or error})"
+    said = f"the input or the output cannot be used any more ({where}{error.strerror or error})"
+    return f"{said}; free some space" if error.errno in FULL else said
 
 
 def _let_go_of_stdout() -> None:

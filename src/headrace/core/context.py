@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from headrace.core import fingerprint
-from headrace.core.conversation import Conversation, Prompt
+from headrace.core.conversation import Conversation, Prompt, brief
 from headrace.core.errors import BadRowError, HeadraceError
 from headrace.core.params import SamplingParams
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RequestContext:
     """One prompt and what is asked for it alone. A caller sets the first six fields.
 
@@ -44,9 +44,28 @@ class RequestContext:
         if self.id is not None and not isinstance(self.id, str):
             msg = f"the id of a request must be text, not {type(self.id).__name__}; use str()"
             raise BadRowError(msg)
+        if self.model is not None and not isinstance(self.model, str):
+            msg = (
+                f'the model of a request must be "endpoint/model", not {type(self.model).__name__};'
+                " give a Model row to the client"
+            )
+            raise BadRowError(msg)
+        if self.tags is not None and not isinstance(self.tags, Mapping):
+            msg = f"tags must be a dict of your own, not {type(self.tags).__name__}"
+            raise BadRowError(msg)
         if self.deadline is not None and not _is_span(self.deadline):
             msg = f"a deadline must be a number of seconds above zero, not {self.deadline!r:.50}"
             raise BadRowError(msg)
+
+    def __repr__(self) -> str:
+        prompt: object = self.prompt
+        said = f"a {type(prompt).__name__}"
+        if isinstance(prompt, Conversation):
+            said = f"{len(prompt.messages)} messages"
+            prompt = prompt.messages[0].text if len(prompt.messages) == 1 else prompt
+        if isinstance(prompt, str):
+            said = repr(brief(prompt))
+        return f"<RequestContext {brief(self.name)!r}: {said}>"
 
     @property
     def conversation(self) -> Conversation:
@@ -98,4 +117,4 @@ class RequestContext:
 
 
 def _is_span(value: object) -> bool:
-    return isinstance(value, int | float) and 0 < value < math.inf
+    return type(value) is not bool and isinstance(value, int | float) and 0 < value < math.inf

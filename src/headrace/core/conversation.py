@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Never, TypeAlias, TypeGuard, cast
 
@@ -27,6 +27,7 @@ ROLES: Final[dict[str, Role]] = {
 }
 MEDIA_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
+_SHOWN: Final = 60
 _MAGIC: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -66,12 +67,12 @@ class Image:
     @classmethod
     def from_bytes(cls, data: bytes, media_type: str | None = None) -> Image:
         """An image from memory; the media type is read from its first bytes when not given."""
-        return cls(data=data, media_type=media_type or _sniff(data))
+        return cls(data=_bytes(data), media_type=media_type or _sniff(data))
 
     @classmethod
     def from_url(cls, url: str) -> Image:
         """An image by http(s) URL, or decoded from a ``data:`` URI. Nothing is fetched here."""
-        return cls._from_data_uri(url) if url.startswith("data:") else cls(url=url)
+        return cls._from_data_uri(url) if str(url).startswith("data:") else cls(url=url)
 
     @classmethod
     def _from_data_uri(cls, url: str) -> Image:
@@ -171,7 +172,7 @@ class Conversation:
     def __post_init__(self) -> None:
         """Refuse what is for ``from_messages`` to read."""
         if type(self.messages) is not tuple:
-            object.__setattr__(self, "messages", tuple(self.messages))
+            object.__setattr__(self, "messages", _several(self.messages))
         for message in self.messages:
             if not isinstance(message, Message):
                 msg = "a Conversation holds Message objects; use Conversation.from_messages()"
@@ -192,7 +193,8 @@ class Conversation:
     @classmethod
     def from_messages(cls, messages: Sequence[object]) -> Conversation:
         """Read a list of ``{"role", "content"}`` dicts, with or without ``Message`` objects."""
-        return cls(tuple(m if isinstance(m, Message) else Message.from_dict(m) for m in messages))
+        several = _several(messages)
+        return cls(tuple(m if isinstance(m, Message) else Message.from_dict(m) for m in several))
 
     @classmethod
     def of(cls, prompt: object) -> Conversation:
@@ -224,6 +226,11 @@ class Conversation:
     def fingerprint(self) -> str:
         """32 hex digits that are equal for equal prompts (a 128-bit hash of the semantic form)."""
         return fingerprint.of_conversation(self.canonical())
+
+
+def brief(text: str | None) -> str | None:
+    """``text`` as it is shown in passing."""
+    return text if text is None or len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 Prompt: TypeAlias = str | Conversation | Message | Sequence[Mapping[str, object]]
@@ -294,8 +301,16 @@ def _sniff(data: bytes) -> str | None:
     return next((kind for magic, kind in _MAGIC if data.startswith(magic)), None)
 
 
+def _bytes(data: object) -> bytes:
+    if not isinstance(data, bytes):
+        msg = f"the data of an image must be bytes, not {_kind(data)}; read the file first"
+        raise BadRowError(msg)
+    return data
+
+
 def _check_image(data: bytes, media_type: str | None) -> None:
-    if not data or len(data) > MAX_IMAGE_BYTES or media_type not in MEDIA_TYPES:
+    is_known = isinstance(media_type, str) and media_type in MEDIA_TYPES
+    if not _bytes(data) or len(data) > MAX_IMAGE_BYTES or not is_known:
         kind = reprlib.repr(media_type) if media_type else "of unknown type"
         msg = (
             f"an image must be PNG, JPEG, GIF or WebP of 1 byte to {MAX_IMAGE_BYTES >> 20} MiB;"
@@ -304,13 +319,20 @@ def _check_image(data: bytes, media_type: str | None) -> None:
         raise BadRowError(msg)
 
 
-def _check_url(url: str) -> None:
-    if not _plain(url).startswith(("https://", "http://")):
+def _check_url(url: object) -> None:
+    if not isinstance(url, str) or not _plain(url).startswith(("https://", "http://")):
         msg = (
-            "an image URL must begin with https://, http:// or data:;"
-            " a string is never opened as a local file"
+            "an image URL must be a string that begins with https://, http:// or data:;"
+            " it is never opened as a local file"
         )
         raise BadRowError(msg)
+
+
+def _several(messages: object) -> tuple[object, ...]:
+    if not isinstance(messages, Iterable) or isinstance(messages, str | bytes | Mapping):
+        msg = f"a conversation is a list of messages, not {_kind(messages)}"
+        raise BadRowError(msg)
+    return tuple(messages)
 
 
 def _is_list(content: object) -> TypeGuard[Sequence[object]]:

@@ -136,7 +136,11 @@ class RequestError(HeadraceError):
 
 
 class BadRowError(RequestError, ValueError):
-    """The row is not a prompt: not JSON, no text, a wrong role, text that is not Unicode."""
+    """The row cannot be asked as it stands.
+
+    It is not JSON, has no text, a wrong role, text that is not Unicode, a field that is misspelt,
+    or names a model that this client cannot reach.
+    """
 
     code = "bad_row"
 

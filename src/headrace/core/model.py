@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from headrace.core.checked import Checked
 from headrace.core.secret import Secret
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ _EXACT: Final = Context(prec=200)
 Dollars = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=18, decimal_places=9)]
 
 
-class Price(BaseModel):
-    """USD per million tokens. A cache price left out costs what uncached input costs."""
+class Price(Checked):
+    """USD per million tokens. A cache price left out costs what uncached input costs.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    Raises ``ConfigError`` for what is no price.
+    """
 
     input: Dollars
     output: Dollars
@@ -63,13 +65,12 @@ class Rates:
         return (total + 500_000) // 1_000_000
 
 
-class Model(BaseModel):
+class Model(Checked):
     """A row that says who can answer: ``id`` is ``"endpoint/name"``; the rest is optional.
 
-    Limits on a row belong to each route of that model, beside the limits of the client.
+    Limits on a row belong to each route of that model, beside the limits of the client. Raises
+    ``ConfigError`` for what is no limit.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     id: str
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -89,10 +90,8 @@ class Model(BaseModel):
         return self.id.partition("/")[2]
 
 
-class Endpoint(BaseModel):
+class Endpoint(Checked):
     """A row for where models are served: base URL, wire format, and how it takes its key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str
     wire: Wire

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from headrace.core.checked import Checked
 from headrace.core.errors import BadRowError
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 _PROTECTED = frozenset({"model", "messages", "stream", "system"})
 
 
-class SamplingParams(BaseModel):
+class SamplingParams(Checked):
     """Parameters of one generation. What is unset (or ``None``) is not sent at all.
 
     ``max_tokens`` bounds the output in tokens (reasoning included). ``extra_body`` is merged into
     the request body last, for what only one server knows; it cannot replace the model or the
-    messages. ``a | b`` overlays ``b`` on ``a``.
+    messages. ``a | b`` overlays ``b`` on ``a``. Raises ``ConfigError`` for what is no parameter.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
@@ -44,7 +43,7 @@ class SamplingParams(BaseModel):
     @model_validator(mode="after")
     def _extra_body_stays_in_its_place(self) -> Self:
         if self.extra_body and (taken := _PROTECTED & self.extra_body.keys()):
-            msg = f"extra_body cannot replace {', '.join(sorted(taken))}"
+            msg = f"extra_body: it cannot replace {', '.join(sorted(taken))}"
             raise ValueError(msg)
         return self
 
@@ -71,7 +70,4 @@ class SamplingParams(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "extra_body"
-            msg = f"params: {where}: {first['msg'].removeprefix('Value error, ')}"
-            raise BadRowError(msg) from None
+            raise BadRowError(f"params: {cls.complaint(error)}") from None

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from types import GenericAlias
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
-from headrace.core.conversation import Message, ToolCall
+from headrace.core.conversation import Message, ToolCall, brief
 from headrace.core.errors import HeadraceError
 from headrace.core.reply import Reply
 
 T = TypeVar("T")
-Source: TypeAlias = Literal["provider", "cache", "journal", "coalesced"]
+Source: TypeAlias = Literal["provider", "cache", "journal", "coalesced", "none"]
 
 
 class _Nothing(Mapping[str, object]):
@@ -80,7 +80,7 @@ class Usage:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class APIResponse(Generic[T]):
     """The outcome of one prompt. Either ``error`` is set, or this is an answer.
 
@@ -89,6 +89,7 @@ class APIResponse(Generic[T]):
     ``cost`` is in USD over all attempts (None: unknown, which is not zero), ``latency`` in seconds
     from the sending of the answering attempt to its reply. ``attempts`` counts the requests sent,
     ``uncertain_attempts`` those of them that may have been charged though no reply could be read.
+    ``source`` says where this came from; ``"none"``: the row failed and nothing was sent for it.
     """
 
     id: str = ""
@@ -117,6 +118,13 @@ class APIResponse(Generic[T]):
     def __class_getitem__(cls, kind: object) -> GenericAlias:
         """``APIResponse[str]``; typing's own alias cannot call a frozen, slotted class on 3.11."""
         return GenericAlias(cls, kind)
+
+    def __repr__(self) -> str:
+        if self.error is not None:
+            said = f"{self.error.code}: {brief(self.error.message)}"
+        else:
+            said = f"{brief(self.completion)!r} ({self.route}, {self.source})"
+        return f"<APIResponse {brief(self.id)!r}: {said}>"
 
     @property
     def is_error(self) -> bool:
@@ -147,6 +155,10 @@ class APIResponse(Generic[T]):
 
 class Responses(list[APIResponse[T]]):
     """The responses of a run, one for each prompt, in the order of the prompts."""
+
+    def __repr__(self) -> str:
+        failed = sum(r.error is not None for r in self)
+        return f"<Responses: {len(self):,}, of which {failed:,} failed>"
 
     @property
     def succeeded(self) -> Responses[T]:

@@ -323,11 +323,13 @@ class Sender:
     def _decide(
         self, course: Course, state: RouteState, error: ProviderError, *, forgiven: bool
     ) -> retry.Retry | retry.GiveUp:
-        elsewhere = course.turn_away(state, error, self.clock.now()) or course.may_move
+        now = self.clock.now()
+        elsewhere = course.turn_away(state, error, now) or course.may_move
         decision = retry.decide(
             error,
             attempts=course.context.attempts,
             singled_out=course.singled_out,
+            is_overdue=now - course.refused_since > self._patience,
             max_attempts=self._max_attempts,
             forgiven=forgiven,
             elsewhere=elsewhere,
@@ -337,7 +339,7 @@ class Sender:
         course.fail(error, state, counted=counted)
         if isinstance(decision, retry.GiveUp) or not counted:
             return decision
-        delay = self._budget.draw(self.clock.now())
+        delay = self._budget.draw(now)
         return retry.Retry(max(decision.wait, delay), decision.counted)
 
     def _time_left(self, course: Course, most: float) -> float:

@@ -45,6 +45,7 @@ class Course:
         "lost",
         "may_move",
         "number",
+        "refused_since",
         "sends",
         "singled_out",
         "tokens",
@@ -62,7 +63,7 @@ class Course:
         self.number = number
         self.sends = len(context.failures)
         self.lost = False
-        self.singled_out = self._refused_at = 0
+        self.singled_out = self.refused_since = self._refused_at = 0
         self._lanes, self.tokens = _fit(context, lanes)
         self._failed: tuple[RouteState, ...] = ()
         self._banned: tuple[RouteState, ...] = ()
@@ -84,6 +85,7 @@ class Course:
         if isinstance(error, RateLimitError):
             self.singled_out += 0 < self._refused_at < state.last_good
             self._refused_at = now
+            self.refused_since = self.refused_since or now
             return False
         self._failed = (*self._failed, state)
         if error.repeat_here:
@@ -225,6 +227,7 @@ def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]
         cost_nanos=error.spent_nanos,
         attempts=error.attempt or 0,
         uncertain_attempts=uncertain((*error.history, error)) if error.attempt else 0,
+        source="provider" if error.attempt or error.spent_nanos else "none",
         error=error,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from headrace.adapters import keys
-from headrace.core.errors import ConfigError
+from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.model import Model
 from headrace.engine.pipeline import Choice
 from headrace.engine.scope import RouteState, Scope
@@ -75,12 +75,18 @@ class Fleet:
         )
 
     def choose(self, context: RequestContext, default: Choice) -> Choice:
-        """The models for one request: the row's own, or the default."""
+        """The models for one request: the row's own, or the default.
+
+        Raises ``BadRowError`` for a model that cannot be reached; it is kept once for each model.
+        """
         if context.model is None:
             return default
         known = self._singles.get(context.model)
         if known is None:
-            known = self._singles[context.model] = self.choice(context.model)
+            try:
+                known = self._singles[context.model] = self.choice(context.model)
+            except ConfigError as error:
+                raise BadRowError(error.message) from None
         return known
 
     async def start(self, lanes: Lanes) -> None:

@@ -20,7 +20,7 @@ _NOT_SENT: Final = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Summary:
     """What became of a run; ``str()`` is the sentence shown at its end."""
 
@@ -48,6 +48,9 @@ class Summary:
     def __str__(self) -> str:
         return " ".join(_sentences(self))
 
+    def __repr__(self) -> str:
+        return f"<Summary: {self}>"
+
 
 class Run:
     """One call's requests while they are under way, and afterwards what they became.
@@ -63,6 +66,9 @@ class Run:
         self._seen = array("q", bytes(8 * MARKS)) if counts_duplicates else None
         self._occurrences: dict[Hashable, int] = {}
         self._tokens = [0, 0, 0, 0, 0]
+
+    def __repr__(self) -> str:
+        return f"<Run: {self.summary}>"
 
     @property
     def responses(self) -> Responses[object]:

@@ -41,6 +41,7 @@ def decide(
     *,
     attempts: int,
     singled_out: int,
+    is_overdue: bool = False,
     max_attempts: int,
     forgiven: bool,
     elsewhere: bool,
@@ -53,7 +54,8 @@ def decide(
     route, however often it comes; that ends when the route has given nothing for longer than
     ``patience``. But some servers throttle what is too large for them, for ever: a prompt that was
     ``singled_out`` often, refused again while others were answered, waits apart from them, so that
-    it does not park the route for them all the time.
+    it does not park the route for them all the time; once it ``is_overdue`` (refused for longer
+    than ``patience``) it is given up, alone.
     """
     if not (error.repeat_elsewhere and elsewhere) and not error.repeat_here:
         return GiveUp()
@@ -62,6 +64,8 @@ def decide(
     if used >= max_attempts:
         return GiveUp()
     if singled_out > REFUSED_APART and isinstance(error, RateLimitError):
+        if is_overdue:
+            return GiveUp()
         longest = min(THROTTLE_BASE * 2 ** min(singled_out - REFUSED_APART, 10), LONGEST_PARK)
         return Retry(int(chance * longest * SECOND), counted)
     # What was never sent is no attempt; it waits all the same, or it would hammer a closed door.

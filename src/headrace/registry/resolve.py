@@ -104,6 +104,15 @@ def check_url(url: str, *, allow_http: bool) -> str:
     return url.rstrip("/")
 
 
+def check_proxy(url: object) -> None:
+    """Raise ``ConfigError`` for what is no proxy; its sentence never shows a password."""
+    scheme, host = _split(url) if isinstance(url, str) else ("", None)
+    if url is None or (scheme in {"http", "https"} and host):
+        return
+    msg = "proxy must be a URL such as http://host:3128 or http://user:password@host:3128"
+    raise ConfigError(msg)
+
+
 def _split(url: str) -> tuple[str, str | None]:
     """Scheme and host; no host where the URL is none, or would have to be quoted."""
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:

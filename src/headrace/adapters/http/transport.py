@@ -1,4 +1,4 @@
-"""The door to aiohttp: one session for each event loop, one exchange for each attempt.
+"""The door to aiohttp: one session for each event loop.
 
 What aiohttp does on its own account is turned off here: no redirects (it would carry ``x-api-key``
 to another host), no cookies, no connection limit (its timeouts would count the time spent waiting
@@ -12,7 +12,8 @@ import os
 import ssl
 import sys
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
@@ -22,6 +23,7 @@ from yarl import URL
 
 from headrace.adapters import keys
 from headrace.core.errors import (
+    ConfigError,
     ConnectionLostError,
     HeldBackError,
     NotSentError,
@@ -32,11 +34,12 @@ from headrace.core.reply import Reply
 from headrace.wire import failure, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Mapping
 
     from aiohttp.client_reqrep import ClientResponse
     from aiohttp.connector import Connection
 
+    from headrace.adapters.http import Gate
     from headrace.core.model import Route
 
 MAX_BODY: Final = 32 * 1024 * 1024
@@ -49,18 +52,7 @@ _SMALL: Final = 32 * 1024
 _FIRST_ERROR: Final = 300
 
 
-class Gate(Protocol):
-    """What the engine wants to know of, and to say, while an attempt is under way."""
-
-    def is_shut(self) -> bool:
-        """Must the request stay here, although it was admitted? Asked before the first byte."""
-
-    def hear(self, status: int, headers: Mapping[str, str]) -> None:
-        """The head of a refusal has come; its body may take a while."""
-
-
 _Prepared: TypeAlias = "tuple[URL, CIMultiDict[str], keys.Veil]"
-Open: TypeAlias = "Callable[[], Coroutine[object, object, Transport]]"
 _gate: ContextVar[Gate | None] = ContextVar("headrace_gate", default=None)
 
 
@@ -207,26 +199,18 @@ class Transport:
         return known
 
 
-class HttpExchange:
-    """One attempt's way to its provider; implements ``providers.base.Exchange``."""
-
-    __slots__ = ("_gate", "_open", "_route", "_timeout")
-
-    def __init__(self, open_: Open, route: Route, timeout: float, gate: Gate) -> None:
-        """``open_`` gives the loop's transport; ``timeout`` in seconds, from the sending."""
-        self._open = open_
-        self._route = route
-        self._timeout = timeout
-        self._gate = gate
-
-    async def post(
-        self, path: str, body: bytes, headers: tuple[tuple[str, str], ...] = ()
-    ) -> Reply:
-        """Send once; see ``providers.base.Exchange``."""
-        transport = await self._open()
-        return await transport.post(
-            self._route, path, body, headers, timeout=self._timeout, gate=self._gate
-        )
+def opener(
+    *, ca_file: str | os.PathLike[str] | None, proxy: str | None, trust_env: bool
+) -> Callable[[], Transport]:
+    """How the sessions of a client are made; raises ``ConfigError`` where none could be."""
+    if ca_file is not None:
+        try:
+            ssl.create_default_context(cafile=ca_file)
+        except OSError as error:
+            why = "no certificate is in it" if isinstance(error, ssl.SSLError) else error.strerror
+            msg = f"ca_file {os.fspath(ca_file)} cannot be used ({why}); give a file in PEM form"
+            raise ConfigError(msg) from None
+    return partial(Transport, ca_file=ca_file, proxy=proxy, trust_env=trust_env)
 
 
 def _url(route: Route, path: str) -> URL:
