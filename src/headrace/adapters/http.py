@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http_writer import StreamWriter
-from multidict import CIMultiDict
-from yarl import URL
 
 from headrace.adapters import keys
 from headrace.core.errors import (
@@ -59,7 +57,7 @@ class Gate(Protocol):
         """The head of a refusal has come; its body may take a while."""
 
 
-_Prepared: TypeAlias = "tuple[URL, CIMultiDict[str], keys.Veil]"
+_Prepared: TypeAlias = tuple[str, dict[str, str], keys.Veil]
 Open: TypeAlias = "Callable[[], Coroutine[object, object, Transport]]"
 _gate: ContextVar[Gate | None] = ContextVar("headrace_gate", default=None)
 
@@ -191,7 +189,8 @@ class Transport:
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
             key = None if route.endpoint.auth == "none" else keys.require(route)
-            ready = (_url(route, path), _headers(route, key, headers), keys.Veil(key))
+            url = route.base_url.rstrip("/") + path
+            ready = (url, _headers(route, key, headers), keys.Veil(key))
             known = self._prepared[slot] = (key, ready)
         return known[1]
 
@@ -229,14 +228,8 @@ class HttpExchange:
         )
 
 
-def _url(route: Route, path: str) -> URL:
-    return URL(route.base_url.rstrip("/") + path, encoded=True)
-
-
-def _headers(
-    route: Route, key: str | None, headers: tuple[tuple[str, str], ...]
-) -> CIMultiDict[str]:
-    ready = CIMultiDict(headers)
+def _headers(route: Route, key: str | None, headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    ready = dict(headers)
     ready["Content-Type"] = "application/json"
     ready["User-Agent"] = "headrace"
     if key is not None:
