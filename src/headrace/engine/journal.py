@@ -309,7 +309,7 @@ class Journal:
                 raise self._fail("extended", error) from error
             raise JournalError(
                 f"no room on the disk for more replies in the journal "
-                f"{explain(error, self.path)}; free some space and run the same again"
+                f"{explain(error, self.path)}, and run the same again"
             ) from error
         self._room = upto
 
@@ -360,8 +360,8 @@ class Journal:
 
     def _fail(self, what: str, error: OSError) -> JournalError:
         self._end_with(
-            f"the journal cannot be {what}: {explain(error, self.path)}; what was promised is "
-            "safe: see to the disk and run the same again"
+            f"the journal cannot be {what}: {explain(error, self.path)}, and run the same again; "
+            "what was promised is safe"
         )
         return JournalError(f"{self._over}")
 
