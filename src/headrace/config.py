@@ -7,8 +7,16 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, TypedDict, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
+from headrace.adapters.proxy import Proxy
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, ConfigError
@@ -36,6 +44,8 @@ PerMinute = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 MOST_CONCURRENT: Final = 100_000
+HIDDEN: Final = frozenset({"api_key", "proxy"})
+"""Settings that are, or may hold, a secret."""
 
 
 class AskOptions(TypedDict, total=False):
@@ -118,7 +128,7 @@ class Config(BaseModel):
     patience: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 900.0
     coalesce: bool | None = None
     seed: int = 0
-    proxy: Annotated[str | None, Field(repr=False)] = None  # may hold a password
+    proxy: Annotated[Proxy, PlainSerializer(str)] | None = None
     ca_file: str | os.PathLike[str] | None = None
     trust_env: bool = False
 
@@ -132,7 +142,7 @@ class Config(BaseModel):
     @classmethod
     def read(cls, models: int, **settings: object) -> Config:
         """Validate ``settings`` for a client with so many ``models``; raises ``ConfigError``."""
-        given = dict(settings)
+        given = settings | {"proxy": Proxy.of(settings.get("proxy"))}
         params = given["sampling_params"]
         if params is None or isinstance(params, SamplingParams | dict):
             given["sampling_params"] = (params or SamplingParams(),) * models

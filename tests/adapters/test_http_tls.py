@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from headrace.adapters.http import Transport
+from headrace.adapters.proxy import Proxy
 from headrace.core.errors import NotSentError, ProviderError
 from headrace.core.model import Endpoint, Model, Route
 from headrace.testing import FakeServer
@@ -53,7 +54,7 @@ async def way(
     proxy: str | None = None,
     trust_env: bool = False,
 ) -> AsyncIterator[Way]:
-    transport = Transport(ca_file=ca_file, proxy=proxy, trust_env=trust_env)
+    transport = Transport(ca_file=ca_file, proxy=Proxy.of(proxy), trust_env=trust_env)
     try:
         yield Way(transport, base_url)
     finally:
@@ -165,6 +166,19 @@ def test_a_url_that_is_none() -> None:
     assert "is no URL that can be asked; check base_url" in str(error)
 
 
+@pytest.mark.parametrize("header", [("x-a", "b\r\nc: d"), ("x-a\n", "b"), ("x-a", "\0")])
+def test_a_header_that_is_none_is_not_sent(header: tuple[str, str]) -> None:
+    async def main() -> None:
+        async with FakeServer() as server, way(server.base_url) as there:
+            with pytest.raises(NotSentError, match=r"cannot be written: .*; check its headers"):
+                await there.transport.post(
+                    there.route, PATH, b"{}", (header,), timeout=20, gate=None
+                )
+            assert server.received == []
+
+    asyncio.run(main())
+
+
 def test_a_proxy_is_used() -> None:
     async def main() -> None:
         async with FakeServer() as proxy, way(CLOSED, proxy=proxy.anthropic_url) as there:
@@ -189,6 +203,19 @@ def test_a_proxy_of_the_environment_is_used_only_when_asked(
                 assert (await there.post()).status == 200
 
     asyncio.run(main())
+
+
+def test_a_proxy_that_is_not_there_is_not_taken_for_the_host() -> None:
+    async def main(base_url: str) -> ProviderError:
+        async with way(base_url, proxy="http://user:CANARY@nowhere.invalid:3128") as there:
+            return await there.fails()
+
+    for scheme in ("http", "https"):
+        error = asyncio.run(main(f"{scheme}://127.0.0.1:1/v1"))
+        assert isinstance(error, NotSentError)
+        assert "the proxy on the way to" in str(error)
+        assert "cannot be found; check proxy=" in str(error)
+        assert "CANARY" not in f"{error!r}"
 
 
 def test_a_proxy_that_fails_is_named_without_its_password() -> None:

@@ -13,6 +13,7 @@ import ssl
 import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientResponse
     from aiohttp.connector import Connection
 
+    from headrace.adapters.proxy import Proxy
     from headrace.core.model import Route
 
 MAX_BODY: Final = 32 * 1024 * 1024
@@ -45,6 +47,7 @@ CONNECT: Final = 30.0
 # Fits into a socket's buffer: writing it does not wait.
 _SMALL: Final = 32 * 1024
 _FIRST_ERROR: Final = 300
+_PROXY: Final = "check proxy= and the proxy variables of the environment"
 
 
 class Gate(Protocol):
@@ -125,7 +128,7 @@ class Transport:
         self,
         *,
         ca_file: str | os.PathLike[str] | None = None,
-        proxy: str | None = None,
+        proxy: Proxy | None = None,
         trust_env: bool = False,
     ) -> None:
         # Verified in any case; aiohttp's own context trusts what the system (SSL_CERT_FILE) does.
@@ -162,7 +165,7 @@ class Transport:
                 headers=ready,
                 allow_redirects=False,
                 timeout=self._timeout(timeout),
-                proxy=self._proxy,
+                proxy=None if self._proxy is None else self._proxy.reveal(),
             )
             kept = _kept(response.headers)
             if response.status >= _FIRST_ERROR:
@@ -297,42 +300,53 @@ def _translate(
 ) -> NotSentError | OutcomeUnknownError:
     """aiohttp's exceptions as ours; the one place that knows them."""
     where = f"{route.base_url} ({route.id})"
-    return _before_sending(error, where) or _after_sending(error, where, timeout, veil)
+    host = urlsplit(route.base_url).hostname
+    return (
+        _by_proxy(error, where, host)
+        or _before_sending(error, where)
+        or _after_sending(error, where, timeout, veil)
+    )
+
+
+def _by_proxy(error: Exception, where: str, host: str | None) -> NotSentError | None:
+    match error:
+        case aiohttp.ClientProxyConnectionError():
+            said = f"cannot be connected to: {_brief(error)}; {_PROXY}"
+        case aiohttp.ClientConnectorDNSError() if error.host != host:
+            said = f"cannot be found; {_PROXY}, and the network"
+        case aiohttp.ClientHttpProxyError():  # its text has the proxy's URL, maybe with a password
+            said = f"refused with status {error.status}; check proxy="
+        case _:
+            return None
+    return NotSentError(f"the proxy on the way to {where} {said}")
 
 
 def _before_sending(error: Exception, where: str) -> NotSentError | None:
     match error:
-        case aiohttp.ClientProxyConnectionError():
-            return NotSentError(
-                f"the proxy on the way to {where} cannot be connected to: {_brief(error)};"
-                " check proxy= and the proxy variables of the environment"
-            )
-        case aiohttp.ClientHttpProxyError():  # its text has the proxy's URL, maybe with a password
-            return NotSentError(
-                f"the proxy on the way to {where} refused with status {error.status}; check proxy="
-            )
         case aiohttp.ClientConnectorCertificateError():
-            return NotSentError(
+            said = (
                 f"{where} has no TLS certificate that is trusted here: {_brief(error)};"
                 " check base_url, or pass ca_file="
             )
         case aiohttp.ClientConnectorSSLError():
-            return NotSentError(
+            said = (
                 f"{where} cannot be spoken to over TLS: {_brief(error)};"
                 " check the scheme and the port of base_url"
             )
         case aiohttp.ClientConnectorDNSError():
-            return NotSentError(
-                f"the host of {where} cannot be found; check base_url and the network"
-            )
+            said = f"the host of {where} cannot be found; check base_url and the network"
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
-            return NotSentError(
+            said = (
                 f"{where} cannot be connected to: {_why(error)};"
                 " check base_url and that the server runs"
             )
         case aiohttp.InvalidURL():
-            return NotSentError(f"{where} is no URL that can be asked; check base_url and proxy=")
-    return None
+            said = f"{where} is no URL that can be asked; check base_url and proxy="
+        case ValueError():
+            said = f"the request to {where} cannot be written: {_brief(error)}; check its headers"
+        case _:
+            return None
+    return NotSentError(said)
 
 
 def _after_sending(
