@@ -13,7 +13,7 @@ import trustme
 
 from headrace.adapters.http import Transport
 from headrace.adapters.proxy import Proxy
-from headrace.core.errors import NotSentError, ProviderError
+from headrace.core.errors import GoneError, NotSentError, ProviderError
 from headrace.core.model import Endpoint, Model, Route
 from headrace.testing import FakeServer
 from headrace.testing.server.connection import Connection
@@ -203,6 +203,58 @@ def test_a_proxy_of_the_environment_is_used_only_when_asked(
                 assert (await there.post()).status == 200
 
     asyncio.run(main())
+
+
+def test_the_environment_is_asked_for_a_proxy_and_for_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A password that ~/.netrc has for the host is for others, and no key of an API."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password CANARY")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+
+    async def main() -> None:
+        async with FakeServer() as server, way(server.base_url, trust_env=True) as there:
+            assert (await there.post()).status == 200
+            assert "authorization" not in server.received[0].headers
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("written", ["{}", "http://{}", "http://me:CANARY@{}/"])
+def test_a_proxy_of_the_environment_may_lack_its_scheme(
+    monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    async def main() -> None:
+        async with FakeServer() as proxy:
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            monkeypatch.setenv("http_proxy", written.format(f"127.0.0.1:{proxy.port}"))
+            async with way(CLOSED, trust_env=True) as there:
+                assert (await there.post()).status == 200
+            sent = proxy.received[0].headers
+            assert ("proxy-authorization" in sent) == ("CANARY" in written)
+
+    asyncio.run(main())
+
+
+def test_a_proxy_of_the_environment_that_is_no_url_closes_the_route(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> ProviderError:
+        async with way(CLOSED, trust_env=True) as there:
+            return await there.fails()
+
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", "socks5://me:CANARY@127.0.0.1:1")
+    error = asyncio.run(main())
+    assert isinstance(error, GoneError)
+    assert "e/m: the environment's proxy must look like http://host:3128" in str(error)
+    assert "CANARY" not in f"{error!r}"
 
 
 def test_a_proxy_that_is_not_there_is_not_taken_for_the_host() -> None:

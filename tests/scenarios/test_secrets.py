@@ -67,13 +67,13 @@ class Echo(Fault):
 
 @dataclass(frozen=True, slots=True)
 class EchoingAnswer(Fault):
-    """A good answer that quotes the key."""
+    """A good answer that quotes the key, in its head too."""
 
     async def play(self, turn: Turn) -> None:
-        answer = turn.answer
-        turn.respond(
-            replace(answer, body=answer.body.replace(b"echo: ", (turn.seen.key or "").encode()))
-        )
+        key = turn.seen.key or ""
+        body = turn.answer.body.replace(b"echo: ", key.encode())
+        headers = (("x-my-request-id", f"of {key}"), ("x-ratelimit-of", key))
+        turn.respond(replace(turn.answer, body=body, headers=headers))
 
 
 PATHS: Final = [

@@ -20,8 +20,11 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http_writer import StreamWriter
 
 from headrace.adapters import keys
+from headrace.adapters.proxy import Proxy
 from headrace.core.errors import (
+    ConfigError,
     ConnectionLostError,
+    GoneError,
     HeldBackError,
     NotSentError,
     OutcomeUnknownError,
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientResponse
     from aiohttp.connector import Connection
 
-    from headrace.adapters.proxy import Proxy
     from headrace.core.model import Route
 
 MAX_BODY: Final = 32 * 1024 * 1024
@@ -60,7 +62,7 @@ class Gate(Protocol):
         """The head of a refusal has come; its body may take a while."""
 
 
-_Prepared: TypeAlias = tuple[str, dict[str, str], keys.Veil]
+_Prepared: TypeAlias = tuple[str, dict[str, str], keys.Veil, str | None]
 Open: TypeAlias = "Callable[[], Coroutine[object, object, Transport]]"
 _gate: ContextVar[Gate | None] = ContextVar("headrace_gate", default=None)
 
@@ -134,13 +136,14 @@ class Transport:
         # Verified in any case; aiohttp's own context trusts what the system (SSL_CERT_FILE) does.
         context = True if ca_file is None else ssl.create_default_context(cafile=ca_file)
         self._proxy = proxy
+        # Read here: aiohttp would also send what ~/.netrc has for the host, in the key's place.
+        self._trust_env = trust_env
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0, ssl=context, keepalive_timeout=KEEPALIVE, ttl_dns_cache=60
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             request_class=_Request if _IS_EAGER else _EagerRequest,
-            trust_env=trust_env,
         )
         self._prepared: dict[tuple[object, ...], tuple[str | None, _Prepared]] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
@@ -156,7 +159,7 @@ class Transport:
         gate: Gate | None,
     ) -> Reply:
         """Send ``body`` once and return whatever reply comes; raise what became of it otherwise."""
-        url, ready, veil = self._prepare(route, path, headers)
+        url, ready, veil, proxy = self._prepare(route, path, headers)
         _gate.set(gate)
         try:
             response = await self._session.post(
@@ -165,13 +168,11 @@ class Transport:
                 headers=ready,
                 allow_redirects=False,
                 timeout=self._timeout(timeout),
-                proxy=None if self._proxy is None else self._proxy.reveal(),
+                proxy=proxy,
             )
-            kept = _kept(response.headers)
-            if response.status >= _FIRST_ERROR:
-                kept = {name: veil.over_text(value) for name, value in kept.items()}
-                if gate is not None:
-                    gate.hear(response.status, kept)
+            kept = veil.over_headers(_kept(response.headers))
+            if gate is not None and response.status >= _FIRST_ERROR:
+                gate.hear(response.status, kept)
             return Reply(response.status, veil.over(await _read(response)), kept)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failed = _translate(error, route, timeout, veil)
@@ -193,9 +194,19 @@ class Transport:
         if known is None or known[0] != key:
             key = None if route.endpoint.auth == "none" else keys.require(route)
             url = route.base_url.rstrip("/") + path
-            ready = (url, _headers(route, key, headers), keys.Veil(key))
+            ready = (url, _headers(route, key, headers), keys.Veil(key), self._proxy_to(route))
             known = self._prepared[slot] = (key, ready)
         return known[1]
+
+    def _proxy_to(self, route: Route) -> str | None:
+        proxy = self._proxy
+        try:
+            if proxy is None and self._trust_env:
+                proxy = Proxy.of_environment(route.base_url)
+        except ConfigError as error:
+            msg = f"{route.id}: the environment's {error}"
+            raise GoneError(msg) from None
+        return None if proxy is None else keys.Masked(proxy.reveal())
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         known = self._timeouts.get(seconds)

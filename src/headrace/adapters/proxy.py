@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from headrace.core.errors import ConfigError
 from headrace.core.secret import Secret
@@ -34,6 +35,15 @@ class Proxy:
         if not isinstance(setting, str):
             raise ConfigError(_FORM)
         return cls(setting)
+
+    @classmethod
+    def of_environment(cls, url: str) -> Proxy | None:
+        """What ``http_proxy``, ``https_proxy`` and ``no_proxy`` say of the way to ``url``."""
+        parts = urlsplit(url)
+        found = getproxies().get(parts.scheme)
+        if not found or proxy_bypass(parts.netloc):
+            return None
+        return cls(found if "://" in found else f"http://{found}")
 
     def reveal(self) -> str:
         """The whole URL, for the moment of sending."""
