@@ -44,7 +44,7 @@ BAD: Final[dict[str, list[object]]] = {
         "http://h:1/p",
         "http://%D0%96@h:1",
     ],
-    "ca_file": [5],
+    "ca_file": [5, "nowhere.pem", ".", __file__, "a\0b"],
     "model_weights": [5, "ab", [-1, 2], [math.nan, 1], [math.inf, 1], ["x", 1], [1e13, 1]],
     "sampling_params": ["hot", 5, [1, 2], {"temperature": -1}, {"temprature": 1}, {"stop": 5}],
     "no_such_option": [1],
@@ -131,7 +131,6 @@ def test_parameters_are_read_for_each_model(given: object, each: SamplingParams)
         ("deadline", None),
         ("patience", 0),
         ("model_weights", (0, 1)),
-        ("ca_file", "ca.pem"),
         ("proxy", Proxy("http://127.0.0.1:3128")),
     ],
 )

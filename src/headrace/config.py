@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from headrace.adapters.proxy import Proxy
+from headrace.adapters.tls import trusted
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, ConfigError
@@ -151,6 +152,7 @@ class Config(BaseModel):
         except ValidationError as error:
             raise ConfigError(_sentence(error.errors(include_url=False)[0])) from None
         config.check_lengths(models)
+        trusted(config.ca_file)
         return config
 
     def fleet(self, place: Place, epoch: Callable[[Route], int]) -> Fleet:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
@@ -21,6 +20,7 @@ from aiohttp.http_writer import StreamWriter
 
 from headrace.adapters import keys
 from headrace.adapters.proxy import Proxy
+from headrace.adapters.tls import trusted
 from headrace.core.errors import (
     ConfigError,
     ConnectionLostError,
@@ -133,14 +133,12 @@ class Transport:
         proxy: Proxy | None = None,
         trust_env: bool = False,
     ) -> None:
-        # Verified in any case; aiohttp's own context trusts what the system (SSL_CERT_FILE) does.
-        context = True if ca_file is None else ssl.create_default_context(cafile=ca_file)
         self._proxy = proxy
         # Read here: aiohttp would also send what ~/.netrc has for the host, in the key's place.
         self._trust_env = trust_env
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0, ssl=context, keepalive_timeout=KEEPALIVE, ttl_dns_cache=60
+                limit=0, ssl=trusted(ca_file), keepalive_timeout=KEEPALIVE, ttl_dns_cache=60
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             request_class=_Request if _IS_EAGER else _EagerRequest,
