@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
 
 CLOSED: Final = "http://127.0.0.1:1/v1"
+FAR: Final = "http://nowhere.invalid/v1"
 PATH: Final = "/chat/completions"
 
 
@@ -33,7 +34,7 @@ class Way:
 
     def __init__(self, transport: Transport, base_url: str) -> None:
         self.transport = transport
-        endpoint = Endpoint(name="e", wire="openai_chat", auth="none")
+        endpoint = Endpoint(name="e", wire="openai_chat", auth="none", base_url=base_url)
         self.route = Route(Model(id="e/m"), endpoint, base_url)
 
     async def post(self, prompt: str = "hi", *, seconds: float = 20.0) -> Reply:
@@ -196,10 +197,10 @@ def test_a_proxy_of_the_environment_is_used_only_when_asked(
             monkeypatch.delenv("no_proxy", raising=False)
             monkeypatch.delenv("NO_PROXY", raising=False)
             monkeypatch.setenv("http_proxy", proxy.anthropic_url)
-            async with way(CLOSED) as there:
+            async with way(FAR) as there:
                 assert isinstance(await there.fails(), NotSentError)
             assert proxy.ledger.connections_total == 0
-            async with way(CLOSED, trust_env=True) as there:
+            async with way(FAR, trust_env=True) as there:
                 assert (await there.post()).status == 200
 
     asyncio.run(main())
@@ -213,8 +214,8 @@ def test_the_environment_is_asked_for_a_proxy_and_for_nothing_else(
     netrc.write_text("machine 127.0.0.1 login me password CANARY")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # never on the way to this machine
 
     async def main() -> None:
         async with FakeServer() as server, way(server.base_url, trust_env=True) as there:
@@ -233,7 +234,7 @@ def test_a_proxy_of_the_environment_may_lack_its_scheme(
             monkeypatch.delenv("no_proxy", raising=False)
             monkeypatch.delenv("NO_PROXY", raising=False)
             monkeypatch.setenv("http_proxy", written.format(f"127.0.0.1:{proxy.port}"))
-            async with way(CLOSED, trust_env=True) as there:
+            async with way(FAR, trust_env=True) as there:
                 assert (await there.post()).status == 200
             sent = proxy.received[0].headers
             assert ("proxy-authorization" in sent) == ("CANARY" in written)
@@ -245,7 +246,7 @@ def test_a_proxy_of_the_environment_that_is_no_url_closes_the_route(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main() -> ProviderError:
-        async with way(CLOSED, trust_env=True) as there:
+        async with way(FAR, trust_env=True) as there:
             return await there.fails()
 
     monkeypatch.delenv("no_proxy", raising=False)

@@ -99,3 +99,16 @@ def test_a_server_that_died_is_started_again(
     remembered = again(client, "one")
     assert (remembered.completion, remembered.source) == (first.completion, "cache")
     client.close()
+
+
+@pytest.mark.usefixtures("local")
+def test_no_proxy_stands_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    for client in (
+        LLMClient("local/smollm2", proxy="http://127.0.0.1:1"),
+        LLMClient("local/smollm2", trust_env=True),
+    ):
+        assert str(ask(client, "one").completion).startswith("one from ")
+        client.close()

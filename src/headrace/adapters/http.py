@@ -197,6 +197,8 @@ class Transport:
         return known[1]
 
     def _proxy_to(self, route: Route) -> str | None:
+        if not route.endpoint.base_url:  # started by us, on this machine
+            return None
         proxy = self._proxy
         try:
             if proxy is None and self._trust_env:

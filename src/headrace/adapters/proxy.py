@@ -8,6 +8,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from headrace.core.errors import ConfigError
 from headrace.core.secret import Secret
+from headrace.registry.resolve import is_loopback
 
 _FORM: Final = (
     "proxy must look like http://host:3128, or like http://name:password@host:3128 with each of"
@@ -38,10 +39,13 @@ class Proxy:
 
     @classmethod
     def of_environment(cls, url: str) -> Proxy | None:
-        """What ``http_proxy``, ``https_proxy`` and ``no_proxy`` say of the way to ``url``."""
+        """What ``http_proxy``, ``https_proxy`` and ``no_proxy`` say of the way to ``url``.
+
+        None on the way to this machine, where a proxy would not find what is meant.
+        """
         parts = urlsplit(url)
         found = getproxies().get(parts.scheme)
-        if not found or proxy_bypass(parts.netloc):
+        if not found or is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
             return None
         return cls(found if "://" in found else f"http://{found}")
 
