@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from headrace.core.errors import JournalError
 from headrace.core.reply import Reply
 from headrace.engine import journal_format as form
-from headrace.engine.journal import SEGMENT, Journal
+from headrace.engine.journal import Journal
 from headrace.engine.journal_recovery import SECTOR
 from headrace.testing.disk import FaultyDisk
 from tests.engine.journal.contents import answered, lines_of, recover
@@ -111,7 +111,7 @@ def test_sectors_lost_after_the_last_mark_cost_nothing_before_it(
     content, offset = written(*rows)
     sectors = range(offset // SECTOR, len(content) // SECTOR + 1)
     lost = data.draw(st.sets(st.sampled_from(sectors)))
-    left = bytearray(content + bytes(SEGMENT - len(content)))
+    left = bytearray(content + bytes(9 * SECTOR))
     for sector in lost:
         start, stop = max(sector * SECTOR, offset), (sector + 1) * SECTOR
         left[start:stop] = bytes(stop - start)
