@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from headrace.adapters.proxy import Proxy
 from headrace.config import MOST_CONCURRENT, Call, Config, check_seconds
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
@@ -32,8 +33,18 @@ BAD: Final[dict[str, list[object]]] = {
     "seed": [1.5, "x", None],
     "coalesce": ["perhaps", 5],
     "trust_env": [None, "perhaps"],
-    "proxy": [5, []],
-    "ca_file": [5],
+    "proxy": [
+        5,
+        [],
+        "",
+        "127.0.0.1:3128",
+        "socks5://h:1",
+        "http://",
+        "http://h:x",
+        "http://h:1/p",
+        "http://%D0%96@h:1",
+    ],
+    "ca_file": [5, "nowhere.pem", ".", __file__, "a\0b"],
     "model_weights": [5, "ab", [-1, 2], [math.nan, 1], [math.inf, 1], ["x", 1], [1e13, 1]],
     "sampling_params": ["hot", 5, [1, 2], {"temperature": -1}, {"temprature": 1}, {"stop": 5}],
     "no_such_option": [1],
@@ -120,8 +131,7 @@ def test_parameters_are_read_for_each_model(given: object, each: SamplingParams)
         ("deadline", None),
         ("patience", 0),
         ("model_weights", (0, 1)),
-        ("ca_file", "ca.pem"),
-        ("proxy", "http://127.0.0.1:3128"),
+        ("proxy", Proxy("http://127.0.0.1:3128")),
     ],
 )
 def test_what_is_odd_but_meant_is_taken(name: str, value: object) -> None:

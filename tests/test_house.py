@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import tokenize
+import tomllib
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -200,6 +202,32 @@ def test_nothing_prints_but_the_command_line() -> None:
         and node.func.id in {"print", "pprint"}
     ]
     assert found == []
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    """The packages that are imported when the program runs, wherever in it."""
+    for part in ast.iter_child_nodes(node):
+        if isinstance(part, ast.Import):
+            yield from (alias.name for alias in part.names)
+        elif isinstance(part, ast.ImportFrom) and part.module and not part.level:
+            yield part.module
+        elif not (isinstance(part, ast.If) and ast.unparse(part.test) == "TYPE_CHECKING"):
+            yield from imports(part)
+
+
+def test_what_is_imported_is_declared() -> None:
+    """Not found by chance, since something else depends on it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
+        named += extra
+    declared = {re.split(r"[^\w-]", name)[0].replace("-", "_") for name in named}
+    known = packages_distributions()
+    packages = {name.partition(".")[0] for path in sources("src") for name in imports(tree(path))}
+    foreign = packages - sys.stdlib_module_names - {"headrace"}
+    sold_as = {name: {n.replace("-", "_") for n in known.get(name, [name])} for name in foreign}
+    assert len(foreign) > 5
+    assert {name for name in foreign if not sold_as[name] & declared} == set()
 
 
 def test_every_module_says_what_it_is_for() -> None:

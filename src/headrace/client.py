@@ -12,6 +12,7 @@ from headrace.adapters import collector
 from headrace.adapters.clock import Clock, SystemClock
 from headrace.adapters.progress import Progress
 from headrace.config import (
+    HIDDEN,
     AskOptions,
     Call,
     Config,
@@ -138,12 +139,12 @@ class LLMClient:
         self.last_run: Run | None = None
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:  # noqa: ANN401  those of __init__
-        """Remember what the client is made of, but for its key, so that it can travel."""
+        """Remember what the client is made of, but for its secrets, so that it can travel."""
         if cls is LLMClient:
             known = LLMClient.__init__.__kwdefaults__ or {}
             refuse_unknown("LLMClient", settings, ("models", *known))
         client = super().__new__(cls)
-        client._made_of = (args, {**settings, "api_key": None})
+        client._made_of = (args, {k: v for k, v in settings.items() if k not in HIDDEN})
         client._has_key = settings.get("api_key") is not None
         return client
 
@@ -152,7 +153,8 @@ class LLMClient:
         if self._has_key:
             msg = "a client with an api_key given in code cannot be pickled; use the environment"
             raise TypeError(msg)
-        return (partial(type(self), **self._made_of[1]), self._made_of[0])
+        given = self._made_of[1] | ({"proxy": self.config.proxy} if self.config.proxy else {})
+        return (partial(type(self), **given), self._made_of[0])
 
     # Many prompts.
 

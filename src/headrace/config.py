@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, TypedDict, cast
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from headrace.adapters import http
+from headrace.adapters.proxy import Proxy
+from headrace.adapters.tls import trusted
 from headrace.core.checked import Checked
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
@@ -21,7 +23,6 @@ from headrace.core.spelling import meant
 from headrace.engine.attempt import Sender
 from headrace.engine.fleet import Fleet
 from headrace.engine.pipeline import Choice
-from headrace.registry.resolve import check_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
@@ -43,6 +44,8 @@ PerMinute = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 MOST_CONCURRENT: Final = 100_000
+HIDDEN: Final = frozenset({"api_key", "proxy"})
+"""Settings that are, or may hold, a secret."""
 
 
 class AskOptions(TypedDict, total=False):
@@ -141,7 +144,7 @@ class Config(Checked):
     coalesce: bool | None = None
     seed: int = 0
     allow_http: bool = False
-    proxy: Annotated[str | None, Field(repr=False)] = None  # may hold a password
+    proxy: Annotated[Proxy, PlainSerializer(str)] | None = None
     ca_file: str | os.PathLike[str] | None = None
     trust_env: bool = False
 
@@ -155,8 +158,7 @@ class Config(Checked):
     @classmethod
     def read(cls, models: int, **settings: object) -> Config:
         """Validate ``settings`` for a client with so many ``models``; raises ``ConfigError``."""
-        given = dict(settings)
-        check_proxy(given.get("proxy"))
+        given = settings | {"proxy": Proxy.of(settings.get("proxy"))}
         params, weights = given["sampling_params"], given.get("model_weights")
         one = params is None or isinstance(params, SamplingParams | dict)
         each = [params] * models if one else _several("sampling_params", params)
@@ -168,6 +170,7 @@ class Config(Checked):
         except ValidationError as error:
             raise ConfigError(cls.complaint(error)) from None
         config.check_lengths(models)
+        trusted(config.ca_file)
         return config
 
     def fleet(self, place: Place, epoch: Callable[[Route], int]) -> Fleet:
@@ -195,7 +198,7 @@ class Config(Checked):
         )
 
     def opener(self) -> Callable[[], Transport]:
-        """How sessions are made; raises ``ConfigError`` where none could be."""
+        """How sessions are made."""
         return http.opener(ca_file=self.ca_file, proxy=self.proxy, trust_env=self.trust_env)
 
     def sender(self, bind: Bind, clock: Clock, chance: Callable[[], float] | None) -> Sender:

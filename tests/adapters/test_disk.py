@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from headrace.adapters.disk import FULL, Disk, LocalDisk, explain, sync_directory
+from headrace.adapters.disk import FULL, Disk, LocalDisk, sync_directory
 from headrace.testing.disk import FaultyDisk
 
 if TYPE_CHECKING:
@@ -256,12 +256,6 @@ def test_a_directory_that_cannot_be_synced_is_let_be() -> None:
     sync_directory(Path("/proc"))
     with pytest.raises(FileNotFoundError):
         sync_directory(Path("/nowhere"))
-
-
-def test_an_error_is_explained_with_the_name_of_its_file() -> None:
-    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x")
-    assert explain(error, Path("a.journal")) == "a.journal: No space left on device"
-    assert explain(OSError("odd"), Path("b")) == "b: odd"
 
 
 def test_the_faulty_disk_fails_the_operation_it_was_told_to(path: Path) -> None:

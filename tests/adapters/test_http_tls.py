@@ -12,7 +12,8 @@ import pytest
 import trustme
 
 from headrace.adapters.http import Transport
-from headrace.core.errors import NotSentError, ProviderError
+from headrace.adapters.proxy import Proxy
+from headrace.core.errors import GoneError, NotSentError, ProviderError
 from headrace.core.model import Endpoint, Model, Route
 from headrace.testing import FakeServer
 from headrace.testing.server.connection import Connection
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
 
 CLOSED: Final = "http://127.0.0.1:1/v1"
+FAR: Final = "http://nowhere.invalid/v1"
 PATH: Final = "/chat/completions"
 
 
@@ -32,7 +34,7 @@ class Way:
 
     def __init__(self, transport: Transport, base_url: str) -> None:
         self.transport = transport
-        endpoint = Endpoint(name="e", wire="openai_chat", auth="none")
+        endpoint = Endpoint(name="e", wire="openai_chat", auth="none", base_url=base_url)
         self.route = Route(Model(id="e/m"), endpoint, base_url)
 
     async def post(self, prompt: str = "hi", *, seconds: float = 20.0) -> Reply:
@@ -53,7 +55,7 @@ async def way(
     proxy: str | None = None,
     trust_env: bool = False,
 ) -> AsyncIterator[Way]:
-    transport = Transport(ca_file=ca_file, proxy=proxy, trust_env=trust_env)
+    transport = Transport(ca_file=ca_file, proxy=Proxy.of(proxy), trust_env=trust_env)
     try:
         yield Way(transport, base_url)
     finally:
@@ -165,6 +167,19 @@ def test_a_url_that_is_none() -> None:
     assert "is no URL that can be asked; check base_url" in str(error)
 
 
+@pytest.mark.parametrize("header", [("x-a", "b\r\nc: d"), ("x-a\n", "b"), ("x-a", "\0")])
+def test_a_header_that_is_none_is_not_sent(header: tuple[str, str]) -> None:
+    async def main() -> None:
+        async with FakeServer() as server, way(server.base_url) as there:
+            with pytest.raises(NotSentError, match=r"cannot be written: .*; check its headers"):
+                await there.transport.post(
+                    there.route, PATH, b"{}", (header,), timeout=20, gate=None
+                )
+            assert server.received == []
+
+    asyncio.run(main())
+
+
 def test_a_proxy_is_used() -> None:
     async def main() -> None:
         async with FakeServer() as proxy, way(CLOSED, proxy=proxy.anthropic_url) as there:
@@ -182,13 +197,78 @@ def test_a_proxy_of_the_environment_is_used_only_when_asked(
             monkeypatch.delenv("no_proxy", raising=False)
             monkeypatch.delenv("NO_PROXY", raising=False)
             monkeypatch.setenv("http_proxy", proxy.anthropic_url)
-            async with way(CLOSED) as there:
+            async with way(FAR) as there:
                 assert isinstance(await there.fails(), NotSentError)
             assert proxy.ledger.connections_total == 0
-            async with way(CLOSED, trust_env=True) as there:
+            async with way(FAR, trust_env=True) as there:
                 assert (await there.post()).status == 200
 
     asyncio.run(main())
+
+
+def test_the_environment_is_asked_for_a_proxy_and_for_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A password that ~/.netrc has for the host is for others, and no key of an API."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password CANARY")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # never on the way to this machine
+
+    async def main() -> None:
+        async with FakeServer() as server, way(server.base_url, trust_env=True) as there:
+            assert (await there.post()).status == 200
+            assert "authorization" not in server.received[0].headers
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("written", ["{}", "http://{}", "http://me:CANARY@{}/"])
+def test_a_proxy_of_the_environment_may_lack_its_scheme(
+    monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    async def main() -> None:
+        async with FakeServer() as proxy:
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            monkeypatch.setenv("http_proxy", written.format(f"127.0.0.1:{proxy.port}"))
+            async with way(FAR, trust_env=True) as there:
+                assert (await there.post()).status == 200
+            sent = proxy.received[0].headers
+            assert ("proxy-authorization" in sent) == ("CANARY" in written)
+
+    asyncio.run(main())
+
+
+def test_a_proxy_of_the_environment_that_is_no_url_closes_the_route(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> ProviderError:
+        async with way(FAR, trust_env=True) as there:
+            return await there.fails()
+
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", "socks5://me:CANARY@127.0.0.1:1")
+    error = asyncio.run(main())
+    assert isinstance(error, GoneError)
+    assert "e/m: the environment's proxy must look like http://host:3128" in str(error)
+    assert "CANARY" not in f"{error!r}"
+
+
+def test_a_proxy_that_is_not_there_is_not_taken_for_the_host() -> None:
+    async def main(base_url: str) -> ProviderError:
+        async with way(base_url, proxy="http://user:CANARY@nowhere.invalid:3128") as there:
+            return await there.fails()
+
+    for scheme in ("http", "https"):
+        error = asyncio.run(main(f"{scheme}://127.0.0.1:1/v1"))
+        assert isinstance(error, NotSentError)
+        assert "the proxy on the way to" in str(error)
+        assert "cannot be found; check proxy=" in str(error)
+        assert "CANARY" not in f"{error!r}"
 
 
 def test_a_proxy_that_fails_is_named_without_its_password() -> None:

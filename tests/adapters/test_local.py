@@ -150,11 +150,12 @@ def test_a_server_that_does_not_start_is_a_sentence(
     assert not server.running
 
 
+@pytest.mark.parametrize("executable", ["/nowhere/python", "", None])
 def test_an_interpreter_that_does_not_start_is_a_sentence(
-    broken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executable: str | None
 ) -> None:
     broken.write_text(BROKEN.format(does="pass"))
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    monkeypatch.setattr(sys, "executable", executable)
     with pytest.raises(ConfigError, match="run headrace with a plain Python"):
         LocalServer(tmp_path / "weights.gguf").start()
 

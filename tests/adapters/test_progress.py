@@ -155,6 +155,32 @@ def test_without_any_stderr_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) ->
     progress.close()
 
 
+class Plain:
+    """What people put in the place of stderr to have it in a log."""
+
+    def __init__(self) -> None:
+        self.said = ""
+
+    def write(self, text: str) -> None:
+        self.said += text
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_whatever_stands_in_the_place_of_stderr_ends_no_run(
+    monkeypatch: pytest.MonkeyPatch, closed: bool
+) -> None:
+    stream: io.StringIO | Plain = io.StringIO() if closed else Plain()
+    if isinstance(stream, io.StringIO):
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    clock = Hands()
+    progress = Progress(4, clock=clock)
+    clock.now += BETWEEN_LINES
+    add(progress, 1)
+    progress.close()
+    assert isinstance(stream, io.StringIO) or stream.said.startswith("1 of 4 done")
+
+
 def kernel(config: object) -> ModuleType:
     """What ``IPython`` looks like from inside a notebook."""
     module = ModuleType("IPython")

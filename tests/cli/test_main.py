@@ -109,8 +109,8 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(
         (["--api-key-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE"),
         (["--base-url", "http://example.com/v1"], "https"),
         (["--base-url", "localhost:8080"], "headrace: --base-url 'localhost:8080' must look like"),
-        (["--proxy", "http://user:secret@"], "headrace: --proxy must be a URL"),
-        (["--ca-file", "nowhere.pem"], "headrace: --ca-file nowhere.pem cannot be used"),
+        (["--proxy", "http://user:secret@"], "headrace: --proxy must look like"),
+        (["--ca-file", "nowhere.pem"], "headrace: --ca-file 'nowhere.pem' cannot be used"),
         (["--cache", "/"], "directory"),
     ],
 )
@@ -138,7 +138,7 @@ def test_files_that_cannot_be_used_stop_before_the_first_request(
     assert run(["a"], "-o", str(source.parent)) == 2
     assert "cannot write the output" in one_sentence(capsys)
     assert run(["a"], "-o", str(source / "below")) == 2
-    assert one_sentence(capsys).endswith("below: Not a directory; give another -o\n")
+    assert one_sentence(capsys).endswith("below: Not a directory; a part of the path is a file: give another path\n")
     assert run(["a"], "-o", str(source)) == 2
     assert "is the input and the output" in one_sentence(capsys)
     out.symlink_to(source)

@@ -67,13 +67,13 @@ class Echo(Fault):
 
 @dataclass(frozen=True, slots=True)
 class EchoingAnswer(Fault):
-    """A good answer that quotes the key."""
+    """A good answer that quotes the key, in its head too."""
 
     async def play(self, turn: Turn) -> None:
-        answer = turn.answer
-        turn.respond(
-            replace(answer, body=answer.body.replace(b"echo: ", (turn.seen.key or "").encode()))
-        )
+        key = turn.seen.key or ""
+        body = turn.answer.body.replace(b"echo: ", key.encode())
+        headers = (("x-my-request-id", f"of {key}"), ("x-ratelimit-of", key))
+        turn.respond(replace(turn.answer, body=body, headers=headers))
 
 
 PATHS: Final = [
@@ -206,6 +206,46 @@ def test_a_client_shows_no_key_and_does_not_carry_it_away(key: str) -> None:
     with pytest.raises(TypeError) as refused:
         pickle.dumps([secret])
     check(iter([repr(secret), str(secret), f"{secret!s:>99}", *shown(refused.value)]))
+
+
+class Own(LLMClient):
+    """A client whose settings are its own business."""
+
+    def __init__(self) -> None:
+        super().__init__("openai/m", base_url=NOWHERE)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_client_shows_no_password_of_its_proxy_and_does_not_carry_it_away(key: str) -> None:
+    client = LLMClient("openai/m", base_url=NOWHERE, proxy=f"http://me:{key}@127.0.0.1:1")
+    config = client.config
+    check(iter([repr(client), repr(vars(client)), repr(config), str(config), repr(dict(config))]))
+    check(iter([config.model_dump_json(), repr(config.model_dump())]))
+    assert "http://127.0.0.1:1" in config.model_dump_json()
+    for secret in (client, config, config.proxy):
+        with pytest.raises(TypeError, match="put it into the environment") as refused:
+            pickle.dumps(secret)
+        check(shown(refused.value))
+
+
+def test_a_client_with_a_proxy_that_wants_no_password_travels() -> None:
+    client = LLMClient("openai/m", base_url=NOWHERE, proxy="http://127.0.0.1:1")
+    there = pickle.loads(pickle.dumps(client))  # noqa: S301 - our own
+    assert there.config == client.config
+    assert str(there.config.proxy) == "http://127.0.0.1:1"
+    own = pickle.loads(pickle.dumps(Own()))  # noqa: S301 - our own
+    assert type(own) is Own
+
+
+@pytest.mark.parametrize("mark", ["/", "?", "#", "@", " ", "\\", "é", "\n"])
+def test_a_proxy_that_is_no_url_is_refused_unseen(mark: str) -> None:
+    for url in (f"http://me:1{mark}{KEYS[0]}@host:3128", f"http://me:{KEYS[0]}{mark}2@host:3128"):
+        try:
+            client = LLMClient("openai/m", base_url=NOWHERE, proxy=url)
+        except ConfigError as error:
+            check(iter([str(error), repr(error)]))
+        else:
+            assert str(client.config.proxy) == "http://host:3128"
 
 
 def test_a_client_that_cannot_connect_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """The one door to files that must survive a crash: append, lock, fsync, preallocate, replace.
 
-Everything raises ``OSError`` whose ``strerror`` finishes a sentence that begins with the file's
-name ("… is a symbolic link; give the path of the file itself"); ``explain`` writes that sentence.
+Everything raises ``OSError``. Its ``strerror`` is the system's, or finishes a sentence that begins
+with the file's name ("… is a symbolic link; give the path of the file itself"); ``explain`` writes
+that sentence, and says what to do where only the system has spoken.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import secrets
 import stat
 import sys
+import weakref
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -22,6 +24,23 @@ if TYPE_CHECKING:
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a system says when there is no room for more: disk, quota, or largest file size."""
 
+_REMEDIES: Final = {
+    errno.EACCES: "give a path that you may read and write",
+    errno.EBADF: "it was closed, or opened before a fork: open it again in this process",
+    errno.EDQUOT: "free some space, or have the quota raised",
+    errno.EFBIG: "have the limit on the size of a file raised (ulimit -f)",
+    errno.EIO: "see to the disk (dmesg), or give a path on another one",
+    errno.EISDIR: "give the path of a file",
+    errno.EMFILE: "close some files, or have their number raised (ulimit -n)",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.ENOENT: "see that its directory is there, or give another path",
+    errno.ENOLCK: "give a path on a local disk, where files can be locked",
+    errno.ENOSPC: "free some space",
+    errno.ENOTDIR: "a part of the path is a file: give another path",
+    errno.EOPNOTSUPP: "give a path on a local disk, where files can be locked",
+    errno.EPERM: "give a path that you may read and write",
+    errno.EROFS: "give a path on a disk that can be written to",
+}
 _OPEN: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_PREALLOCATION: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV})
 _ZEROS: Final = bytes(1 << 20)
@@ -79,8 +98,11 @@ class Disk(Protocol):
 
 
 def explain(error: OSError, path: Path) -> str:
-    """``"PATH: what is the matter"``, for the sentence of a typed error."""
-    return f"{path}: {error.strerror or error}"
+    """``"PATH: what is the matter; what to do"``, for the sentence of a typed error."""
+    said = error.strerror or str(error)
+    if error.errno is not None and said != os.strerror(error.errno):
+        return f"{path}: {said}"  # one of ours, which says what to do
+    return f"{path}: {said}; {_REMEDIES.get(error.errno or 0, 'see to the disk')}"
 
 
 @contextmanager
@@ -105,17 +127,19 @@ def replacing(disk: Disk, path: Path) -> Iterator[File]:
 
 
 class LocalFile:
-    """A file of the machine, over ``os``."""
+    """A file of the machine, over ``os``. A forked child has none of those that are open."""
 
-    __slots__ = ("_allocate", "_fd", "end", "path")
+    __slots__ = ("__weakref__", "_allocate", "_fd", "_locked_by", "end", "path")
 
     def __init__(
         self, fd: int, path: Path, allocate: Callable[[int, int, int], None] | None
     ) -> None:
         self._fd = fd
         self._allocate = allocate
+        self._locked_by = 0
         self.path = path
         self.end = os.fstat(fd).st_size
+        _open_here.add(self)
 
     def fileno(self) -> int:
         """The descriptor; -1 when closed."""
@@ -164,11 +188,19 @@ class LocalFile:
             n -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def lock(self) -> None:
+        """Take the file for this process; ``BlockingIOError`` where another writer has it."""
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._locked_by = os.getpid()
+
     def close(self) -> None:
-        """Close the descriptor, which gives up the lock."""
+        """Close the descriptor and give up the lock, even where a forked process still has both."""
         fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        if fd < 0:
+            return
+        if self._locked_by == os.getpid():
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        os.close(fd)
 
     def _write_at(self, offset: int, data: bytes) -> None:
         rest = memoryview(data)
@@ -189,11 +221,24 @@ class LocalFile:
             self._write_at(start, _ZEROS[: upto - start])
 
 
+_open_here: Final[weakref.WeakSet[LocalFile]] = weakref.WeakSet()
+
+
+def _drop_inherited() -> None:
+    """In a forked child: else it would hold the parent's lock, and could write into its files."""
+    for file in tuple(_open_here):
+        file.close()
+
+
+os.register_at_fork(after_in_child=_drop_inherited)
+
+
 class LocalDisk:
     """The machine's own files.
 
     ``allocate(fd, offset, length)`` reserves blocks; None writes zeros instead. Locks are
-    ``flock(2)``: they hold against other processes and against this one, and end with the process.
+    ``flock(2)``: they hold against other processes and against this one, and end with the process,
+    whatever it has forked.
     """
 
     __slots__ = ("_allocate",)
@@ -226,7 +271,7 @@ class LocalDisk:
         assert isinstance(file, LocalFile)  # noqa: S101  a disk locks its own files only
         path = file.path
         try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.lock()
         except BlockingIOError:
             said = "another writer has it open; wait for it to end, or use another file"
             raise BlockingIOError(errno.EWOULDBLOCK, said, str(path)) from None
@@ -259,6 +304,8 @@ def _open(path: Path, flags: int) -> int:
         if error.errno != errno.ELOOP:
             raise
         raise _link(path) from None
+    except ValueError:  # a NUL, or half of a character
+        raise OSError(errno.EINVAL, "is no path of a file; give another", str(path)) from None
 
 
 def _link(path: Path) -> OSError:

@@ -32,6 +32,12 @@ class Veil:
             return body
         return body.replace(self._bytes, b"********")
 
+    def over_headers(self, kept: dict[str, str]) -> dict[str, str]:
+        """The same for a reply's headers."""
+        if self._text is None or not any(self._text in value for value in kept.values()):
+            return kept
+        return {name: self.over_text(value) for name, value in kept.items()}
+
     def over_text(self, said: str) -> str:
         """``said`` with asterisks in the place of the key."""
         return said if self._text is None else said.replace(self._text, "********")

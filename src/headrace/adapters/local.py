@@ -141,7 +141,8 @@ class LocalServer:
 
 def _spawn(settings: _Settings) -> subprocess.Popen[bytes]:
     # -P: the folder of this file holds modules named like those of the standard library.
-    command = [sys.executable, "-P", "-m", "headrace.adapters.local", json.dumps(settings)]
+    # There is no interpreter to name (None) where Python is built into another program.
+    command = [sys.executable or "", "-P", "-m", "headrace.adapters.local", json.dumps(settings)]
     try:
         return subprocess.Popen(  # noqa: S603 - this interpreter and this module
             command,

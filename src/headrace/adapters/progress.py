@@ -114,7 +114,7 @@ class Progress:
         said = self._line(now)
         if now - self._span[0] >= SPAN:
             self._span_before, self._span = self._span, (now, self._done - self._known)
-        with suppress(OSError, ValueError):
+        with suppress(AttributeError, OSError, ValueError):
             if self._bar is not None:
                 self._bar.n = self._done
                 self._bar.set_description_str(said, refresh=True)
@@ -159,7 +159,7 @@ def _bar(total: int | None, stream: TextIO | None) -> Bar | None:
 
         widget: wide[Never] = wide(total=total, bar_format=layout)
         return widget
-    if stream is None or not (notebook or stream.isatty()):
+    if stream is None or not (notebook or _is_terminal(stream)):
         return None
     from tqdm import tqdm  # noqa: PLC0415 - loaded when there is something to draw on
 
@@ -179,11 +179,18 @@ def _size(stream: TextIO) -> Size:
     """As the terminal says; one that says nothing gets a usual size."""
     try:
         columns, lines = os.get_terminal_size(stream.fileno())
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):
         columns, lines = 0, 0
     if columns and lines:
         return {"dynamic_ncols": True}
     return {"ncols": 100, "nrows": 24}
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    """What stands in the place of stderr may be closed, or have nothing but ``write``."""
+    with suppress(AttributeError, OSError, ValueError):
+        return stream.isatty()
+    return False
 
 
 def _in_notebook() -> bool:

@@ -90,13 +90,14 @@ class Fleet:
         return known
 
     async def start(self, lanes: Lanes) -> None:
-        """Start what runs on this machine and is not running yet."""
+        """Start what runs on this machine and is not running, or not any more."""
         from headrace.adapters import local  # noqa: PLC0415  an extra, loaded by who uses it
 
         for state in lanes:
-            if not state.route.base_url:
+            if not state.route.endpoint.base_url:
                 server = await asyncio.to_thread(local.shared)
-                state.route = replace(state.route, base_url=server.base_url)
+                if state.route.base_url != server.base_url:
+                    state.route = replace(state.route, base_url=server.base_url)
 
     def _settle_in(self, rows: list[Model]) -> None:
         """The endpoint of the client's own models is where ``base_url`` and ``api_key`` belong."""
@@ -118,6 +119,7 @@ class Fleet:
 
     def revive(self, now: int) -> None:
         """Let a new run ask again where an earlier one was turned away."""
+        self._singles = {}  # what a row names may have to be started anew
         for state in tuple(self._states.values()):
             state.revive(now)
 

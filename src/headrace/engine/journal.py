@@ -22,6 +22,7 @@ Failures?", USENIX ATC 2020). What is in the file is sorted out by recovery at t
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -54,6 +55,7 @@ STARVED: Final = 50_000_000
 
 _USUAL_LINE: Final = 4096
 _PEEK: Final = 4096
+_log: Final = logging.getLogger("headrace")
 
 
 class Journal:
@@ -115,6 +117,8 @@ class Journal:
         except JournalError:
             file.close()
             raise
+        if state.torn:
+            _log.info("%s: %d bytes that a crash left unfinished were cut off", path, state.torn)
         return cls(file, state, clock)
 
     def find(self, key: bytes) -> Found | None:
@@ -310,7 +314,7 @@ class Journal:
                 raise self._fail("extended", error) from error
             raise JournalError(
                 f"no room on the disk for more replies in the journal "
-                f"{explain(error, self.path)}; free some space and run the same again"
+                f"{explain(error, self.path)}, and run the same again"
             ) from error
         self._room = upto
 
@@ -361,8 +365,8 @@ class Journal:
 
     def _fail(self, what: str, error: OSError) -> JournalError:
         self._end_with(
-            f"the journal cannot be {what}: {explain(error, self.path)}; what was promised is "
-            "safe: see to the disk and run the same again"
+            f"the journal cannot be {what}: {explain(error, self.path)}, and run the same again; "
+            "what was promised is safe"
         )
         return JournalError(f"{self._over}")
 

@@ -10,7 +10,7 @@ hole ends where a sector ends, and no mark behind it claims that it had been syn
 
 *Damaged.* Anything else that is not the last line. What stood there may have been promised, so
 nothing is dropped or repaired in silence: the file is refused, untouched. Two lines whose line feed
-was lost look like one; the second gives them away, for it follows from the CRC stored in the first.
+was lost look like one; the beginning of the second gives them away.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Recovered:
 
     ``in_flight`` are rows without an end that have an intent of which nothing is known: they may
     be sent again.
-    ``torn``: a crash had left an unfinished end, which was dropped.
+    ``torn``: bytes that a crash had left unfinished at the end, which were dropped.
     """
 
     answered: int
@@ -52,7 +52,7 @@ class Recovered:
     in_flight: int
     unreadable: int
     runs: int
-    torn: bool
+    torn: int
 
 
 @dataclass(slots=True)
@@ -60,6 +60,7 @@ class State:
     """What a journal says. ``answers`` and ``failures`` map row keys to byte offsets of lines.
 
     ``in_flight`` holds how many of a row's sends are open: neither recorded nor withdrawn.
+    Marks say that the bytes before ``synced`` are on the disk.
     """
 
     end: int = 0
@@ -67,7 +68,8 @@ class State:
     lines: int = 0
     runs: int = 0
     unreadable: int = 0
-    torn: bool = False
+    torn: int = 0
+    synced: int = 0
     answers: dict[bytes, int] = field(default_factory=dict)
     failures: dict[bytes, int] = field(default_factory=dict)
     in_flight: dict[bytes, int] = field(default_factory=dict)
@@ -113,8 +115,9 @@ def prepare(file: File, state: State, now: float) -> None:
     """
     if file.size() != state.end:
         file.truncate(state.end)
-    # Unsynced, the cut could come undone, and old bytes would stand behind new lines; and what a
-    # killed process left to the system's cache is about to be relied on.
+    _write_again(file, state.synced, state.end)
+    # Unsynced, the cut could come undone, and old bytes would stand behind new lines; and what is
+    # in the system's memory alone is about to be relied on.
     file.fsync()
     if state.end:
         return
@@ -124,6 +127,17 @@ def prepare(file: File, state: State, now: float) -> None:
     file.write(text)
     file.fsync()
     state.end = file.end
+
+
+def _write_again(file: File, start: int, stop: int) -> None:
+    """Write the bytes that are there once more, so that the next fsync does take them to the disk.
+
+    Only marks say what is on it. The rest may be in memory and nowhere else, and taken for clean
+    since an fsync has failed on it: the next one would "succeed" without them.
+    """
+    file.end = start
+    while data := file.read_at(file.end, min(CHUNK, stop - file.end)):
+        file.write(data)
 
 
 def _check_kind(file: File) -> None:
@@ -167,6 +181,7 @@ def _take(state: State, text: bytes) -> None:
     kind, key = record.groups()
     if key is None:
         state.runs += kind == b"run"
+        state.synced = max(state.synced, form.read_mark(text[9:]))
     else:
         _index(state, kind, bytes.fromhex(key.decode()))
 
@@ -198,44 +213,29 @@ def _judge_rest(file: File, state: State) -> None:
     rest = file.read_at(state.end, size).rstrip(b"\0")
     if state.lines == 0 and rest.startswith(b"\0"):
         raise _no_journal(file)
-    proof = _proof(rest)
-    is_last = proof is None and b"\n" not in rest[:-1]
-    if not is_last and not _is_hole(rest, state.end, proof or 0):
+    behind = [m.start() for m in form.START.finditer(rest, 1)]
+    is_last = not behind and b"\n" not in rest[:-1]
+    if not is_last and not _is_hole(rest, state.end, _furthest_mark(rest, behind)):
         raise _damaged(file, state)
-    state.torn = bool(rest)
+    state.torn = len(rest)
 
 
-def _proof(rest: bytes) -> int | None:
-    """The furthest sync mark (0: none) among lines behind the first that verify; None: none do."""
-    starts = [0, *(m.start() for m in form.START.finditer(rest, 1)), len(rest)]
-    proof = None
-    stored = -1
-    for start, stop in pairwise(starts):
-        # The byte before the next start is the LF, or what has become of it.
-        record = rest[start + 9 : stop - 1] if stop < len(rest) else rest[start + 9 :].rstrip(b"\n")
-        crc = _stored(rest[start : start + 8])
-        if stored >= 0 and crc == crc32(record, stored):
-            proof = max(proof or 0, form.read_mark(record))
-        stored = crc
-    return proof
+def _furthest_mark(rest: bytes, starts: list[int]) -> int:
+    """How far the marks among the lines that begin at ``starts`` claim that all is on the disk.
+
+    Not all of them can be verified, behind a hole; at worst a torn file is refused.
+    """
+    lines = (rest[start:stop] for start, stop in pairwise([*starts, len(rest)]))
+    return max((form.read_mark(line[9:].partition(b"\n")[0]) for line in lines), default=0)
 
 
-def _stored(digits: bytes) -> int:
-    """The CRC that a line says it has; -1 where there is none."""
-    try:
-        crc = int(digits, 16)
-    except ValueError:
-        return -1
-    return crc if digits == b"%08x" % crc else -1
-
-
-def _is_hole(rest: bytes, offset: int, proof: int) -> bool:
+def _is_hole(rest: bytes, offset: int, claim: int) -> bool:
     """Is the first damage a piece of a sector, or whole ones, that never reached the disk?"""
     text, _, _ = rest.partition(b"\0")
     start = offset + len(text)
     after = rest[len(text) :].lstrip(b"\0")
     stop = offset + len(rest) - len(after)
-    return bool(after) and stop % SECTOR == 0 and b"\n" not in text and proof <= start
+    return bool(after) and stop % SECTOR == 0 and b"\n" not in text and claim <= start
 
 
 def _no_journal(file: File) -> JournalError:

@@ -63,13 +63,14 @@ class Choice:
         self.groups = groups
         self.weights = weights
         self.lanes = tuple(state for group in groups for state in group)
-        self.is_started = all(state.route.base_url for state in self.lanes)
+        self._is_elsewhere = all(state.route.endpoint.base_url for state in self.lanes)
+        self.is_started = self._is_elsewhere
         self._start = start
         self._seed = seed
 
     async def start(self) -> None:
-        """Bring up what is not running yet."""
-        if not self.is_started:
+        """Bring up what runs on this machine and is not running, or not any more."""
+        if not self._is_elsewhere:
             await self._start(self.lanes)
             self.is_started = True
 

@@ -217,7 +217,9 @@ class RouteState:
         if self._identity is None or self._identity[0] is not route:
             own = "" if self.params is None else repr(self.params.given())
             codec = f"{route.endpoint.wire} {self._epoch}"
-            parts = (route.base_url, route.model.name, codec, own)
+            # One that is started on this machine is somewhere else each time.
+            place = route.base_url if route.endpoint.base_url else route.endpoint.name
+            parts = (place, route.model.name, codec, own)
             self._identity = (route, identity_of(*parts))
         return self._identity[1]
 

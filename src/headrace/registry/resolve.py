@@ -95,22 +95,13 @@ def check_url(url: str, *, allow_http: bool) -> str:
     if scheme not in {"http", "https"} or not host:
         msg = f"base_url {url!r} must look like https://host/v1 or http://127.0.0.1:8080/v1"
         raise ConfigError(msg)
-    if scheme == "http" and not allow_http and not _is_loopback(host):
+    if scheme == "http" and not allow_http and not is_loopback(host):
         msg = (
             f"base_url {url!r} would send keys and prompts unencrypted;"
             " use https, or pass allow_http=True"
         )
         raise ConfigError(msg)
     return url.rstrip("/")
-
-
-def check_proxy(url: object) -> None:
-    """Raise ``ConfigError`` for what is no proxy; its sentence never shows a password."""
-    scheme, host = _split(url) if isinstance(url, str) else ("", None)
-    if url is None or (scheme in {"http", "https"} and host):
-        return
-    msg = "proxy must be a URL such as http://host:3128 or http://user:password@host:3128"
-    raise ConfigError(msg)
 
 
 def _split(url: str) -> tuple[str, str | None]:
@@ -125,7 +116,8 @@ def _split(url: str) -> tuple[str, str | None]:
     return parts.scheme, parts.hostname
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Is it this machine, whatever its name servers say?"""
     if host == "localhost":
         return True
     try:

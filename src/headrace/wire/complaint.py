@@ -31,7 +31,8 @@ class Complaint:
 
 def of_body(body: bytes) -> Complaint:
     """What a body says, whatever it is."""
-    data = reading.load(body)
+    # Gemini puts the object into a list.
+    data = reading.load(body) or reading.load(body.strip().removeprefix(b"[").removesuffix(b"]"))
     if data is not None:
         return of_object(data)
     start = body[:4000].decode("utf-8", "replace").strip()

@@ -66,9 +66,11 @@ _MESSAGE: Final = 300
 _FIXED: Final[dict[int, Kind]] = {
     401: GoneError,
     404: GoneError,
+    405: GoneError,
     407: GoneError,
     408: OverloadedError,
     409: OverloadedError,
+    410: GoneError,
     413: TooLongError,
     418: RejectedError,
     425: OverloadedError,
@@ -260,7 +262,7 @@ def _classify(status: int, said: Complaint, reply: Reply) -> Kind:
     if status in _FIXED:
         return _FIXED[status]
     if status == TOO_MANY_REQUESTS:
-        return _too_fast(said, reply.body)
+        return _too_fast(said, reply)
     if status == _PAYMENT:
         # OpenRouter: a budget in flight; it says when to come back.
         return QuotaError if hint(reply.headers, status) is None else RateLimitError
@@ -271,11 +273,13 @@ def _classify(status: int, said: Complaint, reply: Reply) -> Kind:
     return _kind(said) or _by_text(said) or _bad_request(status, said)
 
 
-def _too_fast(said: Complaint, body: bytes) -> Kind:
+def _too_fast(said: Complaint, reply: Reply) -> Kind:
     if _kind(said) is QuotaError:
         return QuotaError
-    if _OF_A_DAY.search(said.message) or (b'"quotaId"' in body and b"PerDay" in body):
+    if _OF_A_DAY.search(said.message) or (b'"quotaId"' in reply.body and b"PerDay" in reply.body):
         return QuotaError
+    if "rate_limit_error" in said.names and _UNPAID.match(said.message):  # Anthropic
+        return QuotaError if hint(reply.headers, reply.status) is None else RateLimitError
     # OpenAI and Groq: more tokens than a minute allows in all; waiting would be for ever.
     return TooLongError if _TOO_LARGE_FOR_ANY_MINUTE.match(said.message) else RateLimitError
 

@@ -106,9 +106,9 @@ TABLE: Final = [
         row(f"32 {code}", Status(code), outcome)
         for outcome, codes in {
             "overloaded": (408, 409, 425, 500, 502, 504, *range(520, 528), 529, 599),
-            "rejected": (400, 405, 415, 418, 422, 431, 451, 499),
+            "rejected": (400, 415, 418, 422, 431, 451, 499),
             "too_long": (413,),
-            "stops": (401, 402, 403, 404, 407),
+            "stops": (401, 402, 403, 404, 405, 407, 410),
             "unreadable_reply": (600, 799, 999),
         }.items()
         for code in codes

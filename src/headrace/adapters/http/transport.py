@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import sys
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http_writer import StreamWriter
-from multidict import CIMultiDict
-from yarl import URL
 
 from headrace.adapters import keys
+from headrace.adapters.proxy import Proxy
+from headrace.adapters.tls import trusted
 from headrace.core.errors import (
     ConfigError,
     ConnectionLostError,
+    GoneError,
     HeldBackError,
     NotSentError,
     OutcomeUnknownError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
     from headrace.adapters.http import Gate
+    from headrace.adapters.tls import CaFile
     from headrace.core.model import Route
 
 MAX_BODY: Final = 32 * 1024 * 1024
@@ -50,9 +52,10 @@ CONNECT: Final = 30.0
 # Fits into a socket's buffer: writing it does not wait.
 _SMALL: Final = 32 * 1024
 _FIRST_ERROR: Final = 300
+_PROXY: Final = "check proxy= and the proxy variables of the environment"
 
 
-_Prepared: TypeAlias = "tuple[URL, CIMultiDict[str], keys.Veil]"
+_Prepared: TypeAlias = tuple[str, dict[str, str], keys.Veil, str | None]
 _gate: ContextVar[Gate | None] = ContextVar("headrace_gate", default=None)
 
 
@@ -118,20 +121,19 @@ class Transport:
     def __init__(
         self,
         *,
-        ca_file: str | os.PathLike[str] | None = None,
-        proxy: str | None = None,
+        ca_file: CaFile = None,
+        proxy: Proxy | None = None,
         trust_env: bool = False,
     ) -> None:
-        # Verified in any case; aiohttp's own context trusts what the system (SSL_CERT_FILE) does.
-        context = True if ca_file is None else ssl.create_default_context(cafile=ca_file)
         self._proxy = proxy
+        # Read here: aiohttp would also send what ~/.netrc has for the host, in the key's place.
+        self._trust_env = trust_env
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0, ssl=context, keepalive_timeout=KEEPALIVE, ttl_dns_cache=60
+                limit=0, ssl=trusted(ca_file), keepalive_timeout=KEEPALIVE, ttl_dns_cache=60
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             request_class=_Request if _IS_EAGER else _EagerRequest,
-            trust_env=trust_env,
         )
         self._prepared: dict[tuple[object, ...], tuple[str | None, _Prepared]] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
@@ -147,7 +149,7 @@ class Transport:
         gate: Gate | None,
     ) -> Reply:
         """Send ``body`` once and return whatever reply comes; raise what became of it otherwise."""
-        url, ready, veil = self._prepare(route, path, headers)
+        url, ready, veil, proxy = self._prepare(route, path, headers)
         _gate.set(gate)
         try:
             response = await self._session.post(
@@ -156,13 +158,11 @@ class Transport:
                 headers=ready,
                 allow_redirects=False,
                 timeout=self._timeout(timeout),
-                proxy=self._proxy,
+                proxy=proxy,
             )
-            kept = _kept(response.headers)
-            if response.status >= _FIRST_ERROR:
-                kept = {name: veil.over_text(value) for name, value in kept.items()}
-                if gate is not None:
-                    gate.hear(response.status, kept)
+            kept = veil.over_headers(_kept(response.headers))
+            if gate is not None and response.status >= _FIRST_ERROR:
+                gate.hear(response.status, kept)
             return Reply(response.status, veil.over(await _read(response)), kept)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failed = _translate(error, route, timeout, veil)
@@ -183,9 +183,22 @@ class Transport:
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
             key = None if route.endpoint.auth == "none" else keys.require(route)
-            ready = (_url(route, path), _headers(route, key, headers), keys.Veil(key))
+            url = route.base_url.rstrip("/") + path
+            ready = (url, _headers(route, key, headers), keys.Veil(key), self._proxy_to(route))
             known = self._prepared[slot] = (key, ready)
         return known[1]
+
+    def _proxy_to(self, route: Route) -> str | None:
+        if not route.endpoint.base_url:  # started by us, on this machine
+            return None
+        proxy = self._proxy
+        try:
+            if proxy is None and self._trust_env:
+                proxy = Proxy.of_environment(route.base_url)
+        except ConfigError as error:
+            msg = f"{route.id}: the environment's {error}"
+            raise GoneError(msg) from None
+        return None if proxy is None else keys.Masked(proxy.reveal())
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         known = self._timeouts.get(seconds)
@@ -199,28 +212,13 @@ class Transport:
         return known
 
 
-def opener(
-    *, ca_file: str | os.PathLike[str] | None, proxy: str | None, trust_env: bool
-) -> Callable[[], Transport]:
-    """How the sessions of a client are made; raises ``ConfigError`` where none could be."""
-    if ca_file is not None:
-        try:
-            ssl.create_default_context(cafile=ca_file)
-        except OSError as error:
-            why = "no certificate is in it" if isinstance(error, ssl.SSLError) else error.strerror
-            msg = f"ca_file {os.fspath(ca_file)} cannot be used ({why}); give a file in PEM form"
-            raise ConfigError(msg) from None
+def opener(*, ca_file: CaFile, proxy: Proxy | None, trust_env: bool) -> Callable[[], Transport]:
+    """How the sessions of a client are made."""
     return partial(Transport, ca_file=ca_file, proxy=proxy, trust_env=trust_env)
 
 
-def _url(route: Route, path: str) -> URL:
-    return URL(route.base_url.rstrip("/") + path, encoded=True)
-
-
-def _headers(
-    route: Route, key: str | None, headers: tuple[tuple[str, str], ...]
-) -> CIMultiDict[str]:
-    ready = CIMultiDict(headers)
+def _headers(route: Route, key: str | None, headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    ready = dict(headers)
     ready["Content-Type"] = "application/json"
     ready["User-Agent"] = "headrace"
     if key is not None:
@@ -288,42 +286,53 @@ def _translate(
 ) -> NotSentError | OutcomeUnknownError:
     """aiohttp's exceptions as ours; the one place that knows them."""
     where = f"{route.base_url} ({route.id})"
-    return _before_sending(error, where) or _after_sending(error, where, timeout, veil)
+    host = urlsplit(route.base_url).hostname
+    return (
+        _by_proxy(error, where, host)
+        or _before_sending(error, where)
+        or _after_sending(error, where, timeout, veil)
+    )
+
+
+def _by_proxy(error: Exception, where: str, host: str | None) -> NotSentError | None:
+    match error:
+        case aiohttp.ClientProxyConnectionError():
+            said = f"cannot be connected to: {_brief(error)}; {_PROXY}"
+        case aiohttp.ClientConnectorDNSError() if error.host != host:
+            said = f"cannot be found; {_PROXY}, and the network"
+        case aiohttp.ClientHttpProxyError():  # its text has the proxy's URL, maybe with a password
+            said = f"refused with status {error.status}; check proxy="
+        case _:
+            return None
+    return NotSentError(f"the proxy on the way to {where} {said}")
 
 
 def _before_sending(error: Exception, where: str) -> NotSentError | None:
     match error:
-        case aiohttp.ClientProxyConnectionError():
-            return NotSentError(
-                f"the proxy on the way to {where} cannot be connected to: {_brief(error)};"
-                " check proxy= and the proxy variables of the environment"
-            )
-        case aiohttp.ClientHttpProxyError():  # its text has the proxy's URL, maybe with a password
-            return NotSentError(
-                f"the proxy on the way to {where} refused with status {error.status}; check proxy="
-            )
         case aiohttp.ClientConnectorCertificateError():
-            return NotSentError(
+            said = (
                 f"{where} has no TLS certificate that is trusted here: {_brief(error)};"
                 " check base_url, or pass ca_file="
             )
         case aiohttp.ClientConnectorSSLError():
-            return NotSentError(
+            said = (
                 f"{where} cannot be spoken to over TLS: {_brief(error)};"
                 " check the scheme and the port of base_url"
             )
         case aiohttp.ClientConnectorDNSError():
-            return NotSentError(
-                f"the host of {where} cannot be found; check base_url and the network"
-            )
+            said = f"the host of {where} cannot be found; check base_url and the network"
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
-            return NotSentError(
+            said = (
                 f"{where} cannot be connected to: {_why(error)};"
                 " check base_url and that the server runs"
             )
         case aiohttp.InvalidURL():
-            return NotSentError(f"{where} is no URL that can be asked; check base_url and proxy=")
-    return None
+            said = f"{where} is no URL that can be asked; check base_url and proxy="
+        case ValueError():
+            said = f"the request to {where} cannot be written: {_brief(error)}; check its headers"
+        case _:
+            return None
+    return NotSentError(said)
 
 
 def _after_sending(
