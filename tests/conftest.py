@@ -7,10 +7,15 @@ import os
 import re
 import socket
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import settings
+
+from headrace.testing import FakeServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # RFC 6761: names that never resolve; answered here, so that no resolver is asked.
 NOWHERE: Final = (".invalid", ".test", ".example")
@@ -56,6 +61,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("real") is not None:
             item.add_marker(pytest.mark.xdist_group("real"))
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    """A server that echoes, in a thread of its own."""
+    with FakeServer.in_thread() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ from headrace.providers.catalog import Catalog
 from headrace.testing import FakeServer, VirtualClock, faults, plans, run_virtual
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
 
     from headrace.core.errors import HeadraceError
     from headrace.core.events import Event
@@ -160,12 +160,6 @@ def test_events_tell_the_story_of_a_route() -> None:
 
 
 # At a real server.
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer.in_thread() as running:
-        yield running
 
 
 def real(server: FakeServer, main: Callable[[LLMClient], Any], **options: Any) -> Any:
