@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -136,7 +137,7 @@ def test_the_last_error_carries_the_whole_history() -> None:
 
 def test_a_failed_attempt_that_was_billed_is_in_the_cost() -> None:
     busy = OverloadedError("cut", status=200, usage=Usage(input_tokens=10))
-    model = Model(id="openai/priced", price=Price(input=1, output=1))  # type: ignore[arg-type]  # wrong on purpose
+    model = Model(id="openai/priced", price=Price(input=Decimal(1), output=Decimal(1)))
 
     async def main(client: LLMClient) -> Any:
         return await client.ask("p", model=model)

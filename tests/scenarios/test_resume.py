@@ -7,6 +7,7 @@ import errno
 import random
 from collections import Counter
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tests.scenarios.conftest import World
 
 PROMPTS = [f"p{n}" for n in range(300)]
-PRICE = Price(input=1, output=2)  # type: ignore[arg-type]  # pydantic reads a number
+PRICE = Price(input=Decimal(1), output=Decimal(2))
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_rows_may_be_added_removed_reordered_and_duplicated(
 ) -> None:
     world(Script(latency=0.1)).run([*PROMPTS[:200], "twice", "twice"], journal=journal)
     rows = PROMPTS[100:] + ["twice"] * 4 + ["new"]
-    random.Random(1).shuffle(rows)  # noqa: S311 - fixed dice or as the standard library has it
+    random.Random(1).shuffle(rows)  # noqa: S311 - one seed, the same order
     again = world(Script(latency=0.1))
     done = again.run(rows, journal=journal)
     assert [row.completion for row in done] == [f"echo: {prompt}" for prompt in rows]
