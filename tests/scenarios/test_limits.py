@@ -42,12 +42,14 @@ def words(count: int) -> str:
     return "x" * 4 * (count - 4)
 
 
-@pytest.mark.parametrize("per_minute", [30, 600, 6_000])
-def test_requests_use_98_percent_and_never_more(world: type[World], per_minute: int) -> None:
+@pytest.mark.parametrize(("per_minute", "minutes"), [(30, 4), (600, 4), (3_000, 2)])
+def test_requests_use_98_percent_and_never_more(
+    world: type[World], per_minute: int, minutes: int
+) -> None:
     sim = world(Script(latency=0.5), max_requests_per_minute=per_minute)
-    rows = sim.run(f"p{n}" for n in range(per_minute * 4))
+    rows = sim.run(f"p{n}" for n in range(per_minute * minutes))
     at = [call.at for call in sim.script.calls]
-    assert len(rows.succeeded) == per_minute * 4
+    assert len(rows.succeeded) == per_minute * minutes
     assert most_in_a_minute(at, [1] * len(at)) <= per_minute
     # The first minute has the burst, the rest has the steady rate.
     assert len(at) / (at[-1] - at[0]) * 60 >= 0.98 * per_minute
