@@ -369,8 +369,8 @@ def test_a_cancelled_exchange_closes_its_connection(fault: Fault | None) -> None
     [
         faults.Oversized(1 << 30),
         faults.Oversized(1 << 30, chunked=True),
-        faults.Bomb(1 << 30),
-        faults.Bomb(1 << 30, chunked=True),
+        faults.Bomb(1 << 28),
+        faults.Bomb(1 << 28, chunked=True),
     ],
     ids=repr,
 )

@@ -63,7 +63,9 @@ def test_the_end_of_a_process_writes_what_was_put(path: Path) -> None:
 
     async def look() -> None:
         cache = SqliteCache(path)
-        assert [await text_of(cache, str(i)) for i in range(COUNT)] == [str(i) for i in range(COUNT)]
+        assert [await text_of(cache, str(i)) for i in range(COUNT)] == [
+            str(i) for i in range(COUNT)
+        ]
         await cache.aclose()
 
     asyncio.run(look())
