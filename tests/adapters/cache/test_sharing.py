@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,9 +19,6 @@ from tests.adapters.cache.programs import output_of, run_program
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# More than one transaction.
-COUNT: Final = BATCH + 100
 
 
 def test_processes_that_write_at_once_lose_nothing(path: Path) -> None:
@@ -59,13 +56,12 @@ print(*mine)
 
 
 def test_the_end_of_a_process_writes_what_was_put(path: Path) -> None:
-    output_of(path, f"asyncio.run(put(cache, *map(str, range({COUNT}))))")
+    names = [str(i) for i in range(BATCH + 100)]  # more than one transaction
+    output_of(path, f"asyncio.run(put(cache, *{names}))")
 
     async def look() -> None:
         cache = SqliteCache(path)
-        assert [await text_of(cache, str(i)) for i in range(COUNT)] == [
-            str(i) for i in range(COUNT)
-        ]
+        assert [await text_of(cache, name) for name in names] == names
         await cache.aclose()
 
     asyncio.run(look())
