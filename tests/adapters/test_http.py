@@ -340,9 +340,9 @@ def test_a_reply_without_an_end(fault: Fault, sentence: str) -> None:
 def test_a_reply_that_takes_too_long(fault: Fault) -> None:
     async def main() -> None:
         async with served(plans.Sequence([fault])) as (server, there):
-            error = await there.fails(seconds=0.2)
+            error = await there.fails(seconds=0.1)
             assert type(error) is OutcomeUnknownError
-            assert "gave no whole reply within 0.2 s" in str(error)
+            assert "gave no whole reply within 0.1 s" in str(error)
             await at_rest(server, 0)
 
     asyncio.run(main())

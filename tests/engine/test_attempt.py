@@ -173,7 +173,7 @@ def real(server: FakeServer, main: Callable[[LLMClient], Any], **options: Any) -
 
 def test_a_429_parks_its_route_before_its_body_is_read(server: FakeServer) -> None:
     parked: list[float] = []
-    limit = faults.Status(429, headers={"retry-after": "0.3"})
+    limit = faults.Status(429, headers={"retry-after": "0.1"})
 
     def plan(seen: RequestSeen) -> faults.Fault | None:
         return limit if seen.n == 3 else None
@@ -190,12 +190,12 @@ def test_a_429_parks_its_route_before_its_body_is_read(server: FakeServer) -> No
         return len(rows.succeeded)
 
     assert real(server, main, max_concurrent_requests=5) == 100
-    assert parked == [pytest.approx(0.3, abs=0.02)]
+    assert parked == [pytest.approx(0.1, abs=0.02)]
     assert not server.violations()
 
 
 def test_a_hint_on_a_503_parks_too(server: FakeServer) -> None:
-    server.faults = plans.Sequence([faults.Status(503, headers={"retry-after": "0.2"})])
+    server.faults = plans.Sequence([faults.Status(503, headers={"retry-after": "0.05"})])
 
     async def main(client: LLMClient) -> list[int]:
         rows = await client.process_prompts_async(["p", "q"], show_progress=False)
@@ -203,4 +203,4 @@ def test_a_hint_on_a_503_parks_too(server: FakeServer) -> None:
 
     assert sorted(real(server, main, max_concurrent_requests=1)) == [1, 2]
     at = [seen.at for seen in server.received]
-    assert at[1] - at[0] >= 0.2
+    assert at[1] - at[0] >= 0.05

@@ -159,6 +159,7 @@ def test_a_run_that_is_cancelled_goes_on_where_it_was(
 def test_a_run_that_is_cancelled_in_the_moment_of_opening_leaves_no_lock(
     world: type[World], journal: Path
 ) -> None:
+    was_opened = []
     for steps in range(6):
         sim = world(Script(latency=1.0))
 
@@ -169,10 +170,14 @@ def test_a_run_that_is_cancelled_in_the_moment_of_opening_leaves_no_lock(
             for _ in range(steps):
                 await asyncio.sleep(0)
             run.cancel()
-            await asyncio.wait({run})
+            with pytest.raises(asyncio.CancelledError):
+                await run
 
         sim.play(main)
+        was_opened.append(journal.exists())
         Journal.open(journal).close()
+        journal.unlink()
+    assert set(was_opened) == {False, True}, "before the opening, and after it"
 
 
 def test_two_runs_on_one_journal_are_one_too_many(world: type[World], journal: Path) -> None:

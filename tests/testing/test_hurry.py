@@ -16,9 +16,9 @@ def test_a_second_of_the_loop_is_a_fraction_of_a_real_one() -> None:
         await asyncio.sleep(20)
         return loop.time() - began
 
-    clock, began = HurriedClock(100), time.monotonic()
+    clock, began = HurriedClock(400), time.monotonic()
     assert run_hurried(main(), clock) >= 20
-    assert 0.2 <= time.monotonic() - began < 10
+    assert 0.05 <= time.monotonic() - began < 10
     assert abs(clock.wall() - time.time()) < 10  # noqa: TID251 - what it is compared with
 
 
@@ -31,7 +31,7 @@ def test_a_client_backs_off_in_hurried_time() -> None:
             await client.aclose()
         return response.completion, (clock.now() - before) / 1e9
 
-    clock, began = HurriedClock(200), time.monotonic()
+    clock, began = HurriedClock(600), time.monotonic()
     completion, seconds = run_hurried(main(), clock)
     assert completion == "echo: hi"
     assert seconds >= 30
