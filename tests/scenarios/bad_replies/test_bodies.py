@@ -12,7 +12,6 @@ from headrace.testing import FakeServer, RequestSeen, faults
 from headrace.testing.faults import Body, Fault
 from tests.scenarios.bad_replies.meeting import (
     BOTH,
-    FAST,
     OPENAI,
     PAGE,
     QUOTA,
@@ -44,7 +43,11 @@ TABLE: Final = [
     row("3 overloaded with 200", said("overloaded_error"), "overloaded"),
     row("3 server error with 200", said("server_error"), "overloaded"),
     row("3 bad request with 200", said("invalid_request_error"), "rejected"),
-    row("3 rate limit with 200", said("rate_limit_error"), "rate_limited", pace=FAST),
+    row(
+        "3 rate limit with 200",
+        Body(said("rate_limit_error"), headers={"retry-after": "0.5"}),
+        "rate_limited",
+    ),
     row("3 wrong key with 200", said("authentication_error"), "stops"),
     row("3 quota with 200", QUOTA, "stops"),
     row("3 unknown error with 200", said("odd_error"), "unreadable_reply"),

@@ -8,7 +8,6 @@ from headrace import LLMClient
 from headrace.testing import FakeServer, HurriedClock, run_hurried
 from headrace.testing.faults import Status, limited
 from tests.scenarios.bad_replies.meeting import (
-    FAST,
     PAGE,
     QUOTA,
     USUAL,
@@ -77,7 +76,7 @@ TABLE: Final = [
     row("30 on a 503", Status(503, headers={"retry-after": "4"}), "answer", times=1, quiet=4),
     # 31
     resets("20ms", 0.02),
-    resets("6m0s", 360, pace=FAST),
+    resets("1m0s", 60, pace=Pace(200)),
     resets("2036-11-21T08:00:05Z", 5),
     resets("2016-11-21T08:00:05Z", 0.5),
     resets("5", 0.5, remaining="-1"),
@@ -116,7 +115,7 @@ def test_a_refusal(row: Row, dialect: Dialect) -> None:
 
 def test_a_storm_of_429s_ends_each_row_with_its_error() -> None:
     async def main() -> FakeServer:
-        async with FakeServer(faults=lambda _: limited(0.5)) as server:
+        async with FakeServer(faults=lambda _: limited(0.1)) as server:
             client = LLMClient("openai/m", base_url=server.base_url, max_attempts=2, clock=clock)
             responses = await client.process_prompts_async(["a", "b", "c"], show_progress=False)
             await client.aclose()
@@ -126,5 +125,5 @@ def test_a_storm_of_429s_ends_each_row_with_its_error() -> None:
             assert response.attempts == 16
         return server
 
-    clock = HurriedClock(200)
+    clock = HurriedClock(50)
     assert run_hurried(main(), clock).ledger.total == 3 * 16

@@ -10,7 +10,7 @@ from headrace.testing.faults import Body, Raw, Status
 from tests.scenarios.bad_replies.meeting import WHOLE, Dialect, Pace, Row, each, meet, row
 
 # What never comes is not waited for.
-SLOW: Final = Pace(timeout=32)
+SLOW: Final = Pace(timeout=16)
 
 
 def http(head: str, body: bytes) -> bytes:
