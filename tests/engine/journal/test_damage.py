@@ -14,6 +14,8 @@ from headrace.engine.journal_recovery import LONGEST_TAIL, SECTOR
 from tests.engine.journal.contents import ROWS, answered, disk_with, lines_of, recover, valid
 from tests.engine.journal.rows import PATH, key
 
+pytestmark = pytest.mark.once
+
 
 def test_every_truncation_loses_only_what_was_cut() -> None:
     content = valid()
