@@ -161,7 +161,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(python=MEASURED, default=False)
 def sweep(session: nox.Session) -> None:
-    """The suite with fresh dice and twenty times the examples; takes long."""
+    """The suite with fresh dice and thirty times the examples; takes long."""
     session.install("-e", ".[local]", *group("test"))
     session.run(
         "pytest",

@@ -153,7 +153,6 @@ def test_a_server_that_is_not_there_stops_the_run(
 ) -> None:
     source.write_bytes(b'"a"\n"b"\n')
     place = ["--base-url", "http://127.0.0.1:9/v1"]
-    place += ["--max-attempts", "1"]
     assert main(["run", str(source), "-m", "openai/x", "-o", str(out), *place]) == 3
     said = capsys.readouterr().err
     assert "base_url" in said

@@ -70,7 +70,7 @@ def test_one_loop_after_the_other(server: FakeServer) -> None:
 
 def test_a_thread_beside_its_loop_shares_one_limit(server: FakeServer) -> None:
     client = real(server, max_concurrent_requests=2)
-    server.latency = 0.02
+    server.latency = 0.01
     server.max_concurrent = 2
 
     async def main() -> list[int]:
