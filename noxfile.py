@@ -60,6 +60,8 @@ def group(*names: str) -> list[str]:
 
 def run(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
     """Run ``command`` in the session, and not for ever."""
+    # Tests start many interpreters: without bytecode each would compile all that it imports.
+    env = {"PYTHONDONTWRITEBYTECODE": "", **(env or {})}
     session.run(*LIMIT, *command, env=env, external=bool(LIMIT))
 
 
@@ -105,8 +107,8 @@ def tests(session: nox.Session) -> None:
         run(session, *pytest)
         return
     if session.python != MEASURED:
-        # The same suite in less time: fewer examples, and the real model once.
-        run(session, *pytest, "--hypothesis-profile=quick", "-m", "not real")
+        # The same suite in less time: fewer examples, and not what was shown already.
+        run(session, *pytest, "--hypothesis-profile=quick", "-m", "not real and not once")
         return
     data = {"COVERAGE_FILE": str(Path(session.create_tmp()).resolve() / "coverage")}
     run(session, "coverage", "erase", env=data)
@@ -119,7 +121,7 @@ def tests(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """What the documentation shows runs: docstrings, README, docs, examples."""
     session.install("-e", ".[local]", *group("test"))
-    run(session, "pytest", "--doctest-modules", "src/headrace", "tests/test_docs.py")
+    run(session, "pytest", "-n", "2", "--doctest-modules", "src/headrace", "tests/test_docs.py")
 
 
 @nox.session(python=MEASURED)
@@ -159,7 +161,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(python=MEASURED, default=False)
 def sweep(session: nox.Session) -> None:
-    """The suite with fresh dice and twenty times the examples; takes long."""
+    """The suite with fresh dice and thirty times the examples; takes long."""
     session.install("-e", ".[local]", *group("test"))
     session.run(
         "pytest",

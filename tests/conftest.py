@@ -7,16 +7,22 @@ import os
 import re
 import socket
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import settings
+
+from headrace.testing import FakeServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # RFC 6761: names that never resolve; answered here, so that no resolver is asked.
 NOWHERE: Final = (".invalid", ".test", ".example")
 PRIVATE: Final = re.compile(r"(?i)HEADRACE_|OPENAI_|ANTHROPIC_|AWS_|.*_API_KEY$")
 
-settings.register_profile("steady", deadline=None, derandomize=True)
+# Moderate, and the same each time; how many is said here alone. The sweep rolls fresh dice.
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
 # On further interpreters: the same tests, with fewer examples.
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=15)
 settings.register_profile("sweep", deadline=None, max_examples=2000)
@@ -56,6 +62,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("real") is not None:
             item.add_marker(pytest.mark.xdist_group("real"))
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    """A server that echoes, in a thread of its own."""
+    with FakeServer.in_thread() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

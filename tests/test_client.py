@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_completions_alone() -> None:
 
 
 def test_every_field_of_an_answer() -> None:
-    model = Model(id="openai/big/m", price=Price(input=1, output=10))  # type: ignore[arg-type]  # wrong on purpose
+    model = Model(id="openai/big/m", price=Price(input=Decimal(1), output=Decimal(10)))
     script = Script([OverloadedError("busy", status=503), Answer("hi", 2.0, 30, 40, "length")])
     row = virtual(script, lambda client: client.ask("p", deadline=60), models=model)
     assert (row.completion, row.finish_reason, row.is_truncated) == ("hi", "length", True)

@@ -81,7 +81,8 @@ def test_listeners_hear_everything_and_steer_nothing(caplog: pytest.LogCaptureFi
         del event
         raise LookupError
 
-    client = made(Script([OverloadedError("busy", status=503), RejectedError("no", status=400)]))
+    script = Script([OverloadedError("busy", status=503), RejectedError("no", status=400)])
+    client = made(script, chance=lambda: 0.01)
     client.add_listener(fail)
     client.add_listener(heard.append)
     with caplog.at_level(logging.ERROR, "headrace"):

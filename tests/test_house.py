@@ -23,6 +23,7 @@ import headrace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
 ROOT: Final = Path(__file__).resolve().parents[1]
 LINES_OF_A_MODULE: Final = 400
 LINES_OF_A_FUNCTION: Final = 40

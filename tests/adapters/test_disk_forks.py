@@ -42,7 +42,7 @@ DONE: Final = "print('done', flush=True)"
 FORKS: Final = "child = os.fork()"
 # As a library in C may do it, past what Python does after a fork.
 UNSEEN: Final = "child = ctypes.CDLL(None).fork()"
-DIES: Final = f"{DONE}; os.kill(os.getpid(), signal.SIGKILL)"
+DIES: Final = "os.kill(os.getpid(), signal.SIGKILL)"
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def test_a_closed_file_is_free_while_a_forked_child_lives(tmp_path: Path, forks:
 
 
 def test_a_killed_writers_file_is_free_while_its_forked_child_lives(tmp_path: Path) -> None:
-    with playing(tmp_path / "f", FORKS, parent=DIES):
+    with playing(tmp_path / "f", FORKS, child=DONE, parent=DIES):
         assert is_free(tmp_path / "f")
 
 

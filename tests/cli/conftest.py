@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
 from headrace.cli.main import main
-from headrace.testing import FakeServer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from headrace.testing import FakeServer
+
 Run: TypeAlias = Callable[..., int]
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    """A server that echoes."""
-    with FakeServer.in_thread() as running:
-        yield running
 
 
 @pytest.fixture

@@ -138,7 +138,9 @@ def test_files_that_cannot_be_used_stop_before_the_first_request(
     assert run(["a"], "-o", str(source.parent)) == 2
     assert "cannot write the output" in one_sentence(capsys)
     assert run(["a"], "-o", str(source / "below")) == 2
-    assert one_sentence(capsys).endswith("below: Not a directory; a part of the path is a file: give another path\n")
+    assert one_sentence(capsys).endswith(
+        "below: Not a directory; a part of the path is a file: give another path\n"
+    )
     assert run(["a"], "-o", str(source)) == 2
     assert "is the input and the output" in one_sentence(capsys)
     out.symlink_to(source)

@@ -157,5 +157,5 @@ class Everything(RuleBasedStateMachine):
             latest = max(latest, turn)
 
 
-Everything.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Everything.TestCase.settings = settings(stateful_step_count=40)
 TestEverything = Everything.TestCase

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -23,7 +24,7 @@ from headrace.providers.catalog import Catalog
 from headrace.testing import FakeServer, VirtualClock, faults, plans, run_virtual
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
 
     from headrace.core.errors import HeadraceError
     from headrace.core.events import Event
@@ -136,7 +137,7 @@ def test_the_last_error_carries_the_whole_history() -> None:
 
 def test_a_failed_attempt_that_was_billed_is_in_the_cost() -> None:
     busy = OverloadedError("cut", status=200, usage=Usage(input_tokens=10))
-    model = Model(id="openai/priced", price=Price(input=1, output=1))  # type: ignore[arg-type]  # wrong on purpose
+    model = Model(id="openai/priced", price=Price(input=Decimal(1), output=Decimal(1)))
 
     async def main(client: LLMClient) -> Any:
         return await client.ask("p", model=model)
@@ -162,12 +163,6 @@ def test_events_tell_the_story_of_a_route() -> None:
 # At a real server.
 
 
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer.in_thread() as running:
-        yield running
-
-
 def real(server: FakeServer, main: Callable[[LLMClient], Any], **options: Any) -> Any:
     async def whole() -> Any:
         async with LLMClient("openai/fake", base_url=server.base_url, **options) as client:
@@ -178,7 +173,7 @@ def real(server: FakeServer, main: Callable[[LLMClient], Any], **options: Any) -
 
 def test_a_429_parks_its_route_before_its_body_is_read(server: FakeServer) -> None:
     parked: list[float] = []
-    limit = faults.Status(429, headers={"retry-after": "0.3"})
+    limit = faults.Status(429, headers={"retry-after": "0.1"})
 
     def plan(seen: RequestSeen) -> faults.Fault | None:
         return limit if seen.n == 3 else None
@@ -195,12 +190,12 @@ def test_a_429_parks_its_route_before_its_body_is_read(server: FakeServer) -> No
         return len(rows.succeeded)
 
     assert real(server, main, max_concurrent_requests=5) == 100
-    assert parked == [pytest.approx(0.3, abs=0.02)]
+    assert parked == [pytest.approx(0.1, abs=0.02)]
     assert not server.violations()
 
 
 def test_a_hint_on_a_503_parks_too(server: FakeServer) -> None:
-    server.faults = plans.Sequence([faults.Status(503, headers={"retry-after": "0.2"})])
+    server.faults = plans.Sequence([faults.Status(503, headers={"retry-after": "0.05"})])
 
     async def main(client: LLMClient) -> list[int]:
         rows = await client.process_prompts_async(["p", "q"], show_progress=False)
@@ -208,4 +203,4 @@ def test_a_hint_on_a_503_parks_too(server: FakeServer) -> None:
 
     assert sorted(real(server, main, max_concurrent_requests=1)) == [1, 2]
     at = [seen.at for seen in server.received]
-    assert at[1] - at[0] >= 0.2
+    assert at[1] - at[0] >= 0.05

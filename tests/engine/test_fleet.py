@@ -110,7 +110,7 @@ def test_a_fork_holds_nothing(fleet: Fleet) -> None:
 
 
 def test_what_a_stopped_client_says_of_a_closed_port() -> None:
-    client = LLMClient("openai/m", base_url="http://127.0.0.1:1/v1")
+    client = LLMClient("openai/m", base_url="http://127.0.0.1:1/v1", chance=lambda: 0.01)
     with pytest.raises(NoRouteError, match="check base_url and that the server runs"):
         client.process_prompts_sync(["p"] * 10, show_progress=False)
     client.close()

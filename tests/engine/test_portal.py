@@ -233,7 +233,7 @@ def test_ctrl_c_cancels_waits_until_all_is_in_order_and_is_raised(place: Place) 
         try:
             await asyncio.sleep(3600)
         finally:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.005)
             order.append("in order")
 
     with pytest.raises(KeyboardInterrupt):
@@ -252,7 +252,7 @@ def test_a_second_ctrl_c_does_not_wait(place: Place) -> None:
         try:
             await asyncio.sleep(3600)
         finally:
-            threading.Timer(0.05, interrupt).start()
+            threading.Timer(0.005, interrupt).start()
             await stuck.wait()
 
     async def let_go() -> None:
@@ -278,7 +278,7 @@ def test_ctrl_c_before_the_coroutine_has_begun(place: Place) -> None:
     blocker = threading.Thread(target=lambda: place.portal.call(block))
     place.portal.call(name_of_thread)
     blocker.start()
-    threading.Timer(0.05, interrupt).start()
+    threading.Timer(0.005, interrupt).start()
     threading.Timer(0.1, gate.set).start()
     with pytest.raises(KeyboardInterrupt):
         place.portal.call(work)
@@ -330,7 +330,7 @@ def test_a_real_sigint_ends_a_script_after_it_has_tidied_up() -> None:
             try:
                 await asyncio.sleep(3600)
             finally:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.005)
                 print("in order", flush=True)
 
         Portal(close).call(work)

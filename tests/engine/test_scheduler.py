@@ -65,7 +65,7 @@ def drawn_from(desk: Desk, count: int, pause: float | None) -> Prompts:
 
 
 async def work(prompts: object, handle: Handle, width: int = 8) -> None:
-    await Schedule(prompts, handle, width, never).run()  # type: ignore[arg-type]  # some are wrong on purpose
+    await Schedule(prompts, handle, width, never).run()  # type: ignore[arg-type]  # numbers stand for prompts
 
 
 @given(
@@ -387,7 +387,7 @@ def test_one_prompt_is_not_many(prompts: object) -> None:
         raise AssertionError(number, prompt)
 
     with pytest.raises(ConfigError, match="put it into a list, or use ask"):
-        Schedule(prompts, handle, 4, never)  # type: ignore[arg-type]  # wrong on purpose
+        Schedule(prompts, handle, 4, never)  # type: ignore[arg-type]  # the types refuse it too
 
 
 def test_the_window_is_larger_than_the_slots() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -85,7 +84,6 @@ class Machine(RuleBasedStateMachine):
         assert self.breaker.wait(self.now) == waits[self.state]
 
 
-Machine.TestCase.settings = settings(max_examples=60)
 TestBreaker = Machine.TestCase
 
 

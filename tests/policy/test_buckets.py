@@ -29,6 +29,7 @@ def test_no_sixty_seconds_exceed_the_limit(
         if ring.has_room(now, cost):
             ring.add(now, cost)
             admitted.append((now, cost))
+    assert admitted, "an empty ring has room"
     for start, first in admitted:
         inside = [cost for at, cost in admitted if start <= at < start + MINUTE]
         # What is larger than the limit goes alone, or would never go.

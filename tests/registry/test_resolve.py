@@ -151,7 +151,7 @@ def test_a_base_url_that_is_none_is_refused(url: str) -> None:
 )
 def test_a_base_url_holds_no_secrets_and_no_error_shows_them(url: object) -> None:
     with pytest.raises(ConfigError, match="pass the key as api_key=") as caught:
-        check_url(url, allow_http=True)  # type: ignore[arg-type]  # wrong on purpose
+        check_url(url, allow_http=True)  # type: ignore[arg-type]  # two are no text
     assert "hunter2" not in str(caught.value)
 
 

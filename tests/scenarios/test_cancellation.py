@@ -24,7 +24,7 @@ PROMPTS = [f"p{n % 12}" for n in range(24)]
 
 
 def shaky(seed: int) -> Callable[[RequestContext, Route, int], Outcome]:
-    dice = random.Random(seed)  # noqa: S311 - fixed dice or as the standard library has it
+    dice = random.Random(seed)  # noqa: S311 - one seed, the same failures
 
     def rule(context: RequestContext, route: Route, n: int) -> Outcome:
         del context, route, n
@@ -46,7 +46,7 @@ async def step(count: int) -> None:
 
 
 def check_nothing_is_held(client: Any) -> None:  # noqa: ANN401 - looks behind the face
-    for state in client._default.lanes:  # noqa: SLF001 - fixed dice or as the standard library has it
+    for state in client._default.lanes:  # noqa: SLF001 - looks behind the face
         assert state.waiting == 0
         assert [scope.in_flight for scope in state.scopes] == [0, 0]
 

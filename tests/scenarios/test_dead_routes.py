@@ -19,6 +19,7 @@ from headrace.core.errors import (
     RateLimitError,
 )
 from headrace.testing import Failure, Script
+from tests.scenarios.outages import COUNT, PROMPTS, between
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,19 +28,6 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome, Rule
     from tests.scenarios.conftest import World
-
-COUNT = 1_000
-PROMPTS = [f"p{n}" for n in range(COUNT)]
-
-
-def between(sim: list[World], start: float, end: float, error: ProviderError) -> Rule:
-    """``error`` for what is sent between these seconds of the run, else an answer in half one."""
-
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del context, route, n
-        return Failure(error, 0.05) if start < sim[0].elapsed < end else 0.5
-
-    return rule
 
 
 def gone_after(count: int, *names: str) -> Rule:
@@ -147,10 +135,8 @@ def test_a_server_with_nothing_but_errors_stops_the_run(world: type[World]) -> N
 
 
 def test_patience_ends_the_wait_for_a_route_that_once_worked(world: type[World]) -> None:
-    place: list[World] = []
-    rule = between(place, 3, 1e9, OutcomeUnknownError("it hung up"))
+    rule = between(3, 1e9, OutcomeUnknownError("it hung up"))
     sim = world(Script(rule), max_concurrent_requests=20, patience=120)
-    place.append(sim)
     with pytest.raises(NoRouteError, match="patience=120 s"):
         sim.run(PROMPTS)
     assert 120 < sim.elapsed < 150
@@ -188,7 +174,7 @@ def test_who_waits_for_a_route_that_dies_goes_to_one_that_lives(world: type[Worl
             return busy if dice.random() < 0.2 else 0.2
         return Failure(GoneError("401"), 5.0) if n > 10 else 5.0
 
-    dice = random.Random(3)  # noqa: S311 - fixed dice or as the standard library has it
+    dice = random.Random(3)  # noqa: S311 - one seed, the same failures
     sim = world(Script(rule), ["openai/a", "openai/b"], max_concurrent_requests=4, max_attempts=20)
     rows = sim.run(PROMPTS[:200])
     assert len(rows.succeeded) == 200
@@ -202,7 +188,7 @@ def test_a_dead_route_holds_back_nobody_who_failed_on_the_other(world: type[Worl
             return busy if dice.random() < 0.1 else 0.1
         return Failure(OutcomeUnknownError("dropped"), 0.1) if n > 100 else 0.1
 
-    dice = random.Random(3)  # noqa: S311 - fixed dice or as the standard library has it
+    dice = random.Random(3)  # noqa: S311 - one seed, the same failures
     sim = world(Script(rule), ["openai/a", "openai/b"], max_concurrent_requests=20, max_attempts=20)
     rows = sim.run(PROMPTS)
     assert len(rows.succeeded) == COUNT

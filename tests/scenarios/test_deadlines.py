@@ -76,10 +76,10 @@ def test_of_the_client_of_the_call_and_of_the_row(world: type[World]) -> None:
     assert outcome(["a", "b", own], deadline=5.0) == [False, True, False]
 
 
-def test_in_flight_it_ends_the_attempt_and_says_nothing_about_the_route() -> None:
+def test_in_flight_it_ends_the_attempt_and_says_nothing_about_the_route(server: FakeServer) -> None:
     events: list[Event] = []
 
-    async def main(server: FakeServer) -> list[str]:
+    async def main() -> list[str]:
         async with LLMClient("openai/fake", base_url=server.base_url) as client:
             client.add_listener(events.append)
             server.latency = lambda seen: 30.0 if seen.prompt.startswith("slow") else 0.0
@@ -88,13 +88,12 @@ def test_in_flight_it_ends_the_attempt_and_says_nothing_about_the_route() -> Non
             rows.append(await client.ask("quick", deadline=30))
             return [row.error.code if row.error else "answered" for row in rows]
 
-    with FakeServer.in_thread() as server:
-        assert asyncio.run(main(server)) == ["deadline"] * 8 + ["answered"]
+    assert asyncio.run(main()) == ["deadline"] * 8 + ["answered"]
     assert {type(event).__name__ for event in events} == {"RequestFinished"}
 
 
-def test_the_timeout_of_an_attempt_is_a_failure_of_the_route() -> None:
-    async def main(server: FakeServer) -> OutcomeUnknownError | None:
+def test_the_timeout_of_an_attempt_is_a_failure_of_the_route(server: FakeServer) -> None:
+    async def main() -> OutcomeUnknownError | None:
         async with LLMClient(
             "openai/fake", base_url=server.base_url, request_timeout=0.1, max_attempts=1
         ) as client:
@@ -103,7 +102,6 @@ def test_the_timeout_of_an_attempt_is_a_failure_of_the_route() -> None:
             assert row.error is None or isinstance(row.error, OutcomeUnknownError)
             return row.error
 
-    with FakeServer.in_thread() as server:
-        error = asyncio.run(main(server))
+    error = asyncio.run(main())
     assert error is not None
     assert error.attempt == 1

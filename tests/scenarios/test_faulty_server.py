@@ -96,12 +96,15 @@ def a_quarter_fails(limit: Fault) -> Plan:
     )
 
 
-def test_a_thousand_prompts_all_succeed_and_hints_are_kept() -> None:
+def test_all_prompts_succeed_and_hints_are_kept() -> None:
+    """In real time, which the quiet of each hint takes; the dice make all else short."""
+    count = COUNT // 2
+
     async def main() -> None:
         async with FakeServer(faults=a_quarter_fails(faults.limited(HINT))) as server:
-            one = client(server, max_concurrent_requests=50)
-            check_all_answered(await ask_all(one, COUNT), server)
-            assert len(server.throttled) > COUNT / 20
+            one = client(server, max_concurrent_requests=50, chance=lambda: 0.05)
+            check_all_answered(await ask_all(one, count), server)
+            assert len(server.throttled) > count / 20
             assert turns.violations(server) == []
 
     turns = Turns()
@@ -116,7 +119,7 @@ def test_a_thousand_prompts_all_succeed_without_hints(dialect: Dialect) -> None:
             check_all_answered(await ask_all(one, COUNT), server)
             assert len(server.throttled) > COUNT / 20
 
-    clock = HurriedClock(50)
+    clock = HurriedClock(100)
     run_hurried(main(), clock)
 
 
@@ -134,12 +137,12 @@ class SlowRefusal(Fault):
         await turn.write(refusal.body)
 
 
-@pytest.mark.parametrize("body_after", [0.05, 0.6])
+@pytest.mark.parametrize("body_after", [0.03, 0.4])
 def test_nothing_is_sent_between_the_headers_of_a_429_and_the_end_of_its_hint(
     body_after: float,
 ) -> None:
     async def main() -> None:
-        slow = SlowRefusal(0.15, body_after)
+        slow = SlowRefusal(0.06, body_after)
         plan = plans.per_prompt({f"prompt {n}": [slow] for n in range(0, 200, 40)})
         async with FakeServer(faults=plan, latency=0.004) as server:
             responses = await ask_all(client(server, max_concurrent_requests=8), 200)
@@ -228,15 +231,17 @@ def test_an_untrusted_certificate_stops_the_run_before_anything_is_sent(tmp_path
     async def main() -> tuple[float, str]:
         async with FakeServer() as server:
             door, url = await tls_door(server, tmp_path)
-            began = time.monotonic()
-            async with LLMClient("openai/m", base_url=url, api_key="sk-CANARY") as one:
+            began = clock.now()
+            one = LLMClient("openai/m", base_url=url, api_key="sk-CANARY", clock=clock)
+            async with one:
                 with pytest.raises(NoRouteError) as stopped:
                     await one.process_prompts_async(["a", "b"], show_progress=False)
             door.close()
             assert server.ledger.total == 0
-            return time.monotonic() - began, str(stopped.value)
+            return (clock.now() - began) / 1e9, str(stopped.value)
 
-    seconds, sentence = asyncio.run(main())
+    clock = HurriedClock(50)
+    seconds, sentence = run_hurried(main(), clock)
     assert seconds < 30
     assert "has no TLS certificate that is trusted here" in sentence
     assert "ca_file=" in sentence
@@ -300,7 +305,7 @@ def test_a_server_that_closes_after_each_answer_loses_no_row() -> None:
 
 
 @pytest.mark.parametrize(
-    "large", [faults.Oversized(1 << 30), faults.Bomb(1 << 30)], ids=["large", "bomb"]
+    "large", [faults.Oversized(1 << 30), faults.Bomb(1 << 28)], ids=["large", "bomb"]
 )
 def test_a_bomb_is_one_bad_row(large: Fault) -> None:
     async def main() -> None:

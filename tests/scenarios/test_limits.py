@@ -42,12 +42,14 @@ def words(count: int) -> str:
     return "x" * 4 * (count - 4)
 
 
-@pytest.mark.parametrize("per_minute", [30, 600, 6_000])
-def test_requests_use_98_percent_and_never_more(world: type[World], per_minute: int) -> None:
+@pytest.mark.parametrize(("per_minute", "minutes"), [(30, 4), (600, 4), (1_800, 2)])
+def test_requests_use_98_percent_and_never_more(
+    world: type[World], per_minute: int, minutes: int
+) -> None:
     sim = world(Script(latency=0.5), max_requests_per_minute=per_minute)
-    rows = sim.run(f"p{n}" for n in range(per_minute * 4))
+    rows = sim.run(f"p{n}" for n in range(per_minute * minutes))
     at = [call.at for call in sim.script.calls]
-    assert len(rows.succeeded) == per_minute * 4
+    assert len(rows.succeeded) == per_minute * minutes
     assert most_in_a_minute(at, [1] * len(at)) <= per_minute
     # The first minute has the burst, the rest has the steady rate.
     assert len(at) / (at[-1] - at[0]) * 60 >= 0.98 * per_minute
@@ -55,11 +57,11 @@ def test_requests_use_98_percent_and_never_more(world: type[World], per_minute: 
 
 def test_requests_hold_when_a_burst_comes_after_silence(world: type[World]) -> None:
     sim = world(Script(latency=0.1), max_requests_per_minute=600)
-    sim.run(["p"] * 1_000)
+    sim.run(["p"] * 700)
     sim.clock.advance(45)
-    sim.run(["p"] * 1_000)
+    sim.run(["p"] * 700)
     sim.clock.advance(600)
-    sim.run(["p"] * 1_000)
+    sim.run(["p"] * 700)
     at = [call.at for call in sim.script.calls]
     assert most_in_a_minute(at, [1] * len(at)) <= 600
 
@@ -67,7 +69,7 @@ def test_requests_hold_when_a_burst_comes_after_silence(world: type[World]) -> N
 def test_the_clients_total_and_a_rows_own_limit_hold_together(world: type[World]) -> None:
     small = Model(id="openai/small", requests_per_minute=120)
     sim = world(Script(latency=0.1), [small, "openai/large"], max_requests_per_minute=600)
-    sim.run(f"p{n}" for n in range(3_000))
+    sim.run(f"p{n}" for n in range(1_500))
     at = [call.at for call in sim.script.calls]
     of_small = [call.at for call in sim.script.calls if call.route == "openai/small"]
     assert most_in_a_minute(at, [1] * len(at)) <= 600
@@ -101,7 +103,7 @@ def test_tokens_use_98_percent_and_never_more(
 ) -> None:
     per_minute = 100_000
     sim = world(Script(token_rule(actual)), max_tokens_per_minute=per_minute)
-    sim.run([words(100)] * 2_000)
+    sim.run([words(100)] * 1_000)
     at = [call.at for call in sim.script.calls]
     costs = [actual(n) for n in range(len(at))]
     assert most_in_a_minute(at, costs) <= per_minute + slack, name
@@ -135,7 +137,7 @@ def test_what_was_never_sent_gives_its_place_back(world: type[World]) -> None:
 
 
 def test_failures_of_the_server_cost_a_request_and_no_tokens(world: type[World]) -> None:
-    dice = random.Random(5)  # noqa: S311 - fixed dice or as the standard library has it
+    dice = random.Random(5)  # noqa: S311 - one seed, the same failures
 
     def rule(context: RequestContext, route: Route, n: int) -> Outcome:
         del context, route, n

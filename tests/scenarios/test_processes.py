@@ -11,12 +11,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-import pytest
-
-from headrace.testing import FakeServer
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from headrace.testing import FakeServer
 
 OPENING: Final = """
 import asyncio, multiprocessing, os, signal, sys, threading, time
@@ -33,12 +29,6 @@ def ask(client, prompts):
 async def aask(client, prompts):
     return [r.completion for r in await client.process_prompts_async(prompts, show_progress=False)]
 """
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer.in_thread() as running:
-        yield running
 
 
 def start(server: FakeServer, program: str) -> subprocess.Popen[str]:

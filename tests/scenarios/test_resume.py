@@ -7,6 +7,7 @@ import errno
 import random
 from collections import Counter
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from tests.scenarios.conftest import World
 
 PROMPTS = [f"p{n}" for n in range(300)]
-PRICE = Price(input=1, output=2)  # type: ignore[arg-type]  # pydantic reads a number
+PRICE = Price(input=Decimal(1), output=Decimal(2))
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_rows_may_be_added_removed_reordered_and_duplicated(
 ) -> None:
     world(Script(latency=0.1)).run([*PROMPTS[:200], "twice", "twice"], journal=journal)
     rows = PROMPTS[100:] + ["twice"] * 4 + ["new"]
-    random.Random(1).shuffle(rows)  # noqa: S311 - fixed dice or as the standard library has it
+    random.Random(1).shuffle(rows)  # noqa: S311 - one seed, the same order
     again = world(Script(latency=0.1))
     done = again.run(rows, journal=journal)
     assert [row.completion for row in done] == [f"echo: {prompt}" for prompt in rows]
@@ -210,6 +211,7 @@ def test_only_what_may_have_been_paid_counts_as_sent_twice(
 def test_a_run_that_is_cancelled_in_the_moment_of_opening_leaves_no_lock(
     world: type[World], journal: Path
 ) -> None:
+    was_opened = []
     for steps in range(6):
         sim = world(Script(latency=1.0))
 
@@ -220,10 +222,14 @@ def test_a_run_that_is_cancelled_in_the_moment_of_opening_leaves_no_lock(
             for _ in range(steps):
                 await asyncio.sleep(0)
             run.cancel()
-            await asyncio.wait({run})
+            with pytest.raises(asyncio.CancelledError):
+                await run
 
         sim.play(main)
+        was_opened.append(journal.exists())
         Journal.open(journal).close()
+        journal.unlink()
+    assert set(was_opened) == {False, True}, "before the opening, and after it"
 
 
 def test_two_runs_on_one_journal_are_one_too_many(world: type[World], journal: Path) -> None:

@@ -46,6 +46,8 @@ class Echo(Fault):
         key = turn.seen.key or ""
         said = f"Incorrect API key provided: {key}. Header was 'Bearer {key}' or {key!r}"
         plain = turn.error(self.status)
+        if self.status == 429:  # eight times; without a hint that takes minutes
+            plain = replace(plain, headers=(("retry-after", "0.5"),))
         match self.form:
             case "json":
                 data = orjson.loads(plain.body)
@@ -155,7 +157,7 @@ class Run:
 
     async def play(self) -> LLMClient:
         asyncio.get_running_loop().set_debug(True)
-        async with FakeServer(faults=plans.per_prompt({"bad": [self.fault] * 9})) as server:
+        async with FakeServer(faults=plans.per_prompt({"bad": [self.fault] * 99})) as server:
             async with self.client(server) as client:
                 try:
                     await client.process_prompts_async(

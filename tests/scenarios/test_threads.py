@@ -7,25 +7,11 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from headrace import LLMClient
-from headrace.testing import FakeServer
+from tests.clients import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
-
-    from headrace import Responses
-
-
-def quiet(client: LLMClient, prompts: list[str]) -> Coroutine[Any, Any, Responses[Any]]:
-    return client.process_prompts_async(prompts, show_progress=False)
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer.in_thread() as running:
-        yield running
+    from headrace.testing import FakeServer
 
 
 def real(server: FakeServer, **options: Any) -> LLMClient:
@@ -84,7 +70,7 @@ def test_one_loop_after_the_other(server: FakeServer) -> None:
 
 def test_a_thread_beside_its_loop_shares_one_limit(server: FakeServer) -> None:
     client = real(server, max_concurrent_requests=2)
-    server.latency = 0.02
+    server.latency = 0.01
     server.max_concurrent = 2
 
     async def main() -> list[int]:

@@ -16,16 +16,16 @@ def test_a_second_of_the_loop_is_a_fraction_of_a_real_one() -> None:
         await asyncio.sleep(20)
         return loop.time() - began
 
-    clock, began = HurriedClock(100), time.monotonic()
+    clock, began = HurriedClock(400), time.monotonic()
     assert run_hurried(main(), clock) >= 20
-    assert 0.2 <= time.monotonic() - began < 10
+    assert 0.05 <= time.monotonic() - began < 10
     assert abs(clock.wall() - time.time()) < 10  # noqa: TID251 - what it is compared with
 
 
 def test_a_client_backs_off_in_hurried_time() -> None:
     async def main() -> tuple[str | None, float]:
         before = clock.now()
-        async with FakeServer(faults=plans.Sequence([faults.limited(30)])) as server:
+        async with FakeServer(faults=plans.Sequence([faults.limited(10)])) as server:
             client = LLMClient("openai/m", base_url=server.base_url, clock=clock)
             response = await client.ask("hi")
             await client.aclose()
@@ -34,5 +34,5 @@ def test_a_client_backs_off_in_hurried_time() -> None:
     clock, began = HurriedClock(200), time.monotonic()
     completion, seconds = run_hurried(main(), clock)
     assert completion == "echo: hi"
-    assert seconds >= 30
+    assert seconds >= 10
     assert time.monotonic() - began < 5

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.adapters.cache import Cache, MemoryCache, SqliteCache, Statistics, open_cache
@@ -126,7 +126,6 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(STEPS, st.booleans())
 def test_a_cache_is_a_dict_that_survives_closing(
     steps: list[tuple[str, int, str]], in_memory: bool

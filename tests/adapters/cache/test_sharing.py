@@ -13,6 +13,7 @@ import pytest
 
 from headrace.adapters.cache import SqliteCache
 from headrace.adapters.cache.file import quiet
+from headrace.adapters.cache.sqlite import BATCH
 from tests.adapters.cache.answers import Answer, answer, is_sound, key, text_of
 from tests.adapters.cache.programs import output_of, run_program
 
@@ -55,11 +56,12 @@ print(*mine)
 
 
 def test_the_end_of_a_process_writes_what_was_put(path: Path) -> None:
-    output_of(path, "asyncio.run(put(cache, *map(str, range(5000))))")
+    names = [str(i) for i in range(BATCH + 100)]  # more than one transaction
+    output_of(path, f"asyncio.run(put(cache, *{names}))")
 
     async def look() -> None:
         cache = SqliteCache(path)
-        assert [await text_of(cache, str(i)) for i in range(5000)] == [str(i) for i in range(5000)]
+        assert [await text_of(cache, name) for name in names] == names
         await cache.aclose()
 
     asyncio.run(look())
@@ -69,11 +71,12 @@ def test_the_end_of_a_process_writes_what_was_put(path: Path) -> None:
 def test_forked_children_use_the_cache_beside_their_parent(path: Path) -> None:
     body = """
 import threading
-ended = threading.Event()
+rounds = threading.Semaphore(0)
+ended = False
 count = 0
 def write():
     global count
-    while not ended.is_set():
+    while rounds.acquire() and not ended:
         asyncio.run(put(cache, *(f"busy-{count + i}" for i in range(20))))
         count += 20
 async def child(number):
@@ -87,11 +90,13 @@ asyncio.run(cache.aclose())
 busy = threading.Thread(target=write)
 busy.start()
 for number in range(12):
+    rounds.release(10)
     if (pid := os.fork()) == 0:
         asyncio.run(child(number))
         sys.exit(0)
     assert os.waitpid(pid, 0)[1] == 0
-ended.set()
+ended = True
+rounds.release()
 busy.join()
 async def look():
     names = [f"busy-{i}" for i in range(count)] + [f"child-{i}" for i in range(12)]

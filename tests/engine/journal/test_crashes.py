@@ -6,7 +6,7 @@ import asyncio
 import threading
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.core.reply import Reply
@@ -122,7 +122,6 @@ async def live(
     return after
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(EPOCH, min_size=1, max_size=4))
 def test_whatever_happens_what_was_promised_is_found_and_nothing_else(
     epochs: list[tuple[list[tuple[str, int, int]], bool, int]],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.core.errors import JournalError
@@ -13,6 +13,8 @@ from headrace.engine.journal import SEGMENT, Journal
 from headrace.engine.journal_recovery import LONGEST_TAIL, SECTOR
 from tests.engine.journal.contents import ROWS, answered, disk_with, lines_of, recover, valid
 from tests.engine.journal.rows import PATH, key
+
+pytestmark = pytest.mark.once
 
 
 def test_every_truncation_loses_only_what_was_cut() -> None:
@@ -198,7 +200,6 @@ def test_sectors_missing_from_what_was_synced_are_damage() -> None:
     journal.close()
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 10_000))
 def test_any_rubbish_at_the_end_is_torn_or_refused(rubbish: bytes, cut: int) -> None:
     content = valid()

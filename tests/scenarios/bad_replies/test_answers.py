@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import pytest
 
 from headrace import LLMClient, Usage
 from headrace.testing import FakeServer
-from headrace.testing.faults import Body, Fault
-from headrace.testing.server.dialects import Anthropic, Asked, OpenAI, Said
+from tests.scenarios.bad_replies.meeting import (
+    ANTHROPIC,
+    BOTH,
+    OPENAI,
+    Dialect,
+    Row,
+    address,
+    each,
+    meet,
+    row,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-Dialect: TypeAlias = Literal["openai", "anthropic"]
-Row: TypeAlias = "tuple[str, Fault, str, tuple[Dialect, ...], dict[str, Any]]"
-BOTH: Final[tuple[Dialect, ...]] = ("openai", "anthropic")
-OPENAI: Final[dict[str, Any]] = OpenAI().answer(
-    Asked("fake", "hi", 3, None), Said("fine", False, 1), 1
-)
-ANTHROPIC: Final[dict[str, Any]] = Anthropic().answer(
-    Asked("fake", "hi", 3, None), Said("fine", False, 1), 1
-)
 MISSING: Final = "left out"
-
-
-def row(
-    name: str, fault: Fault | bytes | str, outcome: str, *dialects: Dialect, **options: object
-) -> Row:
-    """A bad reply and what it comes to; see ``meet`` in conftest."""
-    if isinstance(fault, bytes | str):
-        fault = Body(fault if isinstance(fault, bytes) else fault.encode())
-    return name, fault, outcome, dialects or BOTH, options
 
 
 def _merged(base: dict[str, Any], changes: dict[str, object]) -> bytes:
@@ -207,36 +198,18 @@ TABLE: Final = [
     row("18 nothing, and a reason", claude(content=[]), "answer", "anthropic", completion=""),
 ]
 
-ROWS: Final = [
-    pytest.param(fault, outcome, dialect, options, id=f"{name} {dialect}")
-    for name, fault, outcome, dialects, options in TABLE
-    for dialect in dialects
-]
 
-
-@pytest.mark.timeout(30)
-@pytest.mark.parametrize(("fault", "outcome", "dialect", "options"), ROWS)
-def test_an_odd_answer(
-    meet: Callable[..., None],
-    fault: Fault,
-    outcome: str,
-    dialect: Dialect,
-    options: dict[str, Any],
-) -> None:
-    meet(fault, outcome, dialect, **options)
+@each(TABLE)
+def test_an_odd_answer(row: Row, dialect: Dialect) -> None:
+    meet(row, dialect)
 
 
 @pytest.mark.parametrize("dialect", BOTH)
 def test_odd_answers_survive_the_journal(dialect: Dialect, tmp_path: Path) -> None:
-    odd = [
-        fault
-        for _, fault, outcome, dialects, _ in TABLE
-        if outcome == "answer" and dialect in dialects
-    ]
+    odd = [row.fault for row in TABLE if row.outcome == "answer" and dialect in row.dialects]
     prompts = [str(place) for place in range(len(odd))]
     with FakeServer.in_thread(faults=lambda seen: odd[int(seen.prompt)]) as server:
-        url = server.base_url if dialect == "openai" else server.anthropic_url
-        client = LLMClient(f"{dialect}/m", base_url=url)
+        client = LLMClient(f"{dialect}/m", base_url=address(server, dialect))
         try:
             first, again = (
                 client.process_prompts_sync(prompts, show_progress=False, journal=tmp_path / "j")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Final
 
 import orjson
 import pytest
@@ -10,31 +10,19 @@ import pytest
 from headrace import LLMClient
 from headrace.testing import FakeServer, RequestSeen, faults
 from headrace.testing.faults import Body, Fault
-from headrace.testing.server.dialects import Anthropic, Asked, OpenAI, Said
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Dialect: TypeAlias = Literal["openai", "anthropic"]
-Row: TypeAlias = "tuple[str, Fault, str, tuple[Dialect, ...], dict[str, Any]]"
-BOTH: Final[tuple[Dialect, ...]] = ("openai", "anthropic")
-OPENAI: Final = OpenAI().answer(Asked("fake", "hi", 3, None), Said("fine", False, 1), 1)
-ANTHROPIC: Final = Anthropic().answer(Asked("fake", "hi", 3, None), Said("fine", False, 1), 1)
-WHOLE: Final[dict[Dialect, bytes]] = {
-    "openai": orjson.dumps(OPENAI),
-    "anthropic": orjson.dumps(ANTHROPIC),
-}
-PAGE: Final = "<!doctype html><html><head><title>502 Bad Gateway</title></head></html>"
-QUOTA: Final = {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
-
-
-def row(
-    name: str, fault: Fault | bytes | str, outcome: str, *dialects: Dialect, **options: object
-) -> Row:
-    """A bad reply and what it comes to; see ``meet`` in conftest."""
-    if isinstance(fault, bytes | str):
-        fault = Body(fault if isinstance(fault, bytes) else fault.encode())
-    return name, fault, outcome, dialects or BOTH, options
+from tests.scenarios.bad_replies.meeting import (
+    BOTH,
+    OPENAI,
+    PAGE,
+    QUOTA,
+    WHOLE,
+    Dialect,
+    Row,
+    address,
+    each,
+    meet,
+    row,
+)
 
 
 def swapped(old: bytes, new: bytes) -> list[tuple[Dialect, bytes]]:
@@ -57,7 +45,7 @@ TABLE: Final = [
     row("3 bad request with 200", said("invalid_request_error"), "rejected"),
     row("3 rate limit with 200", said("rate_limit_error"), "answer", times=1, quiet=0.5),
     row("3 wrong key with 200", said("authentication_error"), "stops"),
-    row("3 quota with 200", orjson.dumps(QUOTA), "stops"),
+    row("3 quota with 200", QUOTA, "stops"),
     row("3 unknown error with 200", said("odd_error"), "unreadable_reply"),
     row("3 error as text with 200", b'{"error":"no"}', "unreadable_reply"),
     row(
@@ -123,23 +111,10 @@ TABLE: Final = [
     ),
 ]
 
-ROWS: Final = [
-    pytest.param(fault, outcome, dialect, options, id=f"{name} {dialect}")
-    for name, fault, outcome, dialects, options in TABLE
-    for dialect in dialects
-]
 
-
-@pytest.mark.timeout(30)
-@pytest.mark.parametrize(("fault", "outcome", "dialect", "options"), ROWS)
-def test_a_body_that_is_no_answer(
-    meet: Callable[..., None],
-    fault: Fault,
-    outcome: str,
-    dialect: Dialect,
-    options: dict[str, Any],
-) -> None:
-    meet(fault, outcome, dialect, **options)
+@each(TABLE)
+def test_a_body_that_is_no_answer(row: Row, dialect: Dialect) -> None:
+    meet(row, dialect)
 
 
 def cut(seen: RequestSeen) -> Fault:
@@ -151,7 +126,7 @@ def cut(seen: RequestSeen) -> Fault:
 def test_a_body_cut_at_any_byte_is_no_answer(dialect: Dialect) -> None:
     prompts = [str(size) for size in range(len(WHOLE[dialect]))]
     with FakeServer.in_thread(faults=cut) as server:
-        url = server.base_url if dialect == "openai" else server.anthropic_url
+        url = address(server, dialect)
         with_one_try = LLMClient(f"{dialect}/m", base_url=url, max_attempts=1)
         try:
             responses = with_one_try.process_prompts_sync(prompts, show_progress=False)

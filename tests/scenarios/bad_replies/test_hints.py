@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Final
 
-import orjson
 import pytest
 
 from headrace import LLMClient, NoRouteError
 from headrace.testing import FakeServer, HurriedClock, run_hurried
-from headrace.testing.faults import Body, Fault, Status, limited
+from headrace.testing.faults import Status, limited
+from tests.scenarios.bad_replies.meeting import (
+    PAGE,
+    QUOTA,
+    USUAL,
+    Dialect,
+    Pace,
+    Row,
+    each,
+    meet,
+    row,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Dialect: TypeAlias = Literal["openai", "anthropic"]
-Row: TypeAlias = "tuple[str, Fault, str, tuple[Dialect, ...], dict[str, Any]]"
-BOTH: Final[tuple[Dialect, ...]] = ("openai", "anthropic")
-PAGE: Final = "<!doctype html><html><head><title>502 Bad Gateway</title></head></html>"
-QUOTA: Final = {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
 FUTURE: Final = "Fri, 21 Nov 2036 08:00:05 GMT"
 NOW: Final = "Fri, 21 Nov 2036 08:00:00 GMT"
-
-
-def row(
-    name: str, fault: Fault | bytes | str, outcome: str, *dialects: Dialect, **options: object
-) -> Row:
-    """A bad reply and what it comes to; see ``meet`` in conftest."""
-    if isinstance(fault, bytes | str):
-        fault = Body(fault if isinstance(fault, bytes) else fault.encode())
-    return name, fault, outcome, dialects or BOTH, options
 
 
 def waits(written: str, quiet: float, **headers: str) -> Row:
@@ -39,7 +32,7 @@ def waits(written: str, quiet: float, **headers: str) -> Row:
     return row(f"30 {written!r} {headers}", fault, "answer", times=1, quiet=quiet)
 
 
-def resets(written: str, quiet: float, remaining: str = "0", rate: int = 50) -> Row:
+def resets(written: str, quiet: float, remaining: str = "0", pace: Pace = USUAL) -> Row:
     """A 429 that says when the limit is full again, once."""
     headers = {
         "x-ratelimit-limit-requests": "10",
@@ -49,7 +42,7 @@ def resets(written: str, quiet: float, remaining: str = "0", rate: int = 50) -> 
     }
     fault = Status(429, headers=headers)
     name = f"31 {written!r}, {remaining} left"
-    return row(name, fault, "answer", times=1, quiet=quiet, rate=rate)
+    return row(name, fault, "answer", times=1, quiet=quiet, pace=pace)
 
 
 TABLE: Final = [
@@ -85,7 +78,7 @@ TABLE: Final = [
     row("30 on a 503", Status(503, headers={"retry-after": "4"}), "answer", times=1, quiet=4),
     # 31
     resets("20ms", 0.02),
-    resets("6m0s", 360, rate=400),
+    resets("1m0s", 60, pace=Pace(200)),
     resets("2036-11-21T08:00:05Z", 5),
     resets("2016-11-21T08:00:05Z", 0.5),
     resets("5", 0.5, remaining="-1"),
@@ -99,7 +92,7 @@ TABLE: Final = [
     ),
     # 32
     row("32 429 without a hint", limited(), "answer", times=1, quiet=0.5),
-    row("32 insufficient_quota", Status(429, orjson.dumps(QUOTA)), "stops"),
+    row("32 insufficient_quota", Status(429, QUOTA), "stops"),
     row("32 503 with HTML", Status(503, PAGE), "overloaded"),
     row("32 500 once", Status(500), "answer", times=1, completion="echo: bad"),
     *[
@@ -115,23 +108,10 @@ TABLE: Final = [
     ],
 ]
 
-ROWS: Final = [
-    pytest.param(fault, outcome, dialect, options, id=f"{name} {dialect}")
-    for name, fault, outcome, dialects, options in TABLE
-    for dialect in dialects
-]
 
-
-@pytest.mark.timeout(30)
-@pytest.mark.parametrize(("fault", "outcome", "dialect", "options"), ROWS)
-def test_a_refusal(
-    meet: Callable[..., None],
-    fault: Fault,
-    outcome: str,
-    dialect: Dialect,
-    options: dict[str, Any],
-) -> None:
-    meet(fault, outcome, dialect, **options)
+@each(TABLE)
+def test_a_refusal(row: Row, dialect: Dialect) -> None:
+    meet(row, dialect)
 
 
 def test_a_storm_of_429s_stops_the_run_when_patience_ends() -> None:
