@@ -1,4 +1,11 @@
-"""Every check of the house. ``nox`` alone is what CI runs; ``nox -l`` lists the rest."""
+# /// script
+# dependencies = ["nox[uv]"]
+# ///
+"""Every check of the house. ``nox`` alone is what CI runs; ``nox -l`` lists the rest.
+
+The lines above let nox run this file with uv, which fills the sessions' environments in a quarter of
+the time.
+"""
 
 from __future__ import annotations
 
