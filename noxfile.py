@@ -3,7 +3,7 @@
 # ///
 """Every check of the house. ``nox`` alone is what CI runs; ``nox -l`` lists the rest.
 
-The lines above let nox run this file with uv, which fills the sessions' environments in a quarter of
+The lines above let nox run this file with uv, which fills the environments in a quarter of
 the time.
 """
 
