@@ -107,8 +107,14 @@ def terminal() -> Iterator[tuple[TextIO, int]]:
     os.close(master)
 
 
-def seen(master: int) -> str:
-    return os.read(master, 1 << 16).decode()
+def seen(stream: TextIO, master: int) -> str:
+    """All that was drawn: a terminal hands it on in pieces, so a last one is waited for."""
+    stream.write("\a")
+    stream.flush()
+    drawn = ""
+    while not drawn.endswith("\a"):
+        drawn += os.read(master, 1 << 16).decode()
+    return drawn[:-1]
 
 
 def test_a_terminal_gets_a_bar_that_stays_at_the_end(terminal: tuple[TextIO, int]) -> None:
@@ -119,8 +125,7 @@ def test_a_terminal_gets_a_bar_that_stays_at_the_end(terminal: tuple[TextIO, int
     clock.now += 1
     add(progress, 1, failed=True)
     progress.close()
-    stream.flush()
-    drawn = seen(master).replace("\r\n", "\n")
+    drawn = seen(stream, master).replace("\r\n", "\n")
     assert drawn.endswith("\n")
     last = drawn.rstrip("\n").rpartition("\r")[2]
     assert last.startswith(" 50%|")
@@ -135,7 +140,7 @@ def test_without_a_total_there_is_no_bar_but_all_the_figures(terminal: tuple[Tex
     progress = Progress(None, stream, clock=Hands())
     add(progress, 1)
     progress.close()
-    assert "1 done, " in seen(master)
+    assert "1 done, " in seen(stream, master)
 
 
 def test_a_stream_that_is_gone_ends_no_run() -> None:

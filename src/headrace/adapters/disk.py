@@ -102,7 +102,12 @@ def explain(error: OSError, path: Path) -> str:
     said = error.strerror or str(error)
     if error.errno is not None and said != os.strerror(error.errno):
         return f"{path}: {said}"  # one of ours, which says what to do
-    return f"{path}: {said}; {_REMEDIES.get(error.errno or 0, 'see to the disk')}"
+    return f"{path}: {said}; {remedy(error)}"
+
+
+def remedy(error: OSError) -> str:
+    """What to do about it, for the end of a sentence."""
+    return _REMEDIES.get(error.errno or 0, "see to the disk")
 
 
 @contextmanager

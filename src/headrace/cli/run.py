@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from headrace.adapters.disk import FULL, LocalDisk
+from headrace.adapters.disk import LocalDisk, remedy
 from headrace.adapters.progress import Progress
 from headrace.cli import say
 from headrace.cli.forms import called
@@ -259,8 +259,8 @@ def _sentence(error: RunStoppedError | OSError) -> str:
     if isinstance(error, BrokenPipeError):
         return "nobody reads the output any more"
     where = f"{error.filename}: " if error.filename else ""
-    said = f"the input or the output cannot be used any more ({where}{error.strerror or error})"
-    return f"{said}; free some space" if error.errno in FULL else said
+    said = f"{where}{error.strerror or error}"
+    return f"the input or the output cannot be used any more ({said}); {remedy(error)}"
 
 
 def _let_go_of_stdout() -> None:

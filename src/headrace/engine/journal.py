@@ -102,7 +102,8 @@ class Journal:
         What a crash tore off is cut. Raises ``JournalError`` where another writer has the file,
         where it is damaged, of another format or no journal at all, or cannot be used.
         """
-        disk, clock, place = disk or LocalDisk(), clock or SystemClock(), Path(path)
+        disk, clock = disk or LocalDisk(), clock or SystemClock()
+        place = Path(path).expanduser()
         try:
             file = disk.open_append(place)
         except OSError as error:

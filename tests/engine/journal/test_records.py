@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Journal.open("~/run.journal").close()
+    assert (tmp_path / "run.journal").is_file()
+
+
 def test_what_was_recorded_is_found_again(tmp_path: Path) -> None:
     path = tmp_path / "new" / "run.journal"
 
