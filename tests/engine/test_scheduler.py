@@ -15,7 +15,7 @@ from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation, Message
 from headrace.core.errors import ConfigError, NoRouteError, RunStoppedError
 from headrace.engine.scheduler import Handle, Schedule, window
-from headrace.testing import run_virtual
+from headrace.testing import run_virtual, running_clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -350,6 +350,35 @@ def test_answers_that_need_no_waiting_let_others_have_their_turn() -> None:
         return turns
 
     assert asyncio.run(main()) >= 4
+
+
+def test_answers_that_come_all_at_once_hold_up_nobody_else() -> None:
+    """Each of 200 prompts costs the loop a millisecond to send, and all answers come together."""
+    worst = 0.0
+
+    async def handle(number: int, prompt: object) -> bool:
+        del prompt
+        running_clock().advance(0.001)
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(1.0 if number < 200 else 10.0 - loop.time() % 10.0)
+        return True
+
+    async def watch() -> None:
+        nonlocal worst
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + 0.005
+            await asyncio.sleep(0.005)
+            worst = max(worst, loop.time() - due)
+
+    async def main() -> None:
+        watching = asyncio.create_task(watch())
+        await work(iter(range(2_000)), handle, 200)
+        watching.cancel()
+        await asyncio.wait({watching})
+
+    run_virtual(main)
+    assert worst < 0.05
 
 
 def test_an_async_source_that_never_waits_lets_others_have_their_turn() -> None:

@@ -8,6 +8,7 @@ slots, and nothing grows with the length of the run.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -27,6 +28,8 @@ WINDOW_PER_SLOT: Final = 4
 # How long one turn of the event loop may go on with new prompts, in seconds: timers and the rest of
 # the program wait meanwhile.
 BREATH: Final = 0.003
+# How many of those that have given way go on with one turn.
+AT_ONCE: Final = 8
 _SINGLE: Final = (str, bytes, Mapping)
 _NOTHING: Final = object()
 
@@ -43,32 +46,44 @@ class Breather:
     """Lets the event loop turn when its turn has lasted long enough.
 
     Answers that need no waiting (cache, journal) would keep it for the whole run, and hundreds of
-    replies that come at once for as long as it takes to send hundreds of requests. ``ready``
-    counts the workers that are about to go on: those that have given way, or have not begun.
+    replies that come at once for as long as it takes to send hundreds of requests. Who gives way
+    goes on in its turn, and only so many with each turn of the loop: all at once they would be the
+    next long one. ``ready`` counts the workers that are about to go on: those that have given way,
+    or have not begun.
     """
 
     def __init__(self) -> None:
         self.ready = 0
         self._loop = asyncio.get_running_loop()
-        self._until = self._loop.time() + BREATH
-        self._asked = False
+        self._until: float | None = None
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def breathe(self) -> None:
-        """Give way if this turn of the loop has lasted long enough."""
-        if self._loop.time() < self._until:
-            return
-        if not self._asked:
-            self._asked = True
-            self._loop.call_soon(self._renew)
-        self.ready += 1
-        try:
-            await asyncio.sleep(0)
-        finally:
-            self.ready -= 1
+        """Give way if this turn of the loop has lasted long enough, or others have given way."""
+        if self._until is None:
+            self._begin()
+        elif self._waiting or self._loop.time() >= self._until:
+            future = self._loop.create_future()
+            self._waiting.append(future)
+            self.ready += 1
+            try:
+                await future
+            finally:
+                self.ready -= 1
 
-    def _renew(self) -> None:
-        self._asked = False
+    def _begin(self) -> None:
         self._until = self._loop.time() + BREATH
+        self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """The loop has turned: the next ones go on."""
+        self._until = None
+        if self._waiting:
+            self._begin()
+        for _ in range(min(AT_ONCE, len(self._waiting))):
+            future = self._waiting.popleft()
+            if not future.done():  # as that of a cancelled worker is
+                future.set_result(None)
 
 
 class Schedule:
