@@ -232,8 +232,7 @@ class Sender:
         """Nothing was sent: everything that was reserved goes back."""
         now = self.clock.now()
         with self.admission.lock:
-            health.give_back(permit, now)
-            _leave(permit, now, sent=False, used=0)
+            permit.withdraw(now)
             self.admission.pump(now)
 
     def _settle(self, permit: Permit) -> None:
