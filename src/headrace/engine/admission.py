@@ -53,14 +53,15 @@ class Waker(Protocol):
 class Permit:
     """The right to have one attempt in flight on one route."""
 
-    __slots__ = ("admitted_at", "is_probe", "parked", "state", "tokens")
+    __slots__ = ("admitted_at", "is_probe", "quiet", "state", "tokens")
 
     def __init__(self, state: RouteState, tokens: int, admitted_at: int) -> None:
         self.state = state
         self.tokens = tokens
         self.admitted_at = admitted_at
         self.is_probe = state.breaker.state is State.PROBING
-        self.parked = False
+        # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
+        self.quiet: float | None = None
 
     def withdraw(self, now: int) -> None:
         """Nothing was sent: everything that was reserved goes back. Lock held."""
