@@ -38,11 +38,13 @@ class Notes:
         self.delivered: list[Waiter] = []
         self.armed: list[int] = []
 
-    def deliver(self, waiter: Waiter) -> None:
+    def deliver(self, waiter: Waiter) -> bool:
         self.delivered.append(waiter)
+        return True
 
-    def arm(self, wait: int) -> None:
+    def arm(self, wait: int) -> bool:
         self.armed.append(wait)
+        return True
 
 
 class Hall:

@@ -8,6 +8,7 @@ import pytest
 
 from headrace import Model
 from headrace.core.errors import (
+    ConnectionLostError,
     ContentFilterError,
     GoneError,
     NotSentError,
@@ -73,6 +74,16 @@ def test_one_attempt_parks_once(state: RouteState) -> None:
     assert state.parked_until == NOW + 7 * SECOND
 
 
+def test_what_a_body_asks_for_beyond_its_head_is_heard(state: RouteState) -> None:
+    permit = Permit(state, 0, NOW - SECOND)
+    assert health.park(permit, None, NOW, 0.5)
+    assert health.fail(
+        permit, RateLimitError("slow", status=429, hint=30.0), NOW + SECOND, 0.5, PATIENCE
+    )
+    assert state.parked_until == NOW + 31 * SECOND
+    assert state.throttles == 1
+
+
 def test_a_storm_without_hints_is_one_quiet_and_the_next_is_longer(state: RouteState) -> None:
     limit = RateLimitError("slow", status=429)
     for _ in range(20):
@@ -128,13 +139,18 @@ def test_an_unreadable_reply_neither_trips_nor_heals(state: RouteState) -> None:
     assert state.gone is None
 
 
-@pytest.mark.parametrize("error", [NotSentError("refused"), OutcomeUnknownError("dropped")])
+@pytest.mark.parametrize(
+    "error",
+    [NotSentError("refused"), ConnectionLostError("dropped"), OutcomeUnknownError("cut off")],
+    ids=["refused", "dropped", "cut"],
+)
 def test_a_route_that_never_said_a_word_is_gone_with_its_first_break(
     state: RouteState, error: ProviderError
 ) -> None:
     forgiven = [fail(state, error) for _ in range(5)]
-    # What was never sent is no attempt.
-    assert forgiven == [isinstance(error, NotSentError)] * 5
+    # What nobody has worked on is no attempt.
+    never_came = isinstance(error, NotSentError | ConnectionLostError)
+    assert forgiven == [never_came] * 5
     assert "never answered" in str(state.gone)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from headrace import LLMClient
 from headrace.adapters.http import Transport
@@ -48,6 +50,27 @@ def test_one_scope_and_one_session_for_each_loop() -> None:
     assert first is not second
     # Each loop closed its session when it ended, though nobody asked for it.
     assert Counted.open == 0
+
+
+def test_loops_that_begin_at_once_in_many_threads_each_keep_their_scope() -> None:
+    made = scopes()
+
+    async def main() -> bool:
+        here = made.here()
+        await asyncio.sleep(0.001)  # others begin meanwhile
+        return made.here() is here
+
+    def many() -> list[bool]:
+        return [asyncio.run(main()) for _ in range(30)]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            kept = [threads.submit(many) for _ in range(8)]
+            assert all(all(each.result()) for each in kept)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_closing_is_for_this_loop_and_may_come_twice() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from headrace import NoRouteError, RequestContext
 from headrace.core.errors import (
+    ConnectionLostError,
     GoneError,
     NotSentError,
     OutcomeUnknownError,
@@ -97,15 +98,32 @@ def test_a_route_that_never_worked_stops_the_run_at_once(
 
 @pytest.mark.parametrize("count", [1, 2, 300])
 @pytest.mark.parametrize("most", [1, 2, 5])
-def test_where_nothing_listens_no_row_fails(world: type[World], count: int, most: int) -> None:
-    refused = NotSentError("127.0.0.1:1 cannot be connected to")
-    sim = world(Script(lambda *_: Failure(refused, 0.01)), max_attempts=most)
-    with pytest.raises(NoRouteError, match=r"cannot be connected to \(it never answered\)"):
+@pytest.mark.parametrize(
+    "error",
+    [NotSentError("127.0.0.1:1 is deaf"), ConnectionLostError("127.0.0.1:1 is deaf")],
+    ids=["refused", "dropped"],
+)
+def test_where_nobody_ever_answers_no_row_fails(
+    world: type[World], error: ProviderError, count: int, most: int
+) -> None:
+    sim = world(Script(lambda *_: Failure(error, 0.01)), max_attempts=most)
+    with pytest.raises(NoRouteError, match=r"is deaf \(it never answered\)"):
         sim.run(PROMPTS[:count])
     assert sim.elapsed < 10
     assert sim.client.last_run is not None
-    assert sim.client.last_run.summary.total == 0
-    assert sim.client.last_run.summary.cost == 0
+    summary = sim.client.last_run.summary
+    assert summary.total == 0
+    assert summary.cost == (0 if isinstance(error, NotSentError) else None)
+
+
+def test_a_slow_server_that_drops_what_is_too_much_at_once_is_not_dead(world: type[World]) -> None:
+    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
+        del context, route, n
+        is_full = sim.script.in_flight > 100
+        return Failure(ConnectionLostError("too many"), 0.01) if is_full else 5.0
+
+    sim = world(Script(rule))
+    assert len(sim.run(PROMPTS).succeeded) == COUNT
 
 
 def test_with_a_dead_key_each_ask_sends_once_and_many_at_once_a_handful(

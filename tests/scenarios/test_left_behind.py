@@ -61,10 +61,44 @@ def test_one_that_is_closed_while_its_own_thread_decides(prompts: list[str]) -> 
         gc.enable()
 
 
+def test_a_slot_is_not_lost_on_who_waits_in_a_closed_loop() -> None:
+    client = made(Script(lambda *_: 0.2), max_concurrent_requests=1)
+
+    async def main() -> list[str | None]:
+        async with client, asyncio.timeout(PATIENCE):
+            first = asyncio.create_task(client.ask("first"))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(leave_behind, client, ["waits"])
+            return [(await each).completion for each in (first, client.ask("second"))]
+
+    gc.disable()
+    try:
+        assert asyncio.run(main()) == ["echo: first", "echo: second"]
+    finally:
+        gc.enable()
+
+
+def test_who_comes_later_does_not_wait_for_the_timer_of_a_closed_loop() -> None:
+    client = made(
+        Script(lambda _c, _r, n: 3_600.0 if n == 0 else 0.0), max_requests_per_minute=600
+    )
+
+    async def main() -> str | None:
+        async with client, asyncio.timeout(PATIENCE):
+            return (await client.ask("later")).completion
+
+    gc.disable()
+    try:
+        leave_behind(client, ["flies", "waits"])
+        assert asyncio.run(main()) == "echo: later"
+    finally:
+        gc.enable()
+
+
 def test_its_slot_is_free_again() -> None:
     client = made(Script(lambda _c, _r, n: 3_600.0 if n == 0 else 0.0), max_concurrent_requests=1)
     leave_behind(client, ["flies", "waits"])
-    # The one that flies gives its slot to the one that waits, which is closed in its turn.
+    # Nothing of it goes to the one that waits, whose loop is closed, too.
     assert any(gc.collect() >= 0 and slots_taken(client) == 0 for _ in range(100))
 
     async def main() -> list[str | None]:

@@ -38,26 +38,36 @@ Lanes: TypeAlias = "tuple[RouteState, ...]"
 
 
 class Waker(Protocol):
-    """An event loop, as far as admission needs it. Both calls may come from any thread."""
+    """An event loop, as far as admission needs it; False where it is closed.
 
-    def deliver(self, waiter: Waiter) -> None:
+    Both calls may come from any thread.
+    """
+
+    def deliver(self, waiter: Waiter) -> bool:
         """Resolve the waiter's future from its ``permit`` or ``error``, in its own loop."""
 
-    def arm(self, wait: int) -> None:
+    def arm(self, wait: int) -> bool:
         """Call the pump after ``wait`` nanoseconds, unless it is called for sooner."""
 
 
 class Permit:
     """The right to have one attempt in flight on one route."""
 
-    __slots__ = ("admitted_at", "is_probe", "parked", "state", "tokens")
+    __slots__ = ("admitted_at", "is_probe", "quiet", "state", "tokens")
 
     def __init__(self, state: RouteState, tokens: int, admitted_at: int) -> None:
         self.state = state
         self.tokens = tokens
         self.admitted_at = admitted_at
         self.is_probe = state.breaker.state is State.PROBING
-        self.parked = False
+        # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
+        self.quiet: float | None = None
+
+    def withdraw(self, now: int) -> None:
+        """Nothing was sent: everything that was reserved goes back. Lock held."""
+        if self.is_probe:
+            self.state.breaker.give_back(now)
+        self.state.leave(self.admitted_at, now, sent=False, difference=-self.tokens)
 
 
 class Waiter:
@@ -136,14 +146,16 @@ class Admission:
             if state is not None:
                 heappop(queue)
                 _forget(head)
-                head.permit = _grant(state, head.tokens, now)
-                head.waker.deliver(head)
+                permit = head.permit = _grant(state, head.tokens, now)
+                if not head.waker.deliver(head):
+                    head.permit = None
+                    permit.withdraw(now)
             elif wait == NEVER and _all_gone(head.lanes):
                 self._fail(queue, head.lanes)
+            elif wait < NEVER and not head.waker.arm(wait):
+                _forget(head)  # its loop is closed, and would keep the time for nobody behind it
             else:
                 blocked.update(head.lanes)
-                if wait < NEVER:
-                    head.waker.arm(wait)
 
     def _earliest(self, blocked: set[RouteState]) -> list[tuple[int, Waiter]] | None:
         """The queue whose head asked first, of those with a route nobody before them blocks."""

@@ -232,8 +232,7 @@ class Sender:
         """Nothing was sent: everything that was reserved goes back."""
         now = self.clock.now()
         with self.admission.lock:
-            health.give_back(permit, now)
-            _leave(permit, now, sent=False, used=0)
+            permit.withdraw(now)
             self.admission.pump(now)
 
     def _settle(self, permit: Permit) -> None:
@@ -333,13 +332,15 @@ class Sender:
             max_attempts=self._max_attempts,
             forgiven=forgiven,
             elsewhere=elsewhere,
+            unheard=not state.answered,
             chance=self._chance(),
         )
         counted = not forgiven
         course.fail(error, state, counted=counted)
         if isinstance(decision, retry.GiveUp) or not counted:
             return decision
-        delay = self._budget.draw(now)
+        with self.admission.lock:
+            delay = self._budget.draw(now)
         return retry.Retry(max(decision.wait, delay), decision.counted)
 
     def _time_left(self, course: Course, most: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.core.errors import (
+    ConnectionLostError,
     GoneError,
     NotSentError,
     OutcomeUnknownError,
@@ -30,6 +31,8 @@ _CLOSED_TO_US: Final = (GoneError, QuotaError)
 # Too much load; a 500 says nothing of the kind.
 _LOAD: Final = frozenset({503, 529})
 _NO_WORD: Final = (NotSentError, OutcomeUnknownError)
+# At a server that never said a word: nobody has worked on it.
+_NEVER_CAME: Final = (NotSentError, ConnectionLostError)
 
 
 def succeed(state: RouteState, now: int) -> bool:
@@ -74,11 +77,14 @@ def give_back(permit: Permit, now: int) -> None:
 
 
 def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
-    """The server asked for quiet: once for each attempt, and once for each storm without a hint."""
-    state = permit.state
-    if permit.parked:
+    """The server asked for quiet: once for each attempt, and once for each storm without a hint.
+
+    A body that asks for more than the head did, which came first, is heard, too.
+    """
+    state, asked = permit.state, hint or 0.0
+    if permit.quiet is not None and asked <= permit.quiet:
         return False
-    permit.parked = True
+    permit.quiet = asked
     if permit.admitted_at > state.parked_at:
         state.throttles += 1
         state.parked_at = now
@@ -93,11 +99,12 @@ def _count(state: RouteState, error: ProviderError, now: int, chance: float) -> 
     """Let the breaker count; a failure is forgiven when a route that has worked is in trouble."""
     was_open = state.breaker.state is not State.CLOSED
     is_open = state.breaker.fail(now, chance)
-    if is_open and not state.answered:
+    # What others in flight there come back with is still open: a slow server may answer them.
+    if is_open and not state.answered and state.own.in_flight <= 1:
         state.gone = GoneError(f"{error} (it never answered)")
     elif is_open and not state.last_good and state.breaker.breaks >= BREAKS_WITHOUT_ANSWER:
         state.gone = GoneError(f"{error} (it answered with nothing but errors)")
-    never_came = isinstance(error, NotSentError) and not state.answered
+    never_came = isinstance(error, _NEVER_CAME) and not state.answered
     return never_came or ((was_open or is_open) and bool(state.last_good))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import suppress
+import threading
 from typing import TYPE_CHECKING, Final, Self
 
 from headrace.policy.buckets import SECOND
@@ -93,13 +93,13 @@ class LoopScope:
 
     # What admission calls, from any thread.
 
-    def deliver(self, waiter: Waiter) -> None:
+    def deliver(self, waiter: Waiter) -> bool:
         """Resolve the waiter's future in this loop."""
-        self._here(_resolve, waiter)
+        return self._here(_resolve, waiter)
 
-    def arm(self, wait: int) -> None:
+    def arm(self, wait: int) -> bool:
         """Pump after ``wait`` nanoseconds."""
-        self._here(self._arm, wait)
+        return self._here(self._arm, wait)
 
     def _arm(self, wait: int) -> None:
         when = self.loop.time() + max(wait, 0) / SECOND
@@ -113,13 +113,16 @@ class LoopScope:
         self._timer = None
         self._pump()
 
-    def _here(self, call: Callable[..., None], argument: object) -> None:
+    def _here(self, call: Callable[..., None], argument: object) -> bool:
+        """False where this loop is closed."""
         if _running() is self.loop:
             call(argument)
-            return
-        # A loop that has ended has no waiters left that could care.
-        with suppress(RuntimeError):
+            return True
+        try:
             self.loop.call_soon_threadsafe(call, argument)
+        except RuntimeError:
+            return False
+        return True
 
 
 def _running() -> asyncio.AbstractEventLoop | None:
@@ -152,6 +155,7 @@ class LoopScopes:
         self._pump = pump
         self._forked = forked
         self._process = os.getpid()
+        self._lock = threading.Lock()
         self._scopes: dict[asyncio.AbstractEventLoop, LoopScope] = {}
 
     def here(self) -> LoopScope:
@@ -159,18 +163,26 @@ class LoopScopes:
         if self._process != os.getpid():
             _dropped.append(self._scopes)
             self._scopes = {}
+            self._lock = threading.Lock()
             self._process = os.getpid()
             self._forked()
         loop = asyncio.get_running_loop()
-        scope = self._scopes.get(loop)
-        if scope is None:
+        return self._scopes.get(loop) or self._add(loop)
+
+    def _add(self, loop: asyncio.AbstractEventLoop) -> LoopScope:
+        with self._lock:
+            known = len(self._scopes)
             self._scopes = {k: v for k, v in self._scopes.items() if not k.is_closed()}
+            has_dropped = len(self._scopes) < known
             scope = self._scopes[loop] = LoopScope(self._make_transport, self._pump)
+        if has_dropped:
+            self._pump()  # who waited in a closed loop would stand before all others, for ever
         return scope
 
     async def aclose(self) -> None:
         """Close what belongs to the running loop."""
-        scope = self._scopes.pop(asyncio.get_running_loop(), None)
+        with self._lock:
+            scope = self._scopes.pop(asyncio.get_running_loop(), None)
         if scope is not None:
             await scope.aclose()
 

@@ -45,12 +45,14 @@ def decide(
     max_attempts: int,
     forgiven: bool,
     elsewhere: bool,
+    unheard: bool = False,
     chance: float,
 ) -> Retry | GiveUp:
     """What to do after ``error``, with ``attempts`` used up before it.
 
     ``forgiven``: the failure costs no attempt (rate limit, a breaker that is open or opening).
-    ``elsewhere``: another route is left that has not failed. A rate limit is waited for with its
+    ``elsewhere``: another route is left that has not failed. ``unheard``: this one has not said a
+    word yet. A rate limit is waited for with its
     route, however often it comes; that ends when the route has given nothing for longer than
     ``patience``. But some servers throttle what is too large for them, for ever: a prompt that was
     ``singled_out`` often, refused again while others were answered, waits apart from them, so that
@@ -68,8 +70,8 @@ def decide(
             return GiveUp()
         longest = min(THROTTLE_BASE * 2 ** min(singled_out - REFUSED_APART, 10), LONGEST_PARK)
         return Retry(int(chance * longest * SECOND), counted)
-    # What was never sent is no attempt; it waits all the same, or it would hammer a closed door.
-    if elsewhere or (forgiven and not isinstance(error, NotSentError)):
+    # What never came is no attempt; it waits all the same, or it would hammer a closed door.
+    if elsewhere or (forgiven and not (unheard or isinstance(error, NotSentError))):
         return Retry(0, counted)
     wait = chance * min(TRANSIENT_BASE * 2 ** max(used - 1, 0), LONGEST)
     return Retry(int(max(wait, error.hint or 0.0) * SECOND), counted)
