@@ -56,6 +56,7 @@ ADVICE: Final = {
     "too_long": "Shorten the prompt, or add a model with a larger context.",
     "filtered": "Change the prompt, or leave the row out.",
     "unreadable_reply": "Look at `reply`; a proxy or a login page often stands in the way.",
+    "page": "Change the row if a firewall dislikes it alone; else check `base_url` and proxies.",
 }
 
 

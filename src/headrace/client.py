@@ -44,7 +44,6 @@ from headrace.registry.resolve import Place
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
 
     from headrace.adapters.disk import Disk
     from headrace.config import Asked, Models, Prompts
@@ -71,7 +70,7 @@ class LLMClient:
     """
 
     _made_of: tuple[tuple[Any, ...], dict[str, Any]]
-    _has_key: bool
+    _given_hidden: frozenset[str]
 
     def __init__(
         self,
@@ -101,6 +100,10 @@ class LLMClient:
         chance: Callable[[], float] | None = None,
     ) -> None:
         """See the class. The last four are for tests that bring their own world."""
+        try:
+            secret = None if api_key is None else Secret(api_key)
+        finally:
+            del api_key  # or tracebacks with local variables would show it
         names = listed(models)
         self.config = Config.read(
             len(names),
@@ -121,7 +124,6 @@ class LLMClient:
             trust_env=trust_env,
         )
         check_world(chance, clock=clock, catalog=catalog, disk=disk)
-        secret = None if api_key is None else Secret(api_key)
         place = Place(base_url=base_url, api_key=secret, allow_http=self.config.allow_http)
         self._clock = clock or SystemClock()
         self._catalog = catalog or Catalog()
@@ -131,8 +133,7 @@ class LLMClient:
         self._shares = self._cache is not None if shares is None else shares
         self._fleet = self.config.fleet(place, self._catalog.epoch)
         self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
-        transport = self.config.opener()
-        self._loops = LoopScopes(transport, self._sender.pump, self._forked)
+        self._loops = LoopScopes(self.config.opener(), self._sender.pump, self._forked)
         self._portal = Portal(self._loops.aclose)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
         self._default = self._usual.choice
@@ -140,17 +141,17 @@ class LLMClient:
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:  # noqa: ANN401  those of __init__
         """Remember what the client is made of, but for its secrets, so that it can travel."""
+        given = frozenset(k for k in HIDDEN if settings.pop(k, None) is not None)
         if cls is LLMClient:
             known = LLMClient.__init__.__kwdefaults__ or {}
             refuse_unknown("LLMClient", settings, ("models", *known))
         client = super().__new__(cls)
-        client._made_of = (args, {k: v for k, v in settings.items() if k not in HIDDEN})
-        client._has_key = settings.get("api_key") is not None
+        client._made_of, client._given_hidden = (args, settings), given
         return client
 
     def __reduce__(self) -> tuple[object, ...]:
         """A pickled client is made anew where it arrives, and reads its key from there."""
-        if self._has_key:
+        if "api_key" in self._given_hidden:
             msg = "a client with an api_key given in code cannot be pickled; use the environment"
             raise TypeError(msg)
         given = self._made_of[1] | ({"proxy": self.config.proxy} if self.config.proxy else {})
@@ -259,17 +260,13 @@ class LLMClient:
         return await self._single(context, self._call(AskOptions, {}))
 
     def __repr__(self) -> str:
-        return f"<LLMClient {', '.join(state.route.id for state in self._default.lanes)}>"
+        lanes = self._default.lanes if hasattr(self, "_default") else ()  # not made: a traceback
+        return f"<LLMClient {', '.join(state.route.id for state in lanes)}>"
 
     async def __aenter__(self) -> Self:
         return self  # nothing is opened before it is used
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *how: object) -> None:
         """Close."""
         await self.aclose()
 

@@ -148,6 +148,7 @@ def test_an_image_by_bytes_is_another_request_than_by_url_or_type() -> None:
     images = [
         Image.from_bytes(PNG),
         Image.from_bytes(PNG, "image/webp"),
+        Image(data=PNG, media_type="image/png", detail="low"),
         Image.from_bytes(PNG + b"\0"),
         Image.from_url("https://example.test/a.png"),
         Image.from_url("https://example.test/b.png"),
@@ -223,11 +224,16 @@ BAD: dict[str, tuple[object, str]] = {
     "a text part with a number": (_said([{"type": "text", "text": 5}]), "not int"),
     "tool calls": (
         [{"role": "assistant", "content": "x", "tool_calls": [{"id": "1"}]}],
-        "tool calls",
+        "leave tool_calls out",
     ),
     "a function call": (
         [{"role": "assistant", "content": "x", "function_call": {"name": "f"}}],
-        "tool calls",
+        "leave function_call out",
+    ),
+    "a name": ([{"role": "user", "content": "x", "name": "bob"}], "leave name out"),
+    "a detail of a number": (
+        _said([{"type": "image_url", "image_url": {"url": "https://a.test/", "detail": 5}}]),
+        "not int",
     ),
     "an image without url": (_said([{"type": "image_url"}]), "image_url"),
     "an image url of a number": (_said([{"type": "image_url", "image_url": 5}]), "image_url"),

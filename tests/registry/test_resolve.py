@@ -213,6 +213,23 @@ def test_a_key_in_code_goes_to_the_vendor_itself() -> None:
     assert there.endpoint.max_tokens_field == "max_completion_tokens"
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://eu.api.openai.com/v1", "max_completion_tokens"),
+        ("https://API.openai.com:443/v1/", "max_completion_tokens"),
+        ("https://evil-api.openai.com/v1", "max_tokens"),
+        ("https://api.openai.com.evil.test/v1", "max_tokens"),
+    ],
+)
+def test_the_bound_on_output_is_named_as_the_vendor_does_at_all_its_hosts(
+    url: str, name: str
+) -> None:
+    there = route(Model(id="openai/m"), Place(base_url=url))
+    assert there.endpoint.max_tokens_field == name
+    assert there.key == KeySource()
+
+
 @pytest.mark.parametrize("url", ["https://other.test", "https://other.test/v1/"])
 def test_anthropics_version_is_part_of_its_paths(url: str) -> None:
     there = route(Model(id="anthropic/m"), Place(base_url=url))

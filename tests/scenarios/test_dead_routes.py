@@ -16,6 +16,7 @@ from headrace.core.errors import (
     NotSentError,
     OutcomeUnknownError,
     OverloadedError,
+    PageError,
     QuotaError,
     RateLimitError,
 )
@@ -92,6 +93,27 @@ def test_a_route_that_never_worked_stops_the_run_at_once(
         sim.run(PROMPTS)
     assert sim.elapsed < 10
     assert len(sim.script.calls) <= most
+    assert sim.client.last_run is not None
+    assert not sim.client.last_run.responses
+
+
+def test_a_firewall_that_dislikes_one_prompt_costs_that_row_alone(world: type[World]) -> None:
+    page = PageError("the server answered 403: an HTML page", status=403)
+    sim = world(Script(lambda c, _r, _n: page if c.index == 7 else 0.1))
+    rows = sim.run(PROMPTS)
+    assert [row.index for row in rows.failed] == [7]
+    assert rows[7].error is not None
+    assert rows[7].error.code == "page"
+    assert rows[7].uncertain_attempts == 0
+    assert len(sim.script.calls) == COUNT + 4
+
+
+def test_nothing_but_web_pages_stops_the_run(world: type[World]) -> None:
+    page = PageError("a reply with status 200 cannot be read as an answer")
+    sim = world(Script(lambda *_: Failure(page, 0.01)))
+    with pytest.raises(NoRouteError, match=r"nothing but errors"):
+        sim.run(PROMPTS)
+    assert len(sim.script.calls) < 200
     assert sim.client.last_run is not None
     assert not sim.client.last_run.responses
 

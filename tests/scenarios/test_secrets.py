@@ -16,6 +16,7 @@ import pytest
 
 from headrace import LLMClient
 from headrace.core.errors import ConfigError, GoneError, HeadraceError, NoRouteError
+from headrace.core.events import AttemptFailed, Event
 from headrace.core.secret import Secret
 from headrace.testing import FakeServer, HurriedClock, faults, plans, run_hurried
 from headrace.testing.faults import Fault
@@ -277,11 +278,41 @@ def test_a_key_that_fits_no_header_is_refused_unseen(
 ) -> None:
     with pytest.raises(ConfigError) as refused:
         LLMClient("openai/m", base_url=NOWHERE, api_key=key)
-    check(iter([str(refused.value), repr(refused.value)]))
+    check(shown(refused.value))
     monkeypatch.setenv("OPENAI_API_KEY", key)
     with pytest.raises(ConfigError, match="OPENAI_API_KEY") as refused:
         LLMClient("openai/m")
-    check(iter([str(refused.value), repr(refused.value)]))
+    check(shown(refused.value))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"base_url": "nowhere"}, {"max_attempts": 0}, {"max_attempt": 5}, {"ca_file": "x"}]
+)
+def test_a_wrong_setting_beside_a_key_is_refused_without_it(wrong: dict[str, Any]) -> None:
+    """Also by a traceback with local variables, which shows the client that was not made."""
+    with pytest.raises((ConfigError, TypeError)) as refused:
+        LLMClient("openai/m", api_key=KEYS[0], **wrong)
+    check(shown(refused.value))
+
+
+def test_a_key_that_is_spoiled_during_a_run_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What listeners get has its traceback still."""
+    texts: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, AttemptFailed):
+            texts.extend(shown(event.error))
+
+    async def main() -> None:
+        async with LLMClient("openai/m") as client:
+            client.add_listener(listen)
+            monkeypatch.setenv("OPENAI_API_KEY", f"{KEYS[0]}\n")
+            await client.ask("hi")
+
+    monkeypatch.setenv("OPENAI_API_KEY", KEYS[0])
+    asyncio.run(main())
+    assert "in require" in str(texts)
+    check(iter(texts))
 
 
 def test_a_base_url_with_a_password_is_refused_unseen() -> None:

@@ -82,6 +82,7 @@ def _checked(route: Route) -> str:
     try:
         return Secret(key).reveal()
     except ConfigError as error:
+        del key  # a traceback with local variables must not show it
         msg = f"{route.id}: {error}; {_remedy(route)}"
         raise ConfigError(msg) from None
 

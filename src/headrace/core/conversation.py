@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Never, TypeAlias, TypeGuard, cast
 
 from headrace.core import fingerprint
@@ -28,6 +28,7 @@ ROLES: Final[dict[str, Role]] = {
 MEDIA_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
 _SHOWN: Final = 60
+_NOT_YET: Final = ("tool_calls", "function_call", "name")
 _MAGIC: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -48,11 +49,15 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image, as bytes with their media type or as a URL that the provider fetches."""
+    """An image, as bytes with their media type or as a URL that the provider fetches.
+
+    ``detail`` is how closely OpenAI's models look at it ("low", "high"), which decides its price.
+    """
 
     data: bytes | None = field(default=None, repr=False)
     media_type: str | None = None
     url: str | None = None
+    detail: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no provider could be given."""
@@ -63,6 +68,8 @@ class Image:
             _check_image(self.data, self.media_type)
         if self.url is not None:
             _check_url(self.url)
+        if self.detail is not None:
+            _plain(self.detail)
 
     @classmethod
     def from_bytes(cls, data: bytes, media_type: str | None = None) -> Image:
@@ -145,9 +152,10 @@ class Message:
             msg = f'a message must be an object with "role" and "content", not {_kind(data)}'
             raise BadRowError(msg)
         role, content = _role(data.get("role")), data.get("content")
-        if data.get("tool_calls") or data.get("function_call"):
-            msg = "a message with tool calls cannot be sent yet; leave tool_calls out"
-            raise BadRowError(msg)
+        for name in _NOT_YET:
+            if data.get(name):
+                msg = f"a message with {name} cannot be sent yet; leave {name} out"
+                raise BadRowError(msg)
         return cls(role, cast("str | tuple[Part, ...]", content))
 
     @property
@@ -245,9 +253,10 @@ def _canonical_content(content: str | tuple[Part, ...]) -> object:
 def _canonical_part(part: Part) -> list[str]:
     if isinstance(part, Text):
         return ["text", part.text]
+    detail = () if part.detail is None else (part.detail,)
     if part.data is None:
-        return ["image_url", part.url or ""]
-    return ["image", hashlib.sha256(part.data).hexdigest(), part.media_type or ""]
+        return ["image_url", part.url or "", *detail]
+    return ["image", hashlib.sha256(part.data).hexdigest(), part.media_type or "", *detail]
 
 
 def _part_from(item: object) -> Part:
@@ -260,7 +269,7 @@ def _part_from(item: object) -> Part:
         case "text":
             return Text(cast("str", item.get("text")))
         case "image_url":
-            return Image.from_url(_openai_image_url(item.get("image_url")))
+            return _openai_image(item.get("image_url"))
         case "image":
             return _anthropic_image(item.get("source"))
         case other:
@@ -268,12 +277,14 @@ def _part_from(item: object) -> Part:
             raise BadRowError(msg)
 
 
-def _openai_image_url(value: object) -> str:
-    url = value.get("url") if isinstance(value, Mapping) else value
+def _openai_image(value: object) -> Image:
+    given = value if isinstance(value, Mapping) else {"url": value}
+    url, detail = given.get("url"), given.get("detail")
     if not isinstance(url, str):
         msg = 'an image_url part needs {"url": "https://… or data:image/…"}'
         raise BadRowError(msg)
-    return url
+    image = Image.from_url(url)
+    return image if detail is None else replace(image, detail=detail)
 
 
 def _anthropic_image(source: object) -> Image:

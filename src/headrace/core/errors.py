@@ -23,6 +23,7 @@
         │   ├── TooLongError      the prompt does not fit this model
         │   └── ContentFilterError   prompt or answer was blocked
         └── ReplyError            a reply came that cannot be read as an answer
+            └── PageError             a web page came: something before the API answered
 
 Each class says: may the same request be repeated on the same route (``repeat_here``) or on
 another (``repeat_elsewhere``)? was it charged (``charged``)? what does it concern
@@ -289,3 +290,11 @@ class ReplyError(ProviderError):
     repeat_here = True
     repeat_elsewhere = True
     charged = Charged.UNKNOWN
+
+
+class PageError(ReplyError):
+    """A web page came (200, 403): a firewall, a login or another server answered, not the API."""
+
+    code = "page"
+    charged = Charged.NO
+    trips_breaker = True

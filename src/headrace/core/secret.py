@@ -16,6 +16,7 @@ class Secret:
     def __init__(self, value: str) -> None:
         """Reject what could not be sent in a header; the value never appears in the message."""
         if not isinstance(value, str) or not _fits_a_header(value):
+            del value  # nor in a traceback with local variables
             msg = (
                 "the API key is not text, is empty, has spaces around it,"
                 " or holds a character that no header may carry"

@@ -73,13 +73,20 @@ def _elsewhere(model: Model, row: Endpoint, place: Place) -> Route:
     base_url = check_url(place.base_url or "", allow_http=place.allow_http)
     if row.wire == "anthropic":
         base_url = base_url.removesuffix("/v1")
+    # Residency hosts of a vendor (eu.api.openai.com) are no other servers; they get no key either.
+    is_own = _is_under(base_url, row.base_url)
+    bound = row.max_tokens_field if is_own else "max_tokens"
     auth = row.auth if place.api_key is not None else "none"
     if place.api_key is not None and auth == "none":
         auth = "bearer"
-    here = row.model_copy(
-        update={"base_url": base_url, "auth": auth, "max_tokens_field": "max_tokens"}
-    )
+    here = row.model_copy(update={"base_url": base_url, "auth": auth, "max_tokens_field": bound})
     return Route(model, here, base_url, KeySource(secret=place.api_key))
+
+
+def _is_under(url: str, other: str | None) -> bool:
+    """Is the host of ``url`` that of ``other``, or one below it?"""
+    host, of = urlsplit(url).hostname or "", urlsplit(other or "").hostname
+    return of is not None and f".{host}".endswith(f".{of}")
 
 
 def check_url(url: str, *, allow_http: bool) -> str:

@@ -123,6 +123,9 @@ def _blocks(run: Sequence[Message]) -> list[object]:
 
 
 def _image(image: Image) -> dict[str, object]:
+    if image.detail not in {None, "auto"}:
+        msg = "Anthropic knows no detail of an image; leave it out for this model"
+        raise RejectedError(msg)
     source = {"type": "url", "url": image.url}
     if image.url is None:
         source = {

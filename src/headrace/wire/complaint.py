@@ -16,6 +16,7 @@ from headrace.wire import reading
 _FIRST_REFUSAL, _NO_STATUS = 400, 600
 _DEPTH: Final = 5
 _ITEMS: Final = 3
+_START: Final = 4000
 _TITLE: Final = re.compile(r"<title[^>]{0,100}>([^<]{1,300})", re.IGNORECASE)
 
 
@@ -26,6 +27,7 @@ class Complaint:
     message: str
     names: frozenset[str] = frozenset()
     status: int | None = None
+    is_page: bool = False
     details: Mapping[str, str | int] = field(default_factory=dict)
 
 
@@ -35,11 +37,16 @@ def of_body(body: bytes) -> Complaint:
     data = reading.load(body) or reading.load(body.strip().removeprefix(b"[").removesuffix(b"]"))
     if data is not None:
         return of_object(data)
-    start = body[:4000].decode("utf-8", "replace").strip()
-    if not start.startswith("<"):
+    start = body[:_START].decode("utf-8", "replace").strip()
+    if not is_page(body):
         return Complaint(start)
     title = _TITLE.search(start)
-    return Complaint(f"an HTML page{f', {title[1].strip()}' if title else ''}")
+    return Complaint(f"an HTML page{f', {title[1].strip()}' if title else ''}", is_page=True)
+
+
+def is_page(body: bytes) -> bool:
+    """Is it a web page, which no API writes?"""
+    return body[:_START].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
 def of_object(data: Mapping[str, object]) -> Complaint:

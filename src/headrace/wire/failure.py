@@ -15,6 +15,7 @@ from headrace.core.errors import (
     ContentFilterError,
     GoneError,
     OverloadedError,
+    PageError,
     ProviderError,
     QuotaError,
     RateLimitError,
@@ -77,7 +78,7 @@ _FIXED: Final[dict[int, Kind]] = {
     498: OverloadedError,  # Groq: the flex tier is full
     499: RejectedError,
 }
-# Codes and types, in lower case.
+# Codes and types, in lower case; of several the first here wins, the more telling ones stand first.
 _NAMED: Final[dict[str, Kind]] = {
     **dict.fromkeys(
         (
@@ -116,7 +117,13 @@ _NAMED: Final[dict[str, Kind]] = {
         QuotaError,
     ),
     **dict.fromkeys(
-        ("account_deactivated", "invalid_api_key", "model_decommissioned", "model_not_found"),
+        (
+            "account_deactivated",
+            "invalid_api_key",
+            "invalid_model",  # Mistral
+            "model_decommissioned",
+            "model_not_found",
+        ),
         GoneError,
     ),
     **dict.fromkeys(
@@ -153,11 +160,15 @@ _FILTERED: Final = re.compile(
     re.IGNORECASE,
 )
 _UNPAID: Final = re.compile(
-    r"(?:you|this|the) ?\w*\b.{0,60}?\b"
-    r"(?:credit balance|(?:usage|spend|spending) (?:limit|cap)s?)\b",
+    r"(?:you|this|the) ?\w*\b.{0,100}?\b"
+    r"(?:credit balance|all available credits|(?:usage|spend|spending) (?:limit|cap)s?)\b",
     re.IGNORECASE,
 )
-_WRONG_KEY: Final = re.compile(r"(?:incorrect|invalid) api key|api key not valid", re.IGNORECASE)
+_NOT_OURS: Final = re.compile(
+    r"(?:incorrect|invalid) api key|api key not valid"  # xAI and Gemini
+    r"|model not exist|\S{1,200} is not a valid model id",  # DeepSeek and OpenRouter
+    re.IGNORECASE,
+)
 _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNORECASE)
 _OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay")
 
@@ -170,6 +181,7 @@ _REMEDY: Final[dict[Kind, str]] = {
     TooLongError: "shorten the prompt, or take a model with a larger context",
     ContentFilterError: "change the prompt",
     ReplyError: "check that the base_url is that of an API",
+    PageError: "check that the base_url is that of an API, and what stands on the way to it",
 }
 _REMEDY_BY_STATUS: Final = {
     401: "check the API key",
@@ -232,12 +244,13 @@ def unreadable(reply: Reply, reason: str, usage: Usage | None = None) -> ReplyEr
     """A reply that is no answer; ``reason`` says why, the message shows its beginning."""
     shown = reading.snippet(reply.body)
     begins = f'it begins "{shown}"' if shown else "its body is empty"
+    kind = PageError if complaint.is_page(reply.body) else ReplyError
     msg = (
         f"a reply with status {reply.status} cannot be read as an answer: {reason}; {begins};"
-        f" {_REMEDY[ReplyError]}"
+        f" {_REMEDY[kind]}"
     )
     wait = hint(reply.headers, reply.status)
-    return ReplyError(msg, status=reply.status, hint=wait, reply=reply, usage=usage)
+    return kind(msg, status=reply.status, hint=wait, reply=reply, usage=usage)
 
 
 def read_object(reply: Reply) -> dict[str, object]:
@@ -250,7 +263,7 @@ def read_object(reply: Reply) -> dict[str, object]:
 
 def _kind(said: Complaint) -> Kind | None:
     """What the codes stand for."""
-    return next((_NAMED[name] for name in sorted(said.names) if name in _NAMED), None)
+    return next((kind for name, kind in _NAMED.items() if name in said.names), None)
 
 
 def _one_of(said: Complaint, *kinds: Kind) -> Kind | None:
@@ -278,13 +291,15 @@ def _too_fast(said: Complaint, reply: Reply) -> Kind:
         return QuotaError
     if _OF_A_DAY.search(said.message) or (b'"quotaId"' in reply.body and b"PerDay" in reply.body):
         return QuotaError
-    if "rate_limit_error" in said.names and _UNPAID.match(said.message):  # Anthropic
+    if _UNPAID.match(said.message):  # Anthropic and xAI
         return QuotaError if hint(reply.headers, reply.status) is None else RateLimitError
     # OpenAI and Groq: more tokens than a minute allows in all; waiting would be for ever.
     return TooLongError if _TOO_LARGE_FOR_ANY_MINUTE.match(said.message) else RateLimitError
 
 
 def _forbidden(said: Complaint) -> Kind:
+    if said.is_page:  # a firewall may dislike one prompt, which must not close the route for all
+        return PageError
     if (named := _one_of(said, ContentFilterError, QuotaError)) is not None:
         return named
     if _FILTERED.search(said.message):
@@ -299,7 +314,7 @@ def _by_text(said: Complaint) -> Kind | None:
 
 
 def _bad_request(status: int, said: Complaint) -> Kind:
-    if _WRONG_KEY.match(said.message):  # xAI and Gemini
+    if _NOT_OURS.match(said.message):
         return GoneError
     unpaid = status == _BAD_REQUEST and "invalid_request_error" in said.names  # Anthropic
     return QuotaError if unpaid and _UNPAID.match(said.message) else RejectedError
@@ -309,7 +324,10 @@ def _obey(wish: str | None, kind: Kind) -> Kind:
     """``x-should-retry`` wins over the status (so do OpenAI's and Anthropic's own clients)."""
     if wish == "true" and not kind.repeat_here:
         return OverloadedError
-    return RejectedError if wish == "false" and kind.repeat_here else kind
+    if wish != "false" or not kind.repeat_here:
+        return kind
+    # Too fast, and waiting does not help: no prompt is at fault.
+    return QuotaError if kind is RateLimitError else RejectedError
 
 
 def _error(

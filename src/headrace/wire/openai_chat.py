@@ -95,7 +95,8 @@ def _message(message: Message) -> dict[str, object]:
 
 def _image(image: Image) -> dict[str, object]:
     url = image.url or f"data:{image.media_type};base64,{reading.in_base64(image)}"
-    return {"type": "image_url", "image_url": {"url": url}}
+    detail = {} if image.detail is None else {"detail": image.detail}
+    return {"type": "image_url", "image_url": {"url": url, **detail}}
 
 
 def decode(reply: Reply, model: Model) -> APIResponse[object]:

@@ -51,6 +51,7 @@ SENDS: Final = {
     # The first one is forgiven.
     "connection_lost": ATTEMPTS + 1,
     "overloaded": ATTEMPTS,
+    "page": ATTEMPTS,
     "not_sent": ATTEMPTS,
     "rate_limited": ATTEMPTS * 8,
     "rejected": 1,

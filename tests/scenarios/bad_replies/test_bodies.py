@@ -38,8 +38,8 @@ def said(kind: str, **more: object) -> bytes:
 
 TABLE: Final = [
     # 2, 3, 4
-    row("2 HTML with 200", Body(PAGE.encode(), "text/html"), "unreadable_reply"),
-    row("2 HTML with 200, called JSON", PAGE, "unreadable_reply"),
+    row("2 HTML with 200", Body(PAGE.encode(), "text/html"), "page"),
+    row("2 HTML with 200, called JSON", PAGE, "page"),
     row("3 overloaded with 200", said("overloaded_error"), "overloaded"),
     row("3 server error with 200", said("server_error"), "overloaded"),
     row("3 bad request with 200", said("invalid_request_error"), "rejected"),

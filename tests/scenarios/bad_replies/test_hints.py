@@ -94,6 +94,7 @@ TABLE: Final = [
     row("32 429 without a hint", limited(), "answer", times=1, quiet=0.5),
     row("32 insufficient_quota", Status(429, QUOTA), "stops"),
     row("32 503 with HTML", Status(503, PAGE), "overloaded"),
+    row("33 403 of a firewall that dislikes one prompt", Status(403, PAGE), "page"),
     row("32 500 once", Status(500), "answer", times=1, completion="echo: bad"),
     *[
         row(f"32 {code}", Status(code), outcome)

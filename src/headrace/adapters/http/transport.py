@@ -182,9 +182,10 @@ class Transport:
         slot = (route, path, headers)
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
+            del key, known  # what fails now must not show a key in its traceback
+            url, proxy = route.base_url.rstrip("/") + path, self._proxy_to(route)
             key = None if route.endpoint.auth == "none" else keys.require(route)
-            url = route.base_url.rstrip("/") + path
-            ready = (url, _headers(route, key, headers), keys.Veil(key), self._proxy_to(route))
+            ready = (url, _headers(route, key, headers), keys.Veil(key), proxy)
             known = self._prepared[slot] = (key, ready)
         return known[1]
 
