@@ -138,7 +138,7 @@ class LLMClient:
         self._default = self._usual.choice
         self.last_run: Run | None = None
 
-    def __new__(cls, *args: Any, **settings: Any) -> Self:  # noqa: ANN401  those of __init__
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
         """Remember what the client is made of, but for its secrets, so that it can travel."""
         if cls is LLMClient:
             known = LLMClient.__init__.__kwdefaults__ or {}

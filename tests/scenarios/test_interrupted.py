@@ -33,7 +33,7 @@ PROMPTS = [f"p{n}" for n in range(50)]
 PRICED = Model(id="openai/m", price=Price(input=1, output=2))  # type: ignore[arg-type]  # pydantic reads a number
 
 
-def cancelled(sim: World, prompts: object, after: float, **options: Any) -> Summary:  # noqa: ANN401 - these are RunOptions
+def cancelled(sim: World, prompts: object, after: float, **options: Any) -> Summary:
     """The summary of a run that is cancelled after so many seconds."""
     client: Any = sim.client
 

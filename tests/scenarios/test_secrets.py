@@ -232,10 +232,10 @@ def test_a_client_shows_no_password_of_its_proxy_and_does_not_carry_it_away(key:
 
 def test_a_client_with_a_proxy_that_wants_no_password_travels() -> None:
     client = LLMClient("openai/m", base_url=NOWHERE, proxy="http://127.0.0.1:1")
-    there = pickle.loads(pickle.dumps(client))  # noqa: S301 - our own
+    there = pickle.loads(pickle.dumps(client))
     assert there.config == client.config
     assert str(there.config.proxy) == "http://127.0.0.1:1"
-    own = pickle.loads(pickle.dumps(Own()))  # noqa: S301 - our own
+    own = pickle.loads(pickle.dumps(Own()))
     assert type(own) is Own
 
 

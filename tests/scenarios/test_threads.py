@@ -1,6 +1,5 @@
 """One client at a real server: in scripts, threads, running loops, one after the other."""
 
-# ruff: noqa: ANN401  options are passed on as they are
 from __future__ import annotations
 
 import asyncio
