@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace.testing import Script
-from tests.clients import made
+from tests.clients import lanes, made
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace import LLMClient
 
 PATIENCE = 30.0
@@ -29,12 +31,12 @@ def leave_behind(client: LLMClient, prompts: list[str]) -> None:
 
 
 def slots_taken(client: LLMClient) -> int:
-    return sum(state.own.in_flight for state in client._default.lanes)  # noqa: SLF001 - behind the face
+    return sum(state.own.in_flight for state in lanes(client))
 
 
-def in_time(call: object) -> bool:
+def in_time(call: Callable[[], None]) -> bool:
     """Does ``call()`` come to an end? Not where it waits for itself."""
-    thread = threading.Thread(target=call, daemon=True)  # type: ignore[arg-type]  # a callable
+    thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(PATIENCE)
     return not thread.is_alive()

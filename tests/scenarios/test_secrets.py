@@ -15,7 +15,13 @@ import orjson
 import pytest
 
 from headrace import LLMClient
-from headrace.core.errors import ConfigError, GoneError, HeadraceError, NoRouteError
+from headrace.core.errors import (
+    ConfigError,
+    GoneError,
+    HeadraceError,
+    NoRouteError,
+    ProviderError,
+)
 from headrace.core.secret import Secret
 from headrace.testing import FakeServer, HurriedClock, faults, plans, run_hurried
 from headrace.testing.faults import Fault
@@ -118,7 +124,8 @@ def shown(error: BaseException | None) -> Iterator[str]:
     yield from shown(error.__context__)
     if isinstance(error, HeadraceError):
         yield json.dumps(error.to_dict())
-        yield repr(getattr(error, "reply", None) and error.reply.body)  # type: ignore[attr-defined]  # where there is one
+        if isinstance(error, ProviderError) and error.reply is not None:
+            yield repr(error.reply.body)
         for earlier in error.history:
             yield from shown(earlier)
 
