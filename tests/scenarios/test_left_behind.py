@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 PATIENCE = 30.0
 
 
-def leave_behind(client: LLMClient, prompts: list[str]) -> None:
-    """Ask, and end the loop while all of them are under way."""
+def leave_behind(client: LLMClient, script: Script, prompts: list[str]) -> None:
+    """Ask, and end the loop while one of them flies and the others wait."""
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)  # asyncio complains, and is right
     asks = [loop.create_task(client.ask(prompt)) for prompt in prompts]
-    loop.run_until_complete(asyncio.sleep(0.01))
+    while not (script.calls and sum(state.waiting for state in lanes(client)) == len(prompts) - 1):
+        loop.run_until_complete(asyncio.sleep(0))
     assert not any(ask.done() for ask in asks)
     loop.close()
 
@@ -44,12 +45,13 @@ def in_time(call: Callable[[], None]) -> bool:
 
 @pytest.mark.parametrize("prompts", [["flies"], ["flies", "waits"]], ids=["flying", "waiting"])
 def test_one_that_is_closed_while_its_own_thread_decides(prompts: list[str]) -> None:
-    client = made(Script(lambda *_: 3_600.0), max_concurrent_requests=1)
+    script = Script(lambda *_: 3_600.0)
+    client = made(script, max_concurrent_requests=1)
     admission = client._sender.admission  # noqa: SLF001  the moment cannot be met from outside
     gc.collect()
     gc.disable()
     try:
-        leave_behind(client, prompts)
+        leave_behind(client, script, prompts)
         if "waits" in prompts:
             # Whoever gives the slot back wakes the waiter, in a loop that is no more.
             gc.collect(0)
@@ -64,8 +66,9 @@ def test_one_that_is_closed_while_its_own_thread_decides(prompts: list[str]) -> 
 
 
 def test_its_slot_is_free_again() -> None:
-    client = made(Script(lambda _c, _r, n: 3_600.0 if n == 0 else 0.0), max_concurrent_requests=1)
-    leave_behind(client, ["flies", "waits"])
+    script = Script(lambda _c, _r, n: 3_600.0 if n == 0 else 0.0)
+    client = made(script, max_concurrent_requests=1)
+    leave_behind(client, script, ["flies", "waits"])
     # The one that flies gives its slot to the one that waits, which is closed in its turn.
     assert any(gc.collect() >= 0 and slots_taken(client) == 0 for _ in range(100))
 
