@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from os import cpu_count
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -93,7 +93,7 @@ def wall(figures: Figures) -> float:
     return figures.wall
 
 
-def told_by_child(*command: str) -> dict[str, object]:
+def told_by_child(*command: str) -> dict[str, Any]:
     """The JSON object in the last line that ``python -m command`` prints; {"absent": …} if none."""
     line = [sys.executable, "-m", *command]
     try:
@@ -104,7 +104,7 @@ def told_by_child(*command: str) -> dict[str, object]:
     if run.returncode or not lines:
         last = run.stderr.strip().splitlines()[-1:] or [f"exit code {run.returncode}"]
         return {"absent": f"failed: {last[0]}"}
-    told: dict[str, object] = orjson.loads(lines[-1])
+    told: dict[str, Any] = orjson.loads(lines[-1])
     return told
 
 
@@ -113,7 +113,7 @@ def contend(name: str, url: str, n: int, *flags: str) -> Figures | str:
     told = told_by_child("benchmarks.contenders", name, "--url", url, "--n", str(n), *flags)
     if "absent" in told:
         return str(told["absent"])
-    figures = Figures(**told)  # type: ignore[arg-type]  # our own child wrote these fields
+    figures = Figures(**told)
     if figures.answered != n:
         return f"failed: {figures.answered} of {n} answered"
     say(f"{name:24} {figures.micros:9.1f} us CPU/request {n / figures.wall:9.0f}/s")

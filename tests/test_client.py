@@ -91,6 +91,7 @@ def test_every_field_of_an_answer() -> None:
     row = virtual(script, lambda client: client.ask("p", deadline=60), models=model)
     assert (row.completion, row.finish_reason, row.is_truncated) == ("hi", "length", True)
     assert (row.model, row.provider, row.route) == ("big/m", "openai", "openai/big/m")
+    assert row.usage is not None
     assert (row.usage.input_tokens, row.usage.output_tokens) == (30, 40)
     assert row.cost == pytest.approx(30e-6 + 400e-6)
     assert (row.attempts, row.source, row.is_error) == (2, "provider", False)
@@ -238,6 +239,7 @@ def test_one_request_has_the_clients_parameters_and_deadline_too() -> None:
     assert row.error is not None
     assert (row.error.code, row.source, row.attempts) == ("deadline", "none", 0)
     refused = virtual(Script([RejectedError("no", status=400)]), lambda client: client.ask("p"))
+    assert refused.error is not None
     assert (refused.error.code, refused.source, refused.attempts) == ("rejected", "provider", 1)
 
 

@@ -43,23 +43,25 @@ def test_an_unknown_option_is_refused_by_name(option: str, says: str) -> None:
 
 
 def test_each_verb_names_its_own_options() -> None:
-    client, options = made(Script()), {"ordred": True}
+    client = made(Script())
+    options: Any = {"ordred": True}
     with pytest.raises(TypeError, match=r"did you mean ordered\?.* ordered, sampling_params"):
-        client.process_stream(["p"], **options)  # type: ignore[arg-type]  # wrong on purpose
+        client.process_stream(["p"], **options)
     one = r"\(there are deadline, model, sampling_params\)$"
     with pytest.raises(TypeError, match=one):
-        client.ask_sync("p", **options)  # type: ignore[arg-type]  # wrong on purpose
+        client.ask_sync("p", **options)
     with pytest.raises(TypeError, match=one):
-        asyncio.run(client.ask("p", **options))  # type: ignore[arg-type]  # wrong on purpose
+        asyncio.run(client.ask("p", **options))
 
 
 def test_an_unknown_setting_of_the_client_is_refused_by_name() -> None:
-    settings: Any = {"max_request_per_minute": 5}
+    misspelt: Any = {"max_request_per_minute": 5}
+    misplaced: Any = {"temperature": 0}
     said = "^max_request_per_minute .*did you mean max_requests_per_minute?.*base_url.*trust_env"
     with pytest.raises(TypeError, match=said):
-        made(Script(), **settings)
+        made(Script(), **misspelt)
     with pytest.raises(TypeError, match="give it as sampling_params"):
-        LLMClient("openai/m", temperature=0)  # type: ignore[call-arg]  # wrong on purpose
+        LLMClient("openai/m", **misplaced)
 
 
 def test_a_class_of_ones_own_may_take_settings_of_its_own() -> None:

@@ -139,7 +139,7 @@ class LLMClient:
         self._default = self._usual.choice
         self.last_run: Run | None = None
 
-    def __new__(cls, *args: Any, **settings: Any) -> Self:  # noqa: ANN401  those of __init__
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
         """Remember what the client is made of, but for its secrets, so that it can travel."""
         given = frozenset(k for k in HIDDEN if settings.pop(k, None) is not None)
         if cls is LLMClient:

@@ -205,7 +205,9 @@ def test_a_server_that_closes_after_its_answer_costs_nothing() -> None:
         async with served(lambda _: faults.CloseAfter()) as (server, there):
             for _ in range(20):
                 assert (await there.post()).status == 200
-                await asyncio.sleep(0.001)  # the end of the connection comes a turn after the body
+                await at_rest(server, 0)
+                for _ in range(5):  # the end of the connection is read some turns after the body
+                    await asyncio.sleep(0)
             assert server.ledger.connections_total == 20
 
     asyncio.run(main())
@@ -338,7 +340,9 @@ def test_a_reply_without_an_end(fault: Fault, sentence: str) -> None:
 )
 def test_a_reply_that_takes_too_long(fault: Fault) -> None:
     async def main() -> None:
-        async with served(plans.Sequence([fault])) as (server, there):
+        async with served(plans.Sequence([None, fault])) as (server, there):
+            # The connection is open: the time is that of the reply alone.
+            await there.post()
             error = await there.fails(seconds=0.1)
             assert type(error) is OutcomeUnknownError
             assert "gave no whole reply within 0.1 s" in str(error)

@@ -101,7 +101,7 @@ def test_another_form_is_told_of_a_pipe_too(
     reads, writes = os.pipe()
     os.write(writes, OTHERS[form][0])
     os.close(writes)
-    with open(reads, "rb") as file:  # noqa: PTH123 - a descriptor
+    with os.fdopen(reads, "rb") as file:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
         place = ["--base-url", server.base_url]
         assert main(["run", "-", "-m", "openai/fake", "-o", str(out), *place]) == 2

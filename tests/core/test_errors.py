@@ -141,7 +141,7 @@ def test_the_raw_reply_is_no_part_of_the_data() -> None:
 def test_errors_travel_between_processes(kind: type[HeadraceError]) -> None:
     error = kind("what")
     error.route = "openai/m"
-    for there in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):  # noqa: S301 - our own
+    for there in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
         assert type(there) is kind
         assert there.to_dict() == error.to_dict()
 

@@ -134,14 +134,14 @@ def test_no_metadata_is_one_empty_mapping_for_all_and_stays_it() -> None:
     assert empty is NOTHING
     assert (len(empty), list(empty), repr(empty), dict(empty)) == (0, [], "{}", {})
     assert copy.deepcopy(empty) is empty
-    assert pickle.loads(pickle.dumps(empty)) is empty  # noqa: S301 - our own
+    assert pickle.loads(pickle.dumps(empty)) is empty
     with pytest.raises(KeyError):
         empty["finish_reason"]
 
 
 def test_responses_travel_between_processes() -> None:
     answer = APIResponse[object](completion="yes", usage=Usage(1, 2), error=OverloadedError("no"))
-    there = pickle.loads(pickle.dumps(answer))  # noqa: S301 - our own
+    there = pickle.loads(pickle.dumps(answer))
     assert (there.completion, there.usage) == ("yes", Usage(1, 2))
     assert there.error.to_dict() == OverloadedError("no").to_dict()
 

@@ -1,6 +1,5 @@
 """Admission: in turn, at once, without polling, and nothing leaks, whoever leaves when."""
 
-# ruff: noqa: ANN401  options are passed on as they are
 from __future__ import annotations
 
 import asyncio

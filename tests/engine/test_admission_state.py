@@ -18,9 +18,7 @@ from headrace.core.response import APIResponse
 from headrace.providers.base import ProviderRequest
 from headrace.providers.catalog import Catalog
 from headrace.testing import VirtualClock, VirtualLoop
-
-NOWHERE: Final = "http://127.0.0.1:1/v1"
-
+from tests.clients import NOWHERE, check_nothing_is_held
 
 SLOTS: Final = 3
 
@@ -143,9 +141,7 @@ class Everything(RuleBasedStateMachine):
                 assert error.code == "deadline"
             else:
                 assert ask.result().completion == "done"
-        for state in self.client._default.lanes:  # noqa: SLF001 - looks behind the face
-            assert state.waiting == 0
-            assert [scope.in_flight for scope in state.scopes] == [0, 0]
+        check_nothing_is_held(self.client)
         if not self.flights:
             self.check_the_order()
 

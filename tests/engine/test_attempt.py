@@ -1,11 +1,10 @@
 """One request's attempts, at a real server and at the seam."""
 
-# ruff: noqa: ANN401  options are passed on as they are
 from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 
@@ -47,14 +46,15 @@ class Seam(ProviderRequest):
         raise step
 
 
+T = TypeVar("T")
 ANSWER: Final = APIResponse[object](completion="a", usage=Usage(1, 1), model="m")
 
 
 def play(
     steps: list[HeadraceError | APIResponse[object]],
-    main: Callable[[LLMClient], Coroutine[object, object, Any]],
+    main: Callable[[LLMClient], Coroutine[object, object, T]],
     **options: Any,
-) -> tuple[Any, float]:
+) -> tuple[T, float]:
     """What ``main`` returns, and the virtual seconds it took."""
     clock = VirtualClock()
     provider = type("Steps", (Seam,), {"steps": steps, "__slots__": ()})
@@ -68,7 +68,7 @@ def play(
     )
     began = clock.now()
 
-    async def whole() -> Any:
+    async def whole() -> T:
         async with client:
             return await main(client)
 
@@ -109,7 +109,7 @@ def test_transient_failures_back_off_longer_each_time() -> None:
     waits: list[float | None] = []
     steps: list[Any] = [OverloadedError("busy", status=500) for _ in range(3)] + [ANSWER]
 
-    async def main(client: LLMClient) -> Any:
+    async def main(client: LLMClient) -> APIResponse[object]:
         client.add_listener(
             lambda event: waits.append(event.wait) if isinstance(event, AttemptFailed) else None
         )
@@ -139,7 +139,7 @@ def test_a_failed_attempt_that_was_billed_is_in_the_cost() -> None:
     busy = OverloadedError("cut", status=200, usage=Usage(input_tokens=10))
     model = Model(id="openai/priced", price=Price(input=Decimal(1), output=Decimal(1)))
 
-    async def main(client: LLMClient) -> Any:
+    async def main(client: LLMClient) -> APIResponse[object]:
         return await client.ask("p", model=model)
 
     row, _ = play([busy, ANSWER], main)
@@ -163,8 +163,10 @@ def test_events_tell_the_story_of_a_route() -> None:
 # At a real server.
 
 
-def real(server: FakeServer, main: Callable[[LLMClient], Any], **options: Any) -> Any:
-    async def whole() -> Any:
+def real(
+    server: FakeServer, main: Callable[[LLMClient], Coroutine[object, object, T]], **options: Any
+) -> T:
+    async def whole() -> T:
         async with LLMClient("openai/fake", base_url=server.base_url, **options) as client:
             return await main(client)
 

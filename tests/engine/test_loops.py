@@ -157,4 +157,4 @@ def test_a_thousand_loops_leave_nothing_behind() -> None:
     client = LLMClient("openai/m", base_url="http://127.0.0.1:1/v1", clock=clock)
     for _ in range(50):
         asyncio.run(client.process_prompts_async([], show_progress=False))
-    assert len(client._loops._scopes) == 1  # noqa: SLF001 - looks behind the face
+    assert len(client._loops._scopes) == 1  # noqa: SLF001 - one too many shows in memory alone

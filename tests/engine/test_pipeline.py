@@ -1,6 +1,5 @@
 """One request from left to right: who answers it, and what becomes of what goes wrong."""
 
-# ruff: noqa: ANN401  options are passed on as they are
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final

@@ -9,6 +9,9 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
+import traceback
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -19,6 +22,7 @@ from headrace.engine.scheduler import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from types import CodeType
 
 POSIX: Final = pytest.mark.skipif(sys.platform == "win32", reason="signals and forks of POSIX")
 NAME: Final = "headrace-sync"
@@ -264,22 +268,40 @@ def test_a_second_ctrl_c_does_not_wait(place: Place) -> None:
     place.portal.call(let_go)
 
 
+def wait_until_main_is_in(code: CodeType) -> None:
+    """Poll where the main thread is: no other sign says that it has come so far."""
+    main = threading.main_thread().ident
+    assert main is not None
+    there = False
+    while not there:
+        time.sleep(0.001)
+        frame = sys._current_frames()[main]  # noqa: SLF001 - public is only one's own frame
+        there = any(each.f_code is code for each, _ in traceback.walk_stack(frame))
+
+
 @POSIX
 def test_ctrl_c_before_the_coroutine_has_begun(place: Place) -> None:
     """The loop is busy when it comes, so that the coroutine is cancelled before its first step."""
-    gate, begun = threading.Event(), list[str]()
+    blocked, gate, begun = threading.Event(), threading.Event(), list[str]()
 
     async def block() -> None:
+        blocked.set()
         gate.wait(10)
 
     async def work() -> None:
         begun.append("begun")
 
     blocker = threading.Thread(target=lambda: place.portal.call(block))
-    place.portal.call(name_of_thread)
     blocker.start()
-    threading.Timer(0.005, interrupt).start()
-    threading.Timer(0.1, gate.set).start()
+    assert blocked.wait(10)
+
+    def press() -> None:
+        wait_until_main_is_in(Future.result.__code__)
+        interrupt()
+        wait_until_main_is_in(wait.__code__)  # for the end, once it has cancelled
+        gate.set()
+
+    threading.Thread(target=press).start()
     with pytest.raises(KeyboardInterrupt):
         place.portal.call(work)
     blocker.join(10)

@@ -1,6 +1,5 @@
 """Scopes and routes: room is room in every scope at once, and what is taken comes back."""
 
-# ruff: noqa: ANN401  options are passed on as they are
 from __future__ import annotations
 
 from typing import Any, Final

@@ -31,7 +31,7 @@ class World:
         models: Models = "openai/m",
         *,
         threads: bool = False,
-        **options: Any,  # noqa: ANN401 - LLMClient's own
+        **options: Any,
     ) -> None:
         """``threads``: other threads take part in the run."""
         self.script = script
@@ -39,7 +39,7 @@ class World:
         self.clock = VirtualClock()
         self.began = self.clock.now()
         catalog = Catalog({"openai_chat": scripted(script)})
-        options.setdefault("chance", random.Random(7).random)  # noqa: S311 - jitter, the same again
+        options.setdefault("chance", random.Random(7).random)
         self.client = LLMClient(
             models, base_url=NOWHERE, clock=self.clock, catalog=catalog, **options
         )
@@ -49,7 +49,7 @@ class World:
         """Virtual seconds since the beginning."""
         return (self.clock.now() - self.began) / SECOND
 
-    def run(self, prompts: object, **options: Any) -> Responses[Any]:  # noqa: ANN401 - these are RunOptions
+    def run(self, prompts: object, **options: Any) -> Responses[Any]:
         """``process_prompts_async`` to its end, and nothing left behind."""
         client: Any = self.client
         return self.play(

@@ -10,6 +10,7 @@ import pytest
 
 from headrace.core.errors import OverloadedError, RateLimitError
 from headrace.testing import Failure, Script
+from tests.clients import check_nothing_is_held
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,7 +25,7 @@ PROMPTS = [f"p{n % 12}" for n in range(24)]
 
 
 def shaky(seed: int) -> Callable[[RequestContext, Route, int], Outcome]:
-    dice = random.Random(seed)  # noqa: S311 - one seed, the same failures
+    dice = random.Random(seed)
 
     def rule(context: RequestContext, route: Route, n: int) -> Outcome:
         del context, route, n
@@ -43,12 +44,6 @@ async def step(count: int) -> None:
         turned = loop.create_future()
         loop.call_later(0.02, turned.set_result, None)
         await turned
-
-
-def check_nothing_is_held(client: Any) -> None:  # noqa: ANN401 - looks behind the face
-    for state in client._default.lanes:  # noqa: SLF001 - looks behind the face
-        assert state.waiting == 0
-        assert [scope.in_flight for scope in state.scopes] == [0, 0]
 
 
 @pytest.mark.parametrize("options", [{}, {"cache": "memory"}, {"max_requests_per_minute": 300}])

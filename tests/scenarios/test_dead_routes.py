@@ -214,7 +214,7 @@ def test_who_waits_for_a_route_that_dies_goes_to_one_that_lives(world: type[Worl
             return busy if dice.random() < 0.2 else 0.2
         return Failure(GoneError("401"), 5.0) if n > 10 else 5.0
 
-    dice = random.Random(3)  # noqa: S311 - one seed, the same failures
+    dice = random.Random(3)
     sim = world(Script(rule), ["openai/a", "openai/b"], max_concurrent_requests=4, max_attempts=20)
     rows = sim.run(PROMPTS[:200])
     assert len(rows.succeeded) == 200
@@ -228,7 +228,7 @@ def test_a_dead_route_holds_back_nobody_who_failed_on_the_other(world: type[Worl
             return busy if dice.random() < 0.1 else 0.1
         return Failure(OutcomeUnknownError("dropped"), 0.1) if n > 100 else 0.1
 
-    dice = random.Random(3)  # noqa: S311 - one seed, the same failures
+    dice = random.Random(3)
     sim = world(Script(rule), ["openai/a", "openai/b"], max_concurrent_requests=20, max_attempts=20)
     rows = sim.run(PROMPTS)
     assert len(rows.succeeded) == COUNT

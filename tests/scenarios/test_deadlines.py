@@ -10,6 +10,7 @@ import pytest
 from headrace import LLMClient, RequestContext
 from headrace.core.errors import DeadlineError, OutcomeUnknownError, OverloadedError, RateLimitError
 from headrace.testing import Failure, FakeServer, Script
+from tests.testing.asking import Held
 
 if TYPE_CHECKING:
     from headrace.core.events import Event
@@ -76,11 +77,26 @@ def test_of_the_client_of_the_call_and_of_the_row(world: type[World]) -> None:
     assert outcome(["a", "b", own], deadline=5.0) == [False, True, False]
 
 
-def test_in_flight_it_ends_the_attempt_and_says_nothing_about_the_route(server: FakeServer) -> None:
+async def warm_up(client: LLMClient, server: FakeServer, connections: int) -> None:
+    """Open so many connections, so that a short deadline is spent on nothing but the answer."""
+    held = Held()
+    server.faults = lambda _: held
+    asking = asyncio.gather(*(client.ask(f"warm up {n}") for n in range(connections)))
+    await server.until(connections)
+    held.free.set()
+    assert not any(row.is_error for row in await asking)
+    server.faults = None
+
+
+def test_in_flight_it_ends_the_attempt_and_says_nothing_about_the_route() -> None:
     events: list[Event] = []
 
     async def main() -> list[str]:
-        async with LLMClient("openai/fake", base_url=server.base_url) as client:
+        async with (
+            FakeServer() as server,
+            LLMClient("openai/m", base_url=server.base_url, max_concurrent_requests=8) as client,
+        ):
+            await warm_up(client, server, 8)
             client.add_listener(events.append)
             server.latency = lambda seen: 30.0 if seen.prompt.startswith("slow") else 0.0
             asks = [client.ask(f"slow{n}", deadline=0.2) for n in range(8)]
@@ -92,11 +108,15 @@ def test_in_flight_it_ends_the_attempt_and_says_nothing_about_the_route(server: 
     assert {type(event).__name__ for event in events} == {"RequestFinished"}
 
 
-def test_the_timeout_of_an_attempt_is_a_failure_of_the_route(server: FakeServer) -> None:
+def test_the_timeout_of_an_attempt_is_a_failure_of_the_route() -> None:
     async def main() -> OutcomeUnknownError | None:
-        async with LLMClient(
-            "openai/fake", base_url=server.base_url, request_timeout=0.1, max_attempts=1
-        ) as client:
+        async with (
+            FakeServer() as server,
+            LLMClient(
+                "openai/fake", base_url=server.base_url, request_timeout=0.3, max_attempts=1
+            ) as client,
+        ):
+            await warm_up(client, server, 1)
             server.latency = 30.0
             row = await client.ask("p")
             assert row.error is None or isinstance(row.error, OutcomeUnknownError)

@@ -70,7 +70,7 @@ class Turns(selectors.DefaultSelector):
         return [s for s in server.received if any(start < s.at < end for start, end in quiet)]
 
 
-def client(server: FakeServer, dialect: Dialect = "openai", **options: Any) -> LLMClient:  # noqa: ANN401 - LLMClient's own
+def client(server: FakeServer, dialect: Dialect = "openai", **options: Any) -> LLMClient:
     url = server.base_url if dialect == "openai" else server.anthropic_url
     return LLMClient(f"{dialect}/m", base_url=url, **options)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
     from tests.scenarios.conftest import World
 
 PROMPTS = [f"p{n}" for n in range(50)]
-PRICED = Model(id="openai/m", price=Price(input=1, output=2))  # type: ignore[arg-type]  # pydantic reads a number
+PRICED = Model(id="openai/m", price=Price(input=Decimal(1), output=Decimal(2)))
 
 
-def cancelled(sim: World, prompts: object, after: float, **options: Any) -> Summary:  # noqa: ANN401 - these are RunOptions
+def cancelled(sim: World, prompts: object, after: float, **options: Any) -> Summary:
     """The summary of a run that is cancelled after so many seconds."""
     client: Any = sim.client
 
@@ -180,7 +181,8 @@ def test_a_shared_send_that_is_cut_by_its_last_deadline(world: type[World]) -> N
     # It belongs to the one that ended it.
     assert [(row.attempts, row.uncertain_attempts) for row in rows] == [(0, 0), (1, 1), (0, 0)]
     assert (summary_of(sim).sends, summary_of(sim).uncertain) == (1, 1)
-    assert [e.code for e in rows[1].error.history] == ["outcome_unknown"]  # type: ignore[union-attr]  # it is one
+    assert rows[1].error is not None
+    assert [e.code for e in rows[1].error.history] == ["outcome_unknown"]
 
 
 def test_a_shared_send_counts_once_when_its_run_is_cancelled(world: type[World]) -> None:

@@ -10,31 +10,39 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace.testing import Script
-from tests.clients import made
+from tests.clients import lanes, made
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace import LLMClient
 
 PATIENCE = 30.0
 
 
-def leave_behind(client: LLMClient, prompts: list[str]) -> None:
-    """Ask, and end the loop while all of them are under way."""
+def leave_behind(client: LLMClient, script: Script, prompts: list[str]) -> None:
+    """Ask, and end the loop while all of them fly or wait."""
+    before = live(client)
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)  # asyncio complains, and is right
     asks = [loop.create_task(client.ask(prompt)) for prompt in prompts]
-    loop.run_until_complete(asyncio.sleep(0.01))
+    while not (script.calls and live(client) == before + len(prompts)):
+        loop.run_until_complete(asyncio.sleep(0))
     assert not any(ask.done() for ask in asks)
     loop.close()
 
 
+def live(client: LLMClient) -> int:
+    return slots_taken(client) + sum(state.waiting for state in lanes(client))
+
+
 def slots_taken(client: LLMClient) -> int:
-    return sum(state.own.in_flight for state in client._default.lanes)  # noqa: SLF001 - behind the face
+    return sum(state.own.in_flight for state in lanes(client))
 
 
-def in_time(call: object) -> bool:
+def in_time(call: Callable[[], None]) -> bool:
     """Does ``call()`` come to an end? Not where it waits for itself."""
-    thread = threading.Thread(target=call, daemon=True)  # type: ignore[arg-type]  # a callable
+    thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(PATIENCE)
     return not thread.is_alive()
@@ -42,12 +50,13 @@ def in_time(call: object) -> bool:
 
 @pytest.mark.parametrize("prompts", [["flies"], ["flies", "waits"]], ids=["flying", "waiting"])
 def test_one_that_is_closed_while_its_own_thread_decides(prompts: list[str]) -> None:
-    client = made(Script(lambda *_: 3_600.0), max_concurrent_requests=1)
+    script = Script(lambda *_: 3_600.0)
+    client = made(script, max_concurrent_requests=1)
     admission = client._sender.admission  # noqa: SLF001  the moment cannot be met from outside
     gc.collect()
     gc.disable()
     try:
-        leave_behind(client, prompts)
+        leave_behind(client, script, prompts)
         if "waits" in prompts:
             # Whoever gives the slot back wakes the waiter, in a loop that is no more.
             gc.collect(0)
@@ -62,13 +71,14 @@ def test_one_that_is_closed_while_its_own_thread_decides(prompts: list[str]) -> 
 
 
 def test_a_slot_is_not_lost_on_who_waits_in_a_closed_loop() -> None:
-    client = made(Script(lambda *_: 0.2), max_concurrent_requests=1)
+    script = Script(lambda *_: 0.2)
+    client = made(script, max_concurrent_requests=1)
 
     async def main() -> list[str | None]:
         async with client, asyncio.timeout(PATIENCE):
             first = asyncio.create_task(client.ask("first"))
             await asyncio.sleep(0)
-            await asyncio.to_thread(leave_behind, client, ["waits"])
+            await asyncio.to_thread(leave_behind, client, script, ["waits"])
             return [(await each).completion for each in (first, client.ask("second"))]
 
     gc.disable()
@@ -79,9 +89,8 @@ def test_a_slot_is_not_lost_on_who_waits_in_a_closed_loop() -> None:
 
 
 def test_who_comes_later_does_not_wait_for_the_timer_of_a_closed_loop() -> None:
-    client = made(
-        Script(lambda _c, _r, n: 3_600.0 if n == 0 else 0.0), max_requests_per_minute=600
-    )
+    script = Script(lambda _c, _r, n: 3_600.0 if n == 0 else 0.0)
+    client = made(script, max_requests_per_minute=600)
 
     async def main() -> str | None:
         async with client, asyncio.timeout(PATIENCE):
@@ -89,15 +98,16 @@ def test_who_comes_later_does_not_wait_for_the_timer_of_a_closed_loop() -> None:
 
     gc.disable()
     try:
-        leave_behind(client, ["flies", "waits"])
+        leave_behind(client, script, ["flies", "waits"])
         assert asyncio.run(main()) == "echo: later"
     finally:
         gc.enable()
 
 
 def test_its_slot_is_free_again() -> None:
-    client = made(Script(lambda _c, _r, n: 3_600.0 if n == 0 else 0.0), max_concurrent_requests=1)
-    leave_behind(client, ["flies", "waits"])
+    script = Script(lambda _c, _r, n: 3_600.0 if n == 0 else 0.0)
+    client = made(script, max_concurrent_requests=1)
+    leave_behind(client, script, ["flies", "waits"])
     # Nothing of it goes to the one that waits, whose loop is closed, too.
     assert any(gc.collect() >= 0 and slots_taken(client) == 0 for _ in range(100))
 

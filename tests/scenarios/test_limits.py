@@ -137,7 +137,7 @@ def test_what_was_never_sent_gives_its_place_back(world: type[World]) -> None:
 
 
 def test_failures_of_the_server_cost_a_request_and_no_tokens(world: type[World]) -> None:
-    dice = random.Random(5)  # noqa: S311 - one seed, the same failures
+    dice = random.Random(5)
 
     def rule(context: RequestContext, route: Route, n: int) -> Outcome:
         del context, route, n

@@ -80,7 +80,7 @@ def test_rows_may_be_added_removed_reordered_and_duplicated(
 ) -> None:
     world(Script(latency=0.1)).run([*PROMPTS[:200], "twice", "twice"], journal=journal)
     rows = PROMPTS[100:] + ["twice"] * 4 + ["new"]
-    random.Random(1).shuffle(rows)  # noqa: S311 - one seed, the same order
+    random.Random(1).shuffle(rows)
     again = world(Script(latency=0.1))
     done = again.run(rows, journal=journal)
     assert [row.completion for row in done] == [f"echo: {prompt}" for prompt in rows]

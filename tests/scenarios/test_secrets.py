@@ -15,7 +15,13 @@ import orjson
 import pytest
 
 from headrace import LLMClient
-from headrace.core.errors import ConfigError, GoneError, HeadraceError, NoRouteError
+from headrace.core.errors import (
+    ConfigError,
+    GoneError,
+    HeadraceError,
+    NoRouteError,
+    ProviderError,
+)
 from headrace.core.events import AttemptFailed, Event
 from headrace.core.secret import Secret
 from headrace.testing import FakeServer, HurriedClock, faults, plans, run_hurried
@@ -119,7 +125,8 @@ def shown(error: BaseException | None) -> Iterator[str]:
     yield from shown(error.__context__)
     if isinstance(error, HeadraceError):
         yield json.dumps(error.to_dict())
-        yield repr(getattr(error, "reply", None) and error.reply.body)  # type: ignore[attr-defined]  # where there is one
+        if isinstance(error, ProviderError) and error.reply is not None:
+            yield repr(error.reply.body)
         for earlier in error.history:
             yield from shown(earlier)
 
@@ -233,10 +240,10 @@ def test_a_client_shows_no_password_of_its_proxy_and_does_not_carry_it_away(key:
 
 def test_a_client_with_a_proxy_that_wants_no_password_travels() -> None:
     client = LLMClient("openai/m", base_url=NOWHERE, proxy="http://127.0.0.1:1")
-    there = pickle.loads(pickle.dumps(client))  # noqa: S301 - our own
+    there = pickle.loads(pickle.dumps(client))
     assert there.config == client.config
     assert str(there.config.proxy) == "http://127.0.0.1:1"
-    own = pickle.loads(pickle.dumps(Own()))  # noqa: S301 - our own
+    own = pickle.loads(pickle.dumps(Own()))
     assert type(own) is Own
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from headrace.config import Prompts
     from tests.scenarios.conftest import World
 
 
@@ -49,8 +50,13 @@ class Told:
     def __aiter__(self) -> AsyncIterator[str]:
         return self.slowly()
 
-    def form(self, name: str) -> Any:  # noqa: ANN401  one of several
-        return {"sync": self.several(), "async": self.slowly(), "iterable": self}[name]
+    def form(self, name: str) -> Prompts:
+        forms: dict[str, Prompts] = {
+            "sync": self.several(),
+            "async": self.slowly(),
+            "iterable": self,
+        }
+        return forms[name]
 
 
 forms = pytest.mark.parametrize("form", ["sync", "async", "iterable"])
@@ -74,8 +80,7 @@ def test_when_a_run_is_cancelled(world: type[World], form: str) -> None:
     told, sim = Told(), world(Script(latency=0.1), max_concurrent_requests=5)
 
     async def main() -> None:
-        client: Any = sim.client
-        run = asyncio.create_task(client.process_prompts_async(told.form(form)))
+        run = asyncio.create_task(sim.client.process_prompts_async(told.form(form)))
         await asyncio.sleep(3)
         run.cancel()
         await asyncio.wait({run})

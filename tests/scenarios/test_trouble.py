@@ -127,7 +127,7 @@ def test_the_breaker_probes_one_at_a_time_and_rotates(world: type[World]) -> Non
 
 
 def failing(share: float, seed: int = 2) -> Rule:
-    dice = random.Random(seed)  # noqa: S311 - one seed, the same failures
+    dice = random.Random(seed)
     kinds = [
         RateLimitError("slow", status=429, hint=1.0),
         OverloadedError("busy", status=500),

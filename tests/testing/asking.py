@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
+
+from headrace.testing import faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headrace.testing import FakeServer
+    from headrace.testing.server import Turn
 
 
 Reply = tuple[int, dict[str, str], dict[str, object]]
@@ -17,6 +21,27 @@ Reply = tuple[int, dict[str, str], dict[str, object]]
 
 class Client(Protocol):
     async def __call__(self, server: FakeServer, prompt: str = "hi") -> bytes: ...
+
+
+class Held(faults.Fault):
+    """An answer, or a fault, that comes when it is let go."""
+
+    def __init__(self, then: faults.Fault | None = None) -> None:
+        self.free = asyncio.Event()
+        self.then = then
+
+    async def play(self, turn: Turn) -> None:
+        await self.free.wait()
+        if self.then is None:
+            turn.respond(turn.answer)
+        else:
+            await self.then.play(turn)
+
+
+async def turns(count: int = 20) -> None:
+    """So many turns of the loop: what was written arrives, and who has left is noticed."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 async def post(

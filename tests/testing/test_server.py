@@ -13,7 +13,7 @@ import pytest
 
 from headrace.testing import FakeServer, faults, plans
 from headrace.testing.server.connection import MAX_HEAD
-from tests.testing.asking import Client, ask, ask_anthropic, chat, post
+from tests.testing.asking import Client, Held, ask, ask_anthropic, chat, post, turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,8 +143,7 @@ def test_requests_may_come_in_pieces_and_one_after_the_other() -> None:
             reader, writer = await asyncio.open_connection(server.host, server.port)
             for piece in (head[:10], head[10:], body[:5], body[5:] + head + body + last + body):
                 writer.write(piece)
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
+                await turns()
             data = await reader.read()
             writer.close()
             return data, server
@@ -161,18 +160,21 @@ def test_what_comes_while_another_request_is_answered_waits_or_is_dropped_with_a
     first = b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body)
     last = first.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
 
-    async def main(fault: faults.Fault) -> tuple[int, int, int]:
-        async with FakeServer(faults=plans.Sequence([fault])) as server:
+    async def main(then: faults.Fault | None) -> tuple[int, int, int]:
+        held = Held(then)
+        async with FakeServer(faults=plans.Sequence([held])) as server:
             reader, writer = await asyncio.open_connection(server.host, server.port)
             writer.write(first + body)
             await server.until(1)
             writer.write(last + body)
+            await turns()
+            held.free.set()
             data = await reader.read()
             writer.close()
             return data.count(b"HTTP/1.1 200"), server.ledger.total, server.answered.total()
 
-    assert asyncio.run(main(faults.Latency(0.02))) == (2, 2, 2)
-    assert asyncio.run(main(faults.Latency(0.02, faults.CloseAfter()))) == (1, 1, 1)
+    assert asyncio.run(main(None)) == (2, 2, 2)
+    assert asyncio.run(main(faults.CloseAfter())) == (1, 1, 1)
 
 
 def test_a_wrong_key_is_refused() -> None:
@@ -195,8 +197,12 @@ def test_a_wrong_key_is_refused() -> None:
 
 def test_it_counts_what_is_in_flight_and_connected() -> None:
     async def main() -> FakeServer:
-        async with FakeServer(latency=lambda seen: 0.01 + 0 * seen.n) as server:
-            replies = await asyncio.gather(*(ask(server, f"p{n}") for n in range(5)))
+        held = Held()
+        async with FakeServer(faults=lambda _: held) as server:
+            asking = asyncio.gather(*(ask(server, f"p{n}") for n in range(5)))
+            await server.until(5)
+            held.free.set()
+            replies = await asking
             assert [status for status, _, _ in replies] == [200] * 5
             return server
 
@@ -235,11 +241,14 @@ def test_who_leaves_early_is_counted() -> None:
 
 def test_who_has_left_is_not_answered_any_more() -> None:
     async def main() -> FakeServer:
-        async with FakeServer(latency=0.02) as server:
+        held = Held()
+        async with FakeServer(faults=plans.Sequence([held])) as server:
             asking = asyncio.ensure_future(ask(server, "left"))
             await server.until(1)
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
+            await turns()
+            held.free.set()
             await ask(server, "stayed")
         return server
 

@@ -16,7 +16,7 @@ class Checked(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    def __init__(self, *unnamed: object, **given: Any) -> None:  # noqa: ANN401 - as pydantic's own
+    def __init__(self, *unnamed: object, **given: Any) -> None:
         name = type(self).__name__
         if unnamed:
             raise ConfigError(

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 KEY: Final = "sk-conformance-0123456789"
 PROMPT: Final = "one two three"
 ANSWER: Final = f"echo: {PROMPT}"
-# Seconds: a time-out that is to pass, one that is not, and what an exchange may take beyond it.
-_SHORT, _LONG, _GRACE = 0.25, 30.0, 2.0
+# Seconds: a time-out that is to pass, and one that is not.
+_SHORT, _LONG = 0.25, 30.0
 _TURNS: Final = 500
 
 
@@ -66,19 +66,22 @@ def check_provider(
     dialect: DialectName | None = None,
     params: SamplingParams | None = None,
     checks: Iterable[str] | None = None,
+    grace: float = 2.0,
 ) -> None:
     """Take ``execute_once`` of ``provider`` through everything that may happen to an exchange.
 
     ``route`` is a model id such as ``"openai/any"``, or a ``Route`` with an endpoint of your own;
     its base URL and key are replaced by those of a ``FakeServer`` that speaks ``dialect``, by
     default that of the endpoint's wire format. ``params`` go out with each request. ``checks`` are
-    some of the names in ``CHECKS``; all of them take a few seconds. Not inside an event loop.
+    some of the names in ``CHECKS``; all of them take a few seconds. An exchange may take ``grace``
+    seconds beyond its time-out, and so long to close what it opened; slow machines may need more.
+    Not inside an event loop.
 
     Raises ``ConformanceError`` with one line for each check that failed.
     """
     row = route if isinstance(route, Route) else _named(route)
     speaks = dialect or ("anthropic" if row.endpoint.wire == "anthropic" else "openai")
-    subject, failed = Subject(provider, row, speaks, params), []
+    subject, failed = Subject(provider, row, speaks, params, grace), []
     for name in CHECKS if checks is None else checks:
         try:
             asyncio.run(CHECKS[name](subject))
@@ -116,6 +119,7 @@ class Subject:
     route: Route
     dialect: DialectName
     params: SamplingParams | None
+    grace: float
 
     def request(self, base_url: str, transport: Transport, timeout: float) -> ProviderRequest:
         """One request object for one exchange."""
@@ -144,14 +148,18 @@ async def _meeting(fault: Fault | None) -> AsyncIterator[tuple[FakeServer, Trans
             await transport.aclose()
 
 
-async def _outcome(request: ProviderRequest, timeout: float = _LONG) -> Outcome:  # noqa: ASYNC109 - the exchange's own
+async def _outcome(
+    subject: Subject,
+    request: ProviderRequest,
+    timeout: float = _LONG,  # noqa: ASYNC109 - the exchange's own
+) -> Outcome:
     """What one exchange comes to; it keeps ``timeout`` by itself."""
     running = asyncio.ensure_future(request.execute_once())
-    done, _ = await asyncio.wait([running], timeout=timeout + _GRACE)
+    done, _ = await asyncio.wait([running], timeout=timeout + subject.grace)
     if not done:
         running.cancel()
         await asyncio.wait([running])
-        raise ConformanceError(f"execute_once was not done {_GRACE:g} s after its time-out")
+        raise ConformanceError(f"execute_once was not done {subject.grace:g} s after its time-out")
     return await _ended(running)
 
 
@@ -160,14 +168,16 @@ async def _ended(running: asyncio.Future[APIResponse[object]]) -> Outcome:
     return outcome
 
 
-async def _settle(server: FakeServer) -> None:
+async def _settle(subject: Subject, server: FakeServer) -> None:
     """Let everything come to rest; what does not was left behind."""
-    left = 0
-    for _ in range(2000):
-        left = len(asyncio.all_tasks()) - 1
-        if not left and not server.ledger.in_flight:
-            return
+    loop = asyncio.get_running_loop()
+    end = loop.time() + subject.grace
+    while (left := len(asyncio.all_tasks()) - 1) or server.ledger.in_flight:
+        if loop.time() > end:
+            break
         await asyncio.sleep(0.001)
+    else:
+        return
     _require(not left, f"{left} coroutines were left behind")
     raise ConformanceError("the exchange is over, and its connection is not closed")
 
@@ -180,8 +190,8 @@ async def _exchange(
     """One exchange that meets ``fault``, after the checks that hold for every exchange."""
     async with _meeting(fault) as (server, transport):
         request = subject.request(subject.url(server), transport, timeout)
-        outcome = await _outcome(request, timeout)
-        await _settle(server)
+        outcome = await _outcome(subject, request, timeout)
+        await _settle(subject, server)
         sent = server.ledger.total
         _require(sent == 1, f"one execute_once made {sent} requests for an answer, not 1")
         _require(
@@ -235,7 +245,7 @@ async def _reads_usage(subject: Subject) -> None:
 async def _decodes_again(subject: Subject) -> None:
     async with _meeting(None) as (server, transport):
         request = subject.request(subject.url(server), transport, _LONG)
-        first = _answer(await _outcome(request))
+        first = _answer(await _outcome(subject, request))
     if first.reply is not None:
         again = subject.provider.decode(request.context, request.route, first.reply)
         _require(
@@ -316,7 +326,7 @@ async def _hides_the_key(subject: Subject) -> None:
 async def _knows_what_was_not_sent(subject: Subject) -> None:
     async with _meeting(None) as (server, transport):
         await server.stop()
-        outcome = await _outcome(subject.request(subject.url(server), transport, _LONG))
+        outcome = await _outcome(subject, subject.request(subject.url(server), transport, _LONG))
     _failure(outcome, (NotSentError,))
 
 
@@ -329,12 +339,12 @@ async def _cancels_anywhere(subject: Subject) -> None:
             request = subject.request(subject.url(server), transport, _LONG)
             if await _cancelled_after(turns, request):
                 break
-            await _settle(server)
+            await _settle(subject, server)
             open_ = server.ledger.connections
             _require(open_ <= 1, f"{open_} connections were open after one cancellation")
         sent = server.ledger.total
         _require(sent <= turns + 1, f"{turns + 1} cancelled exchanges made {sent} requests")
-        _answer(await _outcome(subject.request(subject.url(server), transport, _LONG)))
+        _answer(await _outcome(subject, subject.request(subject.url(server), transport, _LONG)))
 
 
 async def _cancelled_after(turns: int, request: ProviderRequest) -> bool:
