@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
@@ -17,22 +17,23 @@ from headrace.config import (
     Call,
     Config,
     RunOptions,
+    called_as,
     check_callable,
     check_world,
     refuse_unknown,
 )
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
-from headrace.core.errors import JournalError, RunStoppedError
+from headrace.core.errors import RunStoppedError
 from headrace.core.secret import Secret
 from headrace.engine.course import failed
 from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
 from headrace.engine.listening import guarded, hand_over
 from headrace.engine.loops import LoopScope, LoopScopes
-from headrace.engine.memory import RunMemory
+from headrace.engine.memory import RunMemory, opened_in_thread
 from headrace.engine.pipeline import Choice, Pipeline
-from headrace.engine.portal import Portal
+from headrace.engine.portal import Portal, run_apart
 from headrace.engine.runs import Run
 from headrace.engine.scheduler import Handle, Schedule, window
 from headrace.engine.sources import opened
@@ -134,17 +135,19 @@ class LLMClient:
         self._fleet = self.config.fleet(place, self._catalog.epoch)
         self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         self._loops = LoopScopes(self.config.opener(), self._sender.pump, self._forked)
-        self._portal = Portal(self._loops.aclose)
+        self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
         self._default = self._usual.choice
         self.last_run: Run | None = None
+
+    # Or the looser one of __new__ would be shown.
+    __signature__ = called_as(__init__)
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
         """Remember what the client is made of, but for its secrets, so that it can travel."""
         given = frozenset(k for k in HIDDEN if settings.pop(k, None) is not None)
         if cls is LLMClient:
-            known = LLMClient.__init__.__kwdefaults__ or {}
-            refuse_unknown("LLMClient", settings, ("models", *known))
+            refuse_unknown("LLMClient", settings, cls.__signature__.parameters)
         client = super().__new__(cls)
         client._made_of, client._given_hidden = (args, settings), given
         return client
@@ -263,11 +266,16 @@ class LLMClient:
         lanes = self._default.lanes if hasattr(self, "_default") else ()  # not made: a traceback
         return f"<LLMClient {', '.join(state.route.id for state in lanes)}>"
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        self.close()
+
     async def __aenter__(self) -> Self:
         return self  # nothing is opened before it is used
 
     async def __aexit__(self, *how: object) -> None:
-        """Close."""
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -278,8 +286,8 @@ class LLMClient:
             await self._cache.aclose()
 
     def close(self) -> None:
-        """``aclose`` from outside of any loop."""
-        asyncio.run(self.aclose())
+        """``aclose`` for scripts, threads and notebooks."""
+        run_apart(self.aclose)
 
     def add_listener(self, listener: Listener) -> None:
         """Call ``listener`` with every event; an error in it is logged and changes nothing."""
@@ -376,15 +384,9 @@ class LLMClient:
         path = call.options.get("journal")
         if path is None:
             return None
-        open_ = partial(Journal.open, path, disk=self._disk, clock=self._clock)
-        opening = asyncio.get_running_loop().run_in_executor(None, open_)
-        try:
-            journal = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            # The thread cannot be stopped; what it opens would stay locked.
-            with suppress(JournalError):
-                (await opening).close()
-            raise
+        journal = await opened_in_thread(
+            partial(Journal.open, path, disk=self._disk, clock=self._clock)
+        )
         journal.run(call.choice.models)
         run.summary.resent = journal.recovered.in_flight
         return journal

@@ -7,6 +7,7 @@ import random
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from inspect import Signature, signature
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, TypedDict, cast
 
 from pydantic import ConfigDict, Field, PlainSerializer, ValidationError, model_validator
@@ -255,16 +256,48 @@ def _several(name: str, value: object) -> Iterable[object]:
     raise _wrong(name, "a list with one for each model", value)
 
 
+# What other libraries call them.
+_ELSEWHERE: Final = {
+    "api_base": "base_url",
+    "concurrency": "max_concurrent_requests",
+    "max_concurrency": "max_concurrent_requests",
+    "max_parallel_requests": "max_concurrent_requests",
+    "max_workers": "max_concurrent_requests",
+    "max_retries": "max_attempts",
+    "model": "models",
+    "model_name": "models",
+    "model_names": "models",
+    "num_retries": "max_attempts",
+    "params": "sampling_params",
+    "requests_per_minute": "max_requests_per_minute",
+    "rpm": "max_requests_per_minute",
+    "max_rpm": "max_requests_per_minute",
+    "timeout": "request_timeout",
+    "tokens_per_minute": "max_tokens_per_minute",
+    "tpm": "max_tokens_per_minute",
+    "max_tpm": "max_tokens_per_minute",
+}
+_OF_TESTS: Final = frozenset({"clock", "catalog", "disk", "chance"})
+
+
 def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Raise ``TypeError`` for an option that there is not: where it belongs, or what is near."""
     names = frozenset(known)
     for name in sorted(set(given) - names):
-        instead = None
+        instead, own = None, _ELSEWHERE.get(name, name)
         if name in SamplingParams.model_fields:
             instead = f"give it as sampling_params=SamplingParams({name}=...)"
-        elif name in Config.model_fields:
-            instead = "give it to LLMClient"
-        raise TypeError(f"{name} is no option of {what}{meant(name, names, instead)}")
+        elif own in names:
+            instead = f"here it is called {own}"
+        elif own in Config.model_fields:
+            instead = "give it to LLMClient" if own == name else f"give {own} to LLMClient"
+        raise TypeError(f"{name} is no option of {what}{meant(name, names - _OF_TESTS, instead)}")
+
+
+def called_as(init: Callable[..., None]) -> Signature:
+    """How a class with this ``__init__`` is called."""
+    whole = signature(init)
+    return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
 def _check_options(options: Mapping[str, object]) -> None:

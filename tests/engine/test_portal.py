@@ -125,7 +125,7 @@ def test_a_call_from_its_own_loop_is_refused(place: Place) -> None:
     async def again() -> str:
         return place.portal.call(name_of_thread)
 
-    with pytest.raises(ConfigError, match="use the async form"):
+    with pytest.raises(ConfigError, match="await the async form"):
         place.portal.call(again)
     assert place.portal.call(name_of_thread) == NAME
 

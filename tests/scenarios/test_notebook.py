@@ -27,6 +27,7 @@ CELLS = (
     "print(client.ask_sync('d').completion, (await client.ask('e')).completion)",
     STREAM,
     "print([r.completion for r in client.process_prompts_sync(['h'])])",
+    "client.close()",
     "await client.aclose()",
 )
 
@@ -59,6 +60,7 @@ def test_cells(tmp_path: Path) -> None:
         "echo: d echo: e\n",
         "['echo: f', 'echo: g']\n",
         "['echo: h']\n",
+        "",
         "",
     ]
     complaints = [o for cell in notebook.cells for o in cell.outputs if o.output_type == "error"]

@@ -7,7 +7,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from headrace import LLMClient
+import pytest
+
+from headrace import APIResponse, ConfigError, LLMClient
 from tests.clients import quiet
 
 if TYPE_CHECKING:
@@ -98,6 +100,54 @@ def test_loops_one_after_the_other_and_beside_each_other_keep_one_rate(server: F
     assert len(server.received) == 30
     # 30 a second with a burst of three; in two buckets the last would come after half the time.
     assert server.received[-1].at - began >= 0.95 * (30 - 3) / 30
+
+
+def test_a_sync_verb_does_not_wait_for_the_loop_that_it_holds_up(server: FakeServer) -> None:
+    """The requests under way there could not end meanwhile, nor give back what they hold."""
+
+    async def cell() -> str | None:
+        async with real(server, max_concurrent_requests=1) as client:
+            under_way = asyncio.create_task(client.ask("p"))
+            await asyncio.sleep(0)
+            with pytest.raises(ConfigError, match="await the async form"):
+                client.ask_sync("q")
+            with pytest.raises(ConfigError, match="await the async form"):
+                client.process_prompts_sync(["q"], show_progress=False)
+            await under_way
+            return client.ask_sync("r").completion
+
+    assert asyncio.run(cell()) == "echo: r"
+
+
+def test_a_callback_that_would_wait_for_its_own_run_is_told(
+    server: FakeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> str | None:
+        async with real(server, max_concurrent_requests=1) as client:
+
+            def ask_again(_: APIResponse[Any]) -> None:
+                client.ask_sync("q")
+
+            rows = await client.process_prompts_async(
+                ["p"], show_progress=False, on_response=ask_again
+            )
+            return rows[0].completion
+
+    assert asyncio.run(main()) == "echo: p"
+    assert "await the async form" in caplog.text
+
+
+def test_a_client_is_closed_at_the_end_of_a_block_also_inside_a_loop(server: FakeServer) -> None:
+    def script() -> str | None:
+        with real(server) as client:
+            return client.ask_sync("p").completion
+
+    async def cell() -> str | None:
+        return script()
+
+    before = threading.active_count()
+    assert script() == asyncio.run(cell()) == "echo: p"
+    assert threading.active_count() == before
 
 
 def test_closing_twice_and_using_again(server: FakeServer) -> None:

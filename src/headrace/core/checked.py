@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,19 +16,21 @@ class Checked(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    def __init__(self, *unnamed: object, **given: Any) -> None:
-        name = type(self).__name__
-        if unnamed:
-            raise ConfigError(
-                f"{name} takes its fields by name: {', '.join(type(self).model_fields)}"
-            )
-        try:
-            super().__init__(**given)
-        except ValidationError as error:
-            raise ConfigError(f"{name}: {self.complaint(error)}") from None
+    if not TYPE_CHECKING:  # checkers and editors know the fields of each class better
 
-    # So pydantic makes nested and validated ones itself, as if there were no __init__ here.
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic's own mark
+        def __init__(self, *unnamed: object, **given: Any) -> None:
+            name = type(self).__name__
+            if unnamed:
+                raise ConfigError(
+                    f"{name} takes its fields by name: {', '.join(type(self).model_fields)}"
+                )
+            try:
+                super().__init__(**given)
+            except ValidationError as error:
+                raise ConfigError(f"{name}: {self.complaint(error)}") from None
+
+        # So pydantic makes nested and validated ones itself, as if there were no __init__ here.
+        __init__.__pydantic_base_init__ = True  # pydantic's own mark
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [(name, value) for name, value in super().__repr_args__() if value is not None]

@@ -24,7 +24,7 @@ class RequestContext:
 
     prompt: Prompt
     id: str | None = None
-    params: SamplingParams | None = None
+    params: SamplingParams | None = None  # or a dict of them, which becomes one
     model: str | None = None
     tags: Mapping[str, object] | None = None
     deadline: float | None = None
@@ -38,7 +38,9 @@ class RequestContext:
 
     def __post_init__(self) -> None:
         """Refuse what the engine would stumble over; the prompt is read when its turn comes."""
-        if self.params is not None and not isinstance(self.params, SamplingParams):
+        if isinstance(self.params, dict):
+            object.__setattr__(self, "params", SamplingParams.from_row(self.params))
+        elif self.params is not None and not isinstance(self.params, SamplingParams):
             msg = f"params must be SamplingParams, not {type(self.params).__name__}"
             raise BadRowError(msg)
         if self.id is not None and not isinstance(self.id, str):

@@ -24,7 +24,7 @@ from __future__ import annotations
 import threading
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from headrace.core.errors import NoRouteError, TooLargeError
 from headrace.policy.breaker import NEVER, State
@@ -32,8 +32,11 @@ from headrace.policy.breaker import NEVER, State
 if TYPE_CHECKING:
     import asyncio
 
+    from headrace.core.errors import HeadraceError
+    from headrace.core.model import Route
     from headrace.engine.scope import RouteState
 
+_UNAUTHORIZED: Final = 401
 Lanes: TypeAlias = "tuple[RouteState, ...]"
 
 
@@ -212,8 +215,17 @@ def _grant(state: RouteState, tokens: int, now: int) -> Permit:
 
 def no_route(lanes: Lanes) -> NoRouteError:
     """What to say when every route is closed: each with its reason."""
-    reasons = "; ".join(dict.fromkeys(str(s.gone) for s in lanes if s.gone is not None))
+    reasons = "; ".join(
+        dict.fromkeys(_reason(s.route, s.gone) for s in lanes if s.gone is not None)
+    )
     return NoRouteError(f"no route is left: {reasons}")
+
+
+def _reason(route: Route, gone: HeadraceError) -> str:
+    said, url = str(gone), route.base_url
+    if getattr(gone, "status", None) == _UNAUTHORIZED and route.endpoint.auth == "none":
+        said += "; none was sent, since a base_url gets only the key of api_key="
+    return said if not url or url in said else f"{route.id} at {url}: {said}"
 
 
 def fitting(lanes: Lanes, input_tokens: int) -> Lanes:

@@ -8,6 +8,7 @@ from headrace.core.errors import (
     Charged,
     DeadlineError,
     HeadraceError,
+    NotSentError,
     OutcomeUnknownError,
     ProviderError,
     RateLimitError,
@@ -186,7 +187,7 @@ class Course:
             route=route.id,
             request_id=raw.request_id,
             metadata=raw.metadata,
-            attempts=self.sends,
+            attempts=self.sends - unsent(context.failures) if context.failures else self.sends,
             uncertain_attempts=uncertain(context.failures) if context.failures else 0,
             latency=(now - permit.admitted_at) / SECOND,
         )
@@ -196,6 +197,11 @@ def uncertain(failures: tuple[HeadraceError, ...]) -> int:
     """How many of these attempts may have been charged though nothing could be read."""
     attempts = (error for error in failures if isinstance(error, ProviderError))
     return sum(error.charged is Charged.UNKNOWN for error in attempts)
+
+
+def unsent(failures: tuple[HeadraceError, ...]) -> int:
+    """How many of these attempts never left this machine."""
+    return sum(isinstance(error, NotSentError) for error in failures)
 
 
 def expired(context: RequestContext) -> DeadlineError:
@@ -217,6 +223,8 @@ def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]
     for each in (error, *error.history):
         each.__traceback__ = each.__context__ = each.__cause__ = None
     usage: Usage | None = getattr(error, "usage", None)
+    failures = (*error.history, error)
+    sends = error.attempt - unsent(failures) if error.attempt else 0
     return APIResponse(
         id=context.name,
         index=context.index,
@@ -225,9 +233,9 @@ def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]
         usage=usage if error.attempt else None,
         route=error.route,
         cost_nanos=error.spent_nanos,
-        attempts=error.attempt or 0,
-        uncertain_attempts=uncertain((*error.history, error)) if error.attempt else 0,
-        source="provider" if error.attempt or error.spent_nanos else "none",
+        attempts=sends,
+        uncertain_attempts=uncertain(failures) if error.attempt else 0,
+        source="provider" if sends or error.spent_nanos else "none",
         error=error,
     )
 

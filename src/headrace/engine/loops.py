@@ -85,6 +85,11 @@ class LoopScope:
         if keeper is not None:
             await keeper.aclose()
 
+    @property
+    def is_used(self) -> bool:
+        """Is a run or request under way in this loop?"""
+        return self._users > 0
+
     def _close_idle(self) -> None:
         self._idle = None
         if not self._users:
@@ -115,7 +120,7 @@ class LoopScope:
 
     def _here(self, call: Callable[..., None], argument: object) -> bool:
         """False where this loop is closed."""
-        if _running() is self.loop:
+        if running() is self.loop:
             call(argument)
             return True
         try:
@@ -125,7 +130,8 @@ class LoopScope:
         return True
 
 
-def _running() -> asyncio.AbstractEventLoop | None:
+def running() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread."""
     return asyncio.events._get_running_loop()  # noqa: SLF001 - the public form raises, and costs
 
 
@@ -178,6 +184,11 @@ class LoopScopes:
         if has_dropped:
             self._pump()  # who waited in a closed loop would stand before all others, for ever
         return scope
+
+    def is_used_here(self) -> bool:
+        """Is a run or request of the client under way in the loop that runs in this thread?"""
+        loop = running()
+        return loop is not None and loop in self._scopes and self._scopes[loop].is_used
 
     async def aclose(self) -> None:
         """Close what belongs to the running loop."""

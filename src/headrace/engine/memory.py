@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.core import fingerprint
-from headrace.core.errors import Charged, HeadraceError, ProviderError
+from headrace.core.errors import Charged, HeadraceError, JournalError, ProviderError
 from headrace.engine.pipeline import readdress
 from headrace.wire import record as codec
 
@@ -30,6 +32,18 @@ class Decode(Protocol):
         self, context: RequestContext, route: Route, reply: Reply, /
     ) -> APIResponse[object] | None:
         """The answer, or None where its provider has no such form."""
+
+
+async def opened_in_thread(open_: Callable[[], Journal]) -> Journal:
+    """What ``open_`` gives; its disk may be slow."""
+    opening = asyncio.get_running_loop().run_in_executor(None, open_)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        # The thread cannot be stopped; what it opens would stay locked.
+        with suppress(JournalError):
+            (await opening).close()
+        raise
 
 
 class RunMemory:

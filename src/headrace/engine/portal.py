@@ -11,11 +11,12 @@ import asyncio
 import atexit
 import os
 import threading
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from headrace.core.errors import ConfigError, RunStoppedError
+from headrace.engine.loops import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -26,9 +27,17 @@ T = TypeVar("T")
 class Portal:
     """Runs coroutines on a background loop, started on first use."""
 
-    def __init__(self, close: Callable[[], Coroutine[object, object, None]]) -> None:
-        """``close`` is awaited on the loop before the loop ends."""
+    def __init__(
+        self,
+        close: Callable[[], Coroutine[object, object, None]],
+        is_needed: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """``close`` is awaited on the loop before the loop ends.
+
+        ``is_needed`` says whether what a call may wait for is under way in the caller's own loop.
+        """
         self._close = close
+        self._is_needed = is_needed
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -37,11 +46,14 @@ class Portal:
     def call(self, coroutine: Callable[[], Coroutine[object, object, T]]) -> T:
         """Run ``coroutine()`` to its end and return or raise what it does.
 
-        Raises ``ConfigError`` on the portal's own loop, and ``RunStoppedError`` when the portal is
-        closed meanwhile.
+        Raises ``ConfigError`` where the calling loop, which stands still meanwhile, is the portal's
+        own or needed, and ``RunStoppedError`` when the portal is closed meanwhile.
         """
-        if threading.current_thread() is self._thread:
-            msg = "a sync call from headrace's own loop would wait for itself; use the async form"
+        if threading.current_thread() is self._thread or self._is_needed():
+            msg = (
+                "a sync call would wait for requests of this client that are under way in this very"
+                " event loop; await the async form"
+            )
             raise ConfigError(msg)
         call = _Call(coroutine)
         loop: asyncio.AbstractEventLoop | None = None
@@ -133,6 +145,14 @@ class _Call(Generic[T]):
             self.outcome.set_exception(error)
         else:
             self.outcome.set_result(ended.result())
+
+
+def run_apart(work: Callable[[], Coroutine[object, object, T]]) -> T:
+    """``asyncio.run(work())``, in a thread of its own where a loop runs in this one."""
+    if running() is None:
+        return asyncio.run(work())
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(work())).result()
 
 
 def _go_on(step: Callable[[], object]) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Final
 from urllib.parse import urlsplit
 
 from headrace.core.errors import ConfigError
 from headrace.core.model import Endpoint, KeySource, Model, Route
 from headrace.core.secret import Secret
 from headrace.registry import endpoints
+
+# What request classes add themselves.
+_PATHS: Final = ("/chat/completions", "/completions", "/messages", "/responses")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,9 @@ def check_url(url: str, *, allow_http: bool) -> str:
     scheme, host = _split(url)
     if scheme not in {"http", "https"} or not host:
         msg = f"base_url {url!r} must look like https://host/v1 or http://127.0.0.1:8080/v1"
+        raise ConfigError(msg)
+    if (end := next((p for p in _PATHS if url.rstrip("/").endswith(p)), None)) is not None:
+        msg = f"base_url {url!r} goes too far; leave out {end}, which is added for each request"
         raise ConfigError(msg)
     if scheme == "http" and not allow_http and not is_loopback(host):
         msg = (
