@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
+from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -63,7 +67,7 @@ def wait_for_lines(process: subprocess.Popen[bytes], path: Path, count: int) -> 
     return [json.loads(line)["id"] for line in path.read_bytes().splitlines()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_what_was_finished_is_never_asked_again(
     run: Run, server: FakeServer, source: Path, out: Path, number: signal.Signals
 ) -> None:
@@ -122,6 +126,32 @@ def test_a_reader_that_goes_away_ends_the_run(
     assert "Traceback" not in said
     assert "Exception ignored" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_second_ctrl_c_ends_a_run_that_waits_for_its_reader(
+    server: FakeServer, source: Path
+) -> None:
+    source.write_text("".join(f'"p{n}"\n' for n in range(5000)), encoding="utf-8")
+    command = [sys.executable, "-m", "headrace", "run", str(source), "-o", "-"]
+    with subprocess.Popen(
+        [*command, "-m", "openai/fake", "--base-url", server.base_url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        waiting, enough = array("i", [0]), select.PIPE_BUF * 15
+        while waiting[0] < enough:
+            fcntl.ioctl(process.stdout, termios.FIONREAD, waiting)
+            assert process.poll() is None, "it ended before the pipe was full"
+            time.sleep(0.01)
+        for _ in range(500):
+            process.send_signal(signal.SIGINT)
+            if process.poll() is not None:
+                break
+            time.sleep(0.01)
+        else:
+            process.kill()
+        assert process.wait(50) == -signal.SIGINT
 
 
 def test_ctrl_c_while_standard_input_is_silent(server: FakeServer, out: Path) -> None:

@@ -81,6 +81,12 @@ def test_a_list_among_rows_is_one_bad_row(run: Run, source: Path, server: FakeSe
     assert server.counts["b"] == 1
 
 
+def test_a_string_with_a_comma_is_no_table(run: Run, source: Path, server: FakeServer) -> None:
+    source.write_bytes(b'"red,green"\n"b"\n')
+    assert run() == 0
+    assert server.counts["red,green"] == 1
+
+
 def test_a_directory_is_no_input(
     run: Run, source: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 import headrace
+from headrace.adapters.disk import LocalDisk
 from headrace.cli import say
 from headrace.cli.main import main
 from headrace.testing.faults import Status
@@ -70,6 +72,7 @@ def test_the_package_is_the_command() -> None:
         (["run", "in", "-m", "x/y", "-o", "out", "--model-weights", "a,b"], "3,1"),
         (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "[1]"], "JSON object"),
         (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "{"], "JSON object"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", '{"a": NaN}'], "JSON object"),
         (["run", "in", "-m", "x/y", "-o", "out", "\x1b[2J"], "\\x1b[2J"),
     ],
 )
@@ -141,6 +144,11 @@ def test_files_that_cannot_be_used_stop_before_the_first_request(
     assert one_sentence(capsys).endswith(
         "below: Not a directory; a part of the path is a file: give another path\n"
     )
+    for nameless in ("/", ".", ""):
+        assert run(["a"], "-o", nameless) == 2
+        assert "it is a directory; give the path of a file\n" in one_sentence(capsys)
+    assert run(["a"], "-o", "x" * 300) == 2
+    assert one_sentence(capsys).endswith("File name too long; give a shorter path\n")
     assert run(["a"], "-o", str(source)) == 2
     assert "is the input and the output" in one_sentence(capsys)
     out.symlink_to(source)
@@ -152,6 +160,62 @@ def test_files_that_cannot_be_used_stop_before_the_first_request(
     assert "symbolic link" in capsys.readouterr().err
     assert source.read_bytes() == b'"a"\n'
     assert server.counts.total() == 0
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.journal"])
+def test_a_cache_may_not_lie_where_the_answers_do(
+    run: Run, out: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["a"], "--cache", str(out.parent / "." / name)) == 2
+    assert "is the output or its journal; give it another path\n" in one_sentence(capsys)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout"])
+def test_a_standard_stream_that_is_closed_is_told(
+    source: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source.write_bytes(b'"a"\n')
+    given = "-" if name == "stdin" else str(source)
+    monkeypatch.setattr(sys, name, None)
+    place = ["--base-url", "http://127.0.0.1:9/v1"]
+    assert main(["run", given, "-m", "openai/fake", "-o", "-", *place]) == 2
+    assert " is closed; give " in one_sentence(capsys)
+
+
+def test_an_output_that_cannot_be_put_in_order_is_told(
+    run: Run, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: LocalDisk, src: Path, dst: Path) -> None:
+        raise OSError(errno.ENOSPC, f"{src} is not {dst}")
+
+    assert run(["a", "b"]) == 0
+    before = out.read_bytes()
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalDisk, "rename", refuse)
+        assert run(["b"], "--quiet") == 3
+    said = capsys.readouterr().err
+    assert "unforeseen" not in said
+    assert "free some space\nStopped. What is answered is kept; the same command again" in said
+    assert out.read_bytes().startswith(before)
+    assert run(["b"]) == 0
+    assert out.read_bytes().count(b"\n") == 1
+
+
+def test_a_cache_in_trouble_is_told(
+    run: Run, out: Path, capsys: pytest.CaptureFixture[str], server: FakeServer
+) -> None:
+    cache = out.with_name("cache.db")
+    assert run(["a"], "--cache", str(cache)) == 0
+    cache.write_bytes(cache.read_bytes()[:100] + bytes(5000))
+    capsys.readouterr()
+    assert run(["b"], "-o", f"{out}2", "--cache", str(cache)) == 0
+    said = capsys.readouterr().err
+    assert "headrace: the cache" in said
+    assert "is corrupt; move it away and a new one is begun" in said
+    assert "Traceback" not in said
+    assert server.counts["b"] == 1
 
 
 def test_a_journal_that_cannot_be_used_asks_nothing(

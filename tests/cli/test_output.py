@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import resource
 from typing import TYPE_CHECKING
 
 import orjson
@@ -175,6 +176,22 @@ def test_an_output_that_cannot_be_written_anew_stays_as_it_is(tmp_path: Path) ->
         output.finish(complete=True)
     output.close()
     assert path.read_bytes() == before
+
+
+def test_a_line_that_finds_no_room_leaves_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    project(path, answer(0, "a"))
+    before = path.read_bytes()
+    output = opened(path)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            output.write(answer(1, "x" * 1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert path.read_bytes() == before
+    output.close()
 
 
 def test_an_output_below_a_file_cannot_be_made(tmp_path: Path) -> None:

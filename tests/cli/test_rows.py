@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import select
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -71,6 +72,33 @@ COLUMNS = {
     "ID": 5,
     "": 0,
 }
+
+
+DEEP = "[" * 1000 + "]" * 1000
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"prompt": "p", "id": %s}',
+        '{"prompt": "p", "tags": %s}',
+        '{"prompt": "p", "tags": {"x": [1, %s]}}',
+        '{"prompt": "p", "model": %s}',
+        '{"prompt": "\\ud83d\\ude00", "tags": {"x": {"y": %s}}}',
+        '{"custom_id": "q", "url": %s, "body": {"messages": []}}',
+    ],
+)
+def test_what_is_nested_too_deep_is_a_bad_row(row: str) -> None:
+    assert "levels deep; make it flatter" in reason((row % DEEP).encode())
+
+
+def test_many_brackets_are_not_deep() -> None:
+    [context] = read({"prompt": "[{" * 500, "tags": {"x": [[]] * 500}})
+    assert context.name == "0"
+
+
+def test_what_a_bad_row_holds_is_told_in_short() -> None:
+    assert len(reason({"prompt": "p", "id": ["x" * 99] * 999})) < 300
 
 
 def test_columns_of_ones_own_change_nothing() -> None:
@@ -298,6 +326,25 @@ def test_a_pipe_is_read_as_it_comes(tmp_path: Path) -> None:
     os.close(writer)
 
     assert asyncio.run(collect(source.contexts())) == ["a", "b", "c" * 30_000, "d"]
+    source.close()
+
+
+def test_a_row_that_comes_in_pieces_is_no_printed_object(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    both = os.open(path, os.O_RDWR)
+    source = Input(str(path))
+
+    async def feed() -> list[object]:
+        reading = asyncio.ensure_future(collect(source.contexts()))  # type: ignore[arg-type]  # a pipe
+        for piece in (b"{", b'"prompt": "a"}\n'):
+            os.write(both, piece)
+            while select.select([both], [], [], 0)[0] and not reading.done():  # noqa: ASYNC110  a pipe has no event
+                await asyncio.sleep(0)
+        os.close(both)
+        return await reading
+
+    assert asyncio.run(feed()) == ["a"]
     source.close()
 
 

@@ -49,7 +49,7 @@ def execute(arguments: Namespace) -> int:
     if arguments.rows < 1:
         raise ConfigError(f"--rows must be 1 or more, not {arguments.rows}")
     answers = Path(arguments.output)
-    if arguments.output == "-":
+    if arguments.output == "-" or not answers.name:
         raise ConfigError("the demo writes its prompts beside its answers; give -o a path")
     prompts = answers.with_name(f"{answers.stem}.prompts.jsonl")
     _write_prompts(prompts, arguments.rows)

@@ -61,7 +61,9 @@ def _text(head: bytes, file: str) -> str | None:
     # Where more follows a whole array in a line, that line is one bad row.
     if first.startswith(b"[") and not (newline and rest.strip() and _is_json(first)):
         return f"is one JSON array; write it as one row a line: jq -c '.[]'{file}"
-    return f"looks like CSV; write its rows as {_LINES}" if _HEADER.fullmatch(first) else None
+    # A string with a comma in it is a row.
+    is_table = _HEADER.fullmatch(first) and not _is_json(first)
+    return f"looks like CSV; write its rows as {_LINES}" if is_table else None
 
 
 def _is_json(line: bytes) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import logging
 import os
 import re
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
+
+import orjson
 
 from headrace import __version__
 from headrace.cli import say
@@ -84,12 +85,23 @@ def _in_flags(said: str, arguments: argparse.Namespace) -> str:
     return f"--{name.replace('_', '-')}{said[about.end() :]}" if name in arguments else said
 
 
+class Warnings(logging.Handler):
+    """Says what was logged in one line, without the traceback."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        say.line(f"headrace: {record.getMessage()}")
+
+
 def _keep_tracebacks_away() -> None:
     """Logged tracebacks are for those who ask for them; a row's error is in its line."""
-    for name in ("headrace", "asyncio"):
+    for name, instead in (
+        ("headrace", Warnings(logging.WARNING)),
+        ("asyncio", logging.NullHandler()),
+    ):
         logger = logging.getLogger(name)
         if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
+            logger.addHandler(instead)
 
 
 class Parser(argparse.ArgumentParser):
@@ -235,8 +247,8 @@ def weights(text: str) -> tuple[float, ...]:
 def json_object(text: str) -> dict[str, object]:
     """Read a JSON object; raises ``ArgumentTypeError`` for anything else."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = orjson.loads(text)  # unlike json it takes no NaN, which is no JSON
+    except ValueError:
         value = None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError('give a JSON object, such as {"n_probs": 3}')

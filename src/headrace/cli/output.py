@@ -24,6 +24,7 @@ Memory: 8 bytes a row, and on a rerun about 150 more for each line that was ther
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from array import array
@@ -121,7 +122,6 @@ class FileOutput:
     def __init__(self, path: Path, disk: Disk, *, ordered: bool, fresh: bool) -> None:
         """Open or make it, lock it, and see what stands in it; raises ``ConfigError``."""
         self.path = path
-        self.journal = journal_of(path)
         self._disk = disk
         self._ordered = ordered
         self._failures: BinaryIO | None = None
@@ -129,10 +129,11 @@ class FileOutput:
         self._standing = array("Q")
         self._old: dict[bytes, int] = {}
         self._lines = 0
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for too long a name
             raise ConfigError(
                 f"cannot write the output {path}: it is a directory; give the path of a file"
             )
+        self.journal = journal_of(path)
         try:
             self._file: File = disk.open_append(path)
         except OSError as error:
@@ -205,12 +206,20 @@ class FileOutput:
         old = self._old.pop(mark(name), None)
         if old is None or not (known and self._says_the_same(old, line)):
             old = self._file.end
-            self._file.write(line)
-            self._lines += 1
+            self._append(line)
         missing = index + 1 - len(self._standing)
         if missing > 0:
             self._standing.extend([NOWHERE] * missing)
         self._standing[index] = old
+
+    def _append(self, line: bytes) -> None:
+        try:
+            self._file.write(line)
+        except OSError:
+            with suppress(OSError):  # a part of the line may be there
+                self._file.truncate(self._file.end)
+            raise
+        self._lines += 1
 
     def _says_the_same(self, at: int, line: bytes) -> bool:
         there, newline, _ = self._file.read_at(at, len(line) + SLACK).partition(b"\n")

@@ -6,7 +6,6 @@ id's hash are remembered: about 110 bytes of memory a row, all told.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import json
@@ -14,11 +13,9 @@ import os
 import reprlib
 import stat
 import sys
-import threading
 from array import array
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Final, Never, cast
@@ -26,6 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Never, cast
 import orjson
 
 from headrace.cli.forms import called, check_form
+from headrace.cli.pipe import CHUNK, lines_of
 from headrace.core.context import RequestContext
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.params import SamplingParams
@@ -35,7 +33,8 @@ if TYPE_CHECKING:
     from headrace.core.response import APIResponse
 
 BOM: Final = b"\xef\xbb\xbf"
-CHUNK: Final = 1 << 16
+# Far from where orjson (254) and Python's own stack give up on writing a row again.
+DEEPEST: Final = 200
 # What an OpenAI batch body holds beside parameters, or what headrace decides itself.
 NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "stream_options"})
 # Fields without which a row would be another one, but not visibly.
@@ -79,7 +78,7 @@ class Input:
         self.path = path
         self._rows = Rows()
         try:
-            self.file: BinaryIO = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: PTH123, SIM115 - closed by close()
+            self.file: BinaryIO = _stdin() if path == "-" else open(path, "rb")  # noqa: PTH123, SIM115 - closed by close()
             self.status = os.fstat(self.file.fileno())
             if self.is_regular and isinstance(self.file, io.BufferedReader):
                 check_form(self._first(self.file), path)
@@ -124,7 +123,7 @@ class Input:
         """Every row, read when it is asked for."""
         if self.is_regular:
             return self._rows.read(self.file)
-        return self._rows.read_as_they_come(_piped(self.file.fileno(), self.path))
+        return self._rows.read_as_they_come(lines_of(self.file.fileno(), self.path))
 
     def naming(self, response: APIResponse[object]) -> APIResponse[object]:
         """The response itself, or, of a bad row, one whose error names the line of the input."""
@@ -139,46 +138,10 @@ class Input:
             self.file.close()
 
 
-async def _piped(fd: int, path: str) -> AsyncIterator[bytes]:
-    """Lines of a pipe or a terminal; the event loop goes on while there are none."""
-    parts: list[bytes] = []
-    is_first = True
-    while chunk := await _beside(lambda: os.read(fd, CHUNK)):
-        if is_first:
-            check_form(chunk, path)
-            is_first = False
-        *whole, rest = chunk.split(b"\n")
-        for line in whole:
-            yield b"".join((*parts, line))
-            parts.clear()
-        parts.append(rest)
-    yield b"".join(parts)
-
-
-async def _beside(read: Callable[[], bytes]) -> bytes:
-    """Call ``read`` in a thread that does not keep the program from ending."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[bytes] = loop.create_future()
-
-    def settle(chunk: bytes, error: OSError | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(chunk)
-        else:
-            future.set_exception(error)
-
-    def work() -> None:
-        chunk, failure = b"", None
-        try:
-            chunk = read()
-        except OSError as error:
-            failure = error
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, chunk, failure)
-
-    threading.Thread(target=work, name="headrace-input", daemon=True).start()
-    return await future
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:
+        raise ConfigError("the standard input is closed; give the path of a file")
+    return sys.stdin.buffer
 
 
 class Rows:
@@ -267,11 +230,24 @@ def _object(line: bytes) -> dict[str, object]:
     if isinstance(data, str):
         return {"prompt": data}
     if isinstance(data, dict):
+        if line.count(b"[") + line.count(b"{") > DEEPEST:
+            _check_depth(data)
         return data
     kind = "null" if data is None else f"a {type(data).__name__}"
     raise BadRowError(
         f'a row must be an object with "prompt" or "messages", or a string, not {kind}'
     )
+
+
+def _check_depth(data: dict[str, object]) -> None:
+    """Refuse what could be read, but not written again."""
+    level: list[dict[str, object] | list[object]] = [data]
+    for _ in range(DEEPEST):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise BadRowError(f"the row is nested more than {DEEPEST} levels deep; make it flatter")
 
 
 def _name(data: dict[str, object], default: str) -> str:
@@ -282,7 +258,7 @@ def _name(data: dict[str, object], default: str) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise BadRowError(f"the id must be a string or a whole number, not {value!r}")
+    raise BadRowError(f"the id must be a string or a whole number, not {reprlib.repr(value)}")
 
 
 def _context(data: dict[str, object], name: str) -> RequestContext:
@@ -346,7 +322,8 @@ def _batch(data: dict[str, object]) -> tuple[Prompt, SamplingParams | None]:
     if "params" in data:
         raise BadRowError('the parameters of a batch row are in its body; leave "params" out')
     if not isinstance(url, str) or not url.endswith("/chat/completions"):
-        raise BadRowError(f"the url {url!r} is not /v1/chat/completions, which is all there is yet")
+        said = f"the url {reprlib.repr(url)} is not /v1/chat/completions, which is all there is yet"
+        raise BadRowError(said)
     if not isinstance(body, dict) or body.get("messages") is None:
         raise BadRowError('the body of a batch row must be an object with "messages"')
     given = {k: v for k, v in body.items() if v is not None and k not in NOT_PARAMETERS}
@@ -362,13 +339,13 @@ def _batch(data: dict[str, object]) -> tuple[Prompt, SamplingParams | None]:
 def _model(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    raise BadRowError(f'the model must be a string "endpoint/model", not {value!r}')
+    raise BadRowError(f'the model must be a string "endpoint/model", not {reprlib.repr(value)}')
 
 
 def _tags(value: object) -> Mapping[str, object] | None:
     if value is None or isinstance(value, dict):
         return value
-    raise BadRowError(f"tags must be an object, not {value!r}")
+    raise BadRowError(f"tags must be an object, not {reprlib.repr(value)}")
 
 
 def _deadline(value: object) -> float | None:
@@ -376,4 +353,5 @@ def _deadline(value: object) -> float | None:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"):
         return float(value)
-    raise BadRowError(f"the deadline must be a number of seconds above zero, not {value!r}")
+    said = f"the deadline must be a number of seconds above zero, not {reprlib.repr(value)}"
+    raise BadRowError(said)

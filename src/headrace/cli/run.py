@@ -15,7 +15,7 @@ from headrace.adapters.disk import LocalDisk, remedy
 from headrace.adapters.progress import Progress
 from headrace.cli import say
 from headrace.cli.forms import called
-from headrace.cli.output import FileOutput, Output, PipeOutput
+from headrace.cli.output import FileOutput, Output, PipeOutput, journal_of
 from headrace.cli.rows import Input
 from headrace.client import LLMClient
 from headrace.core.errors import BadRowError, ConfigError, JournalError, RunStoppedError
@@ -105,16 +105,19 @@ class _Run:
             self._say_how_to_go_on("Interrupted.")
             return INTERRUPTED
         except (RunStoppedError, OSError) as error:
+            self._stop()
             return self._stopped_by(error)
         except BaseException:
             self._stop()
             raise
-        self._end(complete=True)
+        try:
+            self._end(complete=True)
+        except OSError as error:  # all is answered; the output could not be put in order
+            return self._stopped_by(error)
         run = self._client.last_run
         return SOME_FAILED if run is not None and run.summary.failed else ALL_ANSWERED
 
     def _stopped_by(self, error: RunStoppedError | OSError) -> int:
-        self._stop()
         if isinstance(error, BrokenPipeError):
             _let_go_of_stdout()
         say.line(f"headrace: {_sentence(error)}")
@@ -213,18 +216,32 @@ def _sampling(arguments: Namespace) -> SamplingParams | None:
 
 
 def _open_output(arguments: Namespace, source: Input) -> Output:
-    if arguments.output == "-":
-        return PipeOutput(sys.stdout.buffer, closes=False)
-    path = Path(arguments.output)
+    where, path = arguments.output, Path(arguments.output)
+    if where == "-" and sys.stdout is None:
+        raise ConfigError("the standard output is closed; give -o the path of a file")
     try:
-        found = path.stat()
+        found = os.fstat(sys.stdout.fileno()) if where == "-" else path.stat()
     except OSError:  # it is made, or the reason why not is told, when it is opened
         found = None
-    if found is not None and os.path.samestat(found, source.status):
-        raise ConfigError(f"{path} is the input and the output; give another -o")
-    if found is not None and not stat.S_ISREG(found.st_mode) and not path.is_dir():
+    is_file = found is None or stat.S_ISREG(found.st_mode)
+    if found is not None and is_file and os.path.samestat(found, source.status):
+        name = "the standard output" if where == "-" else path
+        raise ConfigError(f"{name} is the input and the output; give another -o")
+    if where == "-":
+        return PipeOutput(sys.stdout.buffer, closes=False)
+    if found is not None and not is_file and not stat.S_ISDIR(found.st_mode):
         return _open_pipe(path)
+    _check_cache(arguments.cache, path)
     return FileOutput(path, LocalDisk(), ordered=arguments.ordered, fresh=arguments.fresh)
+
+
+def _check_cache(cache: str | None, output: Path) -> None:
+    """Each of them would write over the other."""
+    if cache in {None, "memory"} or not output.name:
+        return
+    taken = {os.path.realpath(path) for path in (output, journal_of(output))}
+    if os.path.realpath(Path(f"{cache}").expanduser()) in taken:
+        raise ConfigError(f"--cache {cache} is the output or its journal; give it another path")
 
 
 def _open_pipe(path: Path) -> PipeOutput:
@@ -237,20 +254,32 @@ def _open_pipe(path: Path) -> PipeOutput:
 
 @contextmanager
 def _on_signals(call: Callable[[], object]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM cancel the run once; the second one has its usual effect."""
+    """Ctrl-C, SIGTERM and a terminal that is closed cancel the run once; the second one kills it.
+
+    Killed, since whatever a kill leaves can be resumed, and no ``KeyboardInterrupt`` strikes
+    between two steps that belong together. Handlers of the loop would wait for it for as long as
+    it waits for a reader of the output.
+    """
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else somebody (nohup) wants it ignored
+        numbers.append(signal.SIGHUP)
 
-    def once() -> None:
+    def once(*_: object) -> None:
         for number in numbers:
-            loop.remove_signal_handler(number)
-        call()
+            signal.signal(number, signal.SIG_DFL)
+        loop.call_soon_threadsafe(call)
 
-    # Not every system and no thread but the first can have them.
-    with suppress(NotImplementedError, ValueError, RuntimeError):
-        for number in numbers:
-            loop.add_signal_handler(number, once)
-    yield
+    before = {}
+    try:
+        with suppress(ValueError):  # only the first thread can have them
+            for number in numbers:
+                before[number] = signal.signal(number, once)
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is once:
+                signal.signal(number, handler)
 
 
 def _sentence(error: RunStoppedError | OSError) -> str:

@@ -273,8 +273,10 @@ class Journal:
     def _write(self) -> bool:
         if not self._group:
             return True
-        data, self._crc = form.lines(self._group, self._crc)
-        self._group.clear()
+        data, crc = form.lines(self._group, self._crc)
+        # A KeyboardInterrupt may strike here and keep all below from happening: then the next one
+        # writes the same again in the same place.
+        self._file.end = self._written
         try:
             self._file.write(data)
         except OSError as error:
@@ -282,7 +284,7 @@ class Journal:
                 self._file.truncate(self._written)
             self._fail("written", error)
             return False
-        self._written += len(data)
+        self._written, self._crc, self._group = self._file.end, crc, []
         self._room = max(self._room, self._written)
         return True
 

@@ -11,7 +11,7 @@ import pytest
 from headrace.core.errors import JournalError
 from headrace.core.reply import Reply
 from headrace.engine.journal import SEGMENT, Journal
-from headrace.testing.disk import FaultyDisk, Kind
+from headrace.testing.disk import FaultyDisk, FaultyFile, Kind
 from tests.engine.journal.rows import PATH, REPLY, answer, key
 
 if TYPE_CHECKING:
@@ -99,6 +99,35 @@ def test_a_reply_that_finds_no_room_stops_the_run_and_is_cut_back() -> None:
     asyncio.run(record())
     journal = Journal.open(PATH, disk=disk)
     assert (journal.recovered.answered, journal.recovered.torn) == (1, False)
+    journal.close()
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_ctrl_c_within_a_write_damages_nothing(
+    monkeypatch: pytest.MonkeyPatch, *, is_written: bool
+) -> None:
+    disk = FaultyDisk()
+    write = FaultyFile.write
+
+    def interrupted(file: FaultyFile, data: bytes) -> None:
+        monkeypatch.undo()
+        if is_written:
+            write(file, data)
+        raise KeyboardInterrupt
+
+    async def record() -> None:
+        journal = Journal.open(PATH, disk=disk)
+        first = answer(journal, 1)
+        monkeypatch.setattr(FaultyFile, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            journal.find(key(1))
+        await asyncio.gather(first, answer(journal, 2))
+        await journal.aclose()
+
+    asyncio.run(record())
+    journal = Journal.open(PATH, disk=disk)
+    assert (journal.recovered.answered, journal.recovered.torn) == (2, 0)
+    assert journal.find(key(1)) is not None
     journal.close()
 
 
