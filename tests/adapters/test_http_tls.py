@@ -189,6 +189,18 @@ def test_a_proxy_is_used() -> None:
     asyncio.run(main())
 
 
+def test_a_proxy_elsewhere_does_not_stand_before_this_machine() -> None:
+    """It would get the key unencrypted, and look for the server on its own machine."""
+
+    async def main() -> None:
+        async with FakeServer() as server:
+            async with way(server.base_url, proxy="http://nowhere.invalid:3128") as there:
+                assert (await there.post()).status == 200
+            assert server.ledger.total == 1
+
+    asyncio.run(main())
+
+
 def test_a_proxy_of_the_environment_is_used_only_when_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -264,7 +276,7 @@ def test_a_proxy_that_is_not_there_is_not_taken_for_the_host() -> None:
             return await there.fails()
 
     for scheme in ("http", "https"):
-        error = asyncio.run(main(f"{scheme}://127.0.0.1:1/v1"))
+        error = asyncio.run(main(f"{scheme}://far.test/v1"))
         assert isinstance(error, NotSentError)
         assert "the proxy on the way to" in str(error)
         assert "cannot be found; check proxy=" in str(error)

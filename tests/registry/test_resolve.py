@@ -114,6 +114,8 @@ def test_a_base_url_is_kept_without_its_last_slash(url: str) -> None:
         "https://host:port/v1",
         "https://host:99999/v1",
         "https://[::1/v1",
+        "https://two..dots/v1",
+        f"https://{'x' * 64}.test/v1",
         "https://[nonsense]/v1",
         "file:///etc/passwd",
         "ftp://host/v1",

@@ -100,6 +100,8 @@ def _left(requests: str, tokens: str, **more: str) -> dict[str, str]:
         (_left("0", "0"), 503, None),
         (_left("0", "0") | {"retry-after": "3"}, 429, 3.0),
         (_left("0", "0") | {"retry-after": "-3"}, 429, 360.0),
+        (_left("0", "0") | {"retry-after": "0"}, 429, 360.0),
+        (_left("5", "5") | {"retry-after": "0"}, 429, 0.0),
         ({"x-ratelimit-remaining-requests": "0"}, 429, None),
     ],
 )

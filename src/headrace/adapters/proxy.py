@@ -19,13 +19,14 @@ _FORM: Final = (
 class Proxy:
     """A proxy's URL. Shown, it is without user name and password; with them, it cannot travel."""
 
-    __slots__ = ("_shown", "_url")
+    __slots__ = ("_shown", "_url", "is_here")
 
     def __init__(self, url: str) -> None:
         """Raise ``ConfigError`` for what is no such URL; it is not in the message."""
         self._shown = "********"
         parts = _split(url)
         self._url = Secret(url)
+        self.is_here = is_loopback(parts.hostname or "")
         self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     @classmethod

@@ -284,7 +284,7 @@ def _openai_image(value: object) -> Image:
         msg = 'an image_url part needs {"url": "https://… or data:image/…"}'
         raise BadRowError(msg)
     image = Image.from_url(url)
-    return image if detail is None else replace(image, detail=detail)
+    return image if detail is None else replace(image, detail=cast("str", detail))
 
 
 def _anthropic_image(source: object) -> Image:

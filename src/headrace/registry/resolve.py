@@ -125,6 +125,7 @@ def _split(url: str) -> tuple[str, str | None]:
     try:
         parts = urlsplit(url)
         _ = parts.port
+        (parts.hostname or "").encode("idna")
     except ValueError:
         return "", None
     return parts.scheme, parts.hostname

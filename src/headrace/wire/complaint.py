@@ -61,8 +61,10 @@ def of_object(data: Mapping[str, object]) -> Complaint:
     )
     details = {name: error.get(name) for name in ("type", "code", "param")}
     details["request_id"] = data.get("request_id")
+    # OpenRouter: what the provider behind it wrote, which says more than "Provider returned error".
+    within = reading.text(reading.block(error.get("metadata")).get("raw"))
     return Complaint(
-        message=_words(inner) or _words(error),
+        message=": ".join(filter(None, (_words(inner) or _words(error), within))),
         names=frozenset(code.lower() for code in (*codes, *deeper) if isinstance(code, str)),
         status=next((s for s in map(_status, codes) if s is not None), None),
         details={n: v for n, v in details.items() if v and isinstance(v, str | int)},

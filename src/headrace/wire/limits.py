@@ -125,15 +125,15 @@ def hint(headers: Mapping[str, str], status: int) -> float | None:
     """Seconds that the server asks us to wait, at most a day; None where it does not say.
 
     ``retry-after-ms``, ``retry-after`` in seconds, ``retry-after`` as a date, in this order; on a
-    429 without these the longest reset among the limits that have nothing left.
+    429 without these, or with zero, the longest reset among the limits that have nothing left.
     """
     asked = _milliseconds(headers.get("retry-after-ms"))
     if asked is None and (written := headers.get("retry-after")) is not None:
         asked = _number(written)
         if asked is None:
             asked = _until(_http_date(written), headers)
-    if asked is None and status == TOO_MANY_REQUESTS:
-        asked = _empty_until(headers)
+    if not asked and status == TOO_MANY_REQUESTS:
+        asked = _empty_until(headers) or asked
     return None if asked is None else min(asked, LONGEST)
 
 
