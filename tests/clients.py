@@ -40,7 +40,7 @@ def virtual(
 
 def lanes(client: LLMClient) -> Lanes:
     """The client's routes as its admission sees them."""
-    return client._default.lanes  # noqa: SLF001 - a slot that leaks shows in no answer and no event
+    return client._usual.choice.lanes  # noqa: SLF001 - a slot that leaks shows in no answer and no event
 
 
 def check_nothing_is_held(client: LLMClient) -> None:

@@ -1,6 +1,5 @@
 """Wrong settings and options: one sentence each, before anything is sent."""
 
-# ruff: noqa: ANN401  options are passed on as they are
 from __future__ import annotations
 
 import asyncio
@@ -116,7 +115,11 @@ def test_a_class_of_ones_own_may_take_settings_of_its_own() -> None:
         ("openai/m", {"disk": "sda"}, "disk must be an object with open_append"),
     ],
 )
-def test_what_cannot_work_is_one_sentence(models: Any, options: dict[str, Any], says: str) -> None:
+def test_what_cannot_work_is_one_sentence(
+    models: Any,  # noqa: ANN401 - some are of types that are refused
+    options: dict[str, Any],
+    says: str,
+) -> None:
     given = {"base_url": NOWHERE, **options}
     with pytest.raises(ConfigError, match=says) as caught:
         LLMClient(models, **given)

@@ -130,14 +130,13 @@ class LLMClient:
         self._catalog = catalog or Catalog()
         self._disk = disk
         self._cache = caches.open_cache(cache)
-        shares = self.config.coalesce
-        self._shares = self._cache is not None if shares is None else shares
+        own = self.config.coalesce
+        self._shares = self._cache is not None if own is None else own
         self._fleet = self.config.fleet(place, self._catalog.epoch)
         self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         self._loops = LoopScopes(self.config.opener(), self._sender.pump, self._forked)
         self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
-        self._default = self._usual.choice
         self.last_run: Run | None = None
 
     # Or the looser one of __new__ would be shown.
@@ -263,7 +262,7 @@ class LLMClient:
         return await self._single(context, self._call(AskOptions, {}))
 
     def __repr__(self) -> str:
-        lanes = self._default.lanes if hasattr(self, "_default") else ()  # not made: a traceback
+        lanes = self._usual.choice.lanes if hasattr(self, "_usual") else ()  # not made: a traceback
         return f"<LLMClient {', '.join(state.route.id for state in lanes)}>"
 
     def __enter__(self) -> Self:

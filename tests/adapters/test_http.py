@@ -76,11 +76,7 @@ class Way:
 
 
 @asynccontextmanager
-async def way(
-    base_url: str,
-    *,
-    auth: str = "bearer",
-) -> AsyncIterator[Way]:
+async def way(base_url: str, *, auth: str = "bearer") -> AsyncIterator[Way]:
     transport = Transport()
     try:
         yield Way(transport, route(base_url, auth))

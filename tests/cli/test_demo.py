@@ -5,16 +5,17 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from headrace.cli import demo, run
+from headrace.adapters.local import shared
+from headrace.cli import demo
 from headrace.cli.main import main
-from headrace.cli.rows import Rows
+from tests.local_model import stand_in
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from collections.abc import Iterator
     from pathlib import Path
 
 HAS_MODEL = importlib.util.find_spec("xllamacpp") is not None
@@ -42,47 +43,62 @@ def test_a_folder_that_cannot_be_made_is_refused(
     assert "cannot write the prompts" in capsys.readouterr().err
 
 
+# Answers with a line break, a control character and the number of its process; refuses one prompt.
+MODEL: Final = """
+def answer(prompt):
+    return f"said\\n\\x1b by {os.getpid()}"
+
+def plan(seen):
+    return faults.Status(400) if seen.prompt.startswith("Name three") else None
+"""
+
+
 @pytest.fixture
-def answered(monkeypatch: pytest.MonkeyPatch) -> list[Namespace]:
-    """What the demo hands to ``headrace run``, which here answers without a model."""
-    seen: list[Namespace] = []
-
-    def execute(arguments: Namespace) -> int:
-        seen.append(arguments)
-        with open(arguments.output, "wb") as out, open(arguments.input, "rb") as rows:  # noqa: PTH123 - names, not paths
-            for n, row in enumerate(Rows().read(rows)):
-                error = {"message": "refused"} if n == 1 else None
-                text = None if error else f"answer\n\x1b {n}"
-                line = {"id": row.id, "completion": text, "error": error}
-                out.write(json.dumps(line).encode() + b"\n")
-        return 1
-
-    monkeypatch.setattr(run, "execute", execute)
-    return seen
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The model of the demo, which here needs neither weights nor the extra."""
+    with stand_in(tmp_path, monkeypatch, MODEL):
+        yield
 
 
-def test_it_runs_the_run_command_and_shows_some_answers(
-    tmp_path: Path, answered: list[Namespace], capsys: pytest.CaptureFixture[str]
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+@pytest.mark.usefixtures("model")
+def test_it_is_the_run_command_and_shows_some_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "answers.jsonl"
-    assert main(["demo", "--rows", "40", "-o", str(out), "--fresh", "--no-progress"]) == 1
-    [arguments] = answered
-    assert (arguments.model, arguments.fresh, arguments.no_progress) == ([demo.MODEL], True, True)
-    prompts = (out.parent / "answers.prompts.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(prompts) == 40
+    assert main(["demo", "--rows", "3", "-o", str(out)]) == 1
+    assert [row["id"] for row in lines(out.parent / "answers.prompts.jsonl")] == [
+        f"demo-{n}" for n in range(3)
+    ]
+    rows = {row["id"]: row for row in lines(out)}
+    assert [rows[f"demo-{n}"]["error"] is None for n in range(3)] == [True, False, True]
     said = capsys.readouterr()
     assert f"headrace run {out.parent / 'answers.prompts.jsonl'} -m local/smollm2" in said.err
-    assert "    answer \\x1b 0\n" in said.out
-    assert "    (refused)\n" in said.out
+    assert "2 of 3 answered" in said.err
+    first, refusal = rows["demo-0"]["completion"], rows["demo-1"]["error"]["message"]
+    pid = first.split()[-1]
+    assert first == f"said\n\x1b by {pid}"
+    assert f"    said \\x1b by {pid}\n" in said.out
+    assert f"    ({refusal[:100]}" in said.out
     assert said.out.splitlines()[-1].startswith("Go on with prompts of your own")
 
+    shared().close()
+    assert main(["demo", "--rows", "3", "-o", str(out), "--no-progress"]) == 1
+    assert {row["id"]: row for row in lines(out)}["demo-0"]["completion"] == first
+    assert main(["demo", "--rows", "3", "-o", str(out), "--fresh", "--quiet"]) == 1
+    anew = {row["id"]: row for row in lines(out)}["demo-0"]["completion"]
+    assert anew.startswith("said")
+    assert anew != first
 
-def test_a_quiet_demo_shows_nothing(
-    tmp_path: Path, answered: list[Namespace], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["demo", "-o", str(tmp_path / "a.jsonl"), "--quiet"]) == 1
+
+@pytest.mark.usefixtures("model")
+def test_a_quiet_demo_shows_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--rows", "3", "-o", str(tmp_path / "a.jsonl"), "--quiet"]) == 1
     assert capsys.readouterr().out == ""
-    assert len(answered) == 1
+    assert len(lines(tmp_path / "a.jsonl")) == 3
 
 
 @pytest.mark.real
@@ -90,7 +106,7 @@ def test_a_quiet_demo_shows_nothing(
 def test_the_real_model_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "answers.jsonl"
     assert main(["demo", "--rows", "4", "-o", str(out)]) == 0
-    rows = [json.loads(line) for line in out.read_bytes().splitlines()]
+    rows = lines(out)
     assert {row["id"] for row in rows} == {f"demo-{n}" for n in range(4)}
     assert all(row["completion"] for row in rows)
     assert "4 of 4 answered" in capsys.readouterr().err

@@ -336,7 +336,7 @@ def test_a_row_that_comes_in_pieces_is_no_printed_object(tmp_path: Path) -> None
     source = Input(str(path))
 
     async def feed() -> list[object]:
-        reading = asyncio.ensure_future(collect(source.contexts()))  # type: ignore[arg-type]  # a pipe
+        reading = asyncio.ensure_future(collect(source.contexts()))
         for piece in (b"{", b'"prompt": "a"}\n'):
             os.write(both, piece)
             while select.select([both], [], [], 0)[0] and not reading.done():  # noqa: ASYNC110  a pipe has no event

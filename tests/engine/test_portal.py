@@ -221,11 +221,12 @@ def test_who_leaves_the_program_inside_a_call_leaves_it(
     assert place.portal.call(name_of_thread) == NAME
 
 
+MAIN: Final = threading.get_ident()
+
+
 def interrupt() -> None:
     """What Ctrl-C does; the main thread is waiting in ``call``."""
-    main = threading.main_thread().ident
-    assert main is not None
-    signal.pthread_kill(main, signal.SIGINT)
+    signal.pthread_kill(MAIN, signal.SIGINT)
 
 
 @POSIX
@@ -270,12 +271,10 @@ def test_a_second_ctrl_c_does_not_wait(place: Place) -> None:
 
 def wait_until_main_is_in(code: CodeType) -> None:
     """Poll where the main thread is: no other sign says that it has come so far."""
-    main = threading.main_thread().ident
-    assert main is not None
     there = False
     while not there:
         time.sleep(0.001)
-        frame = sys._current_frames()[main]  # noqa: SLF001 - public is only one's own frame
+        frame = sys._current_frames()[MAIN]  # noqa: SLF001 - public is only one's own frame
         there = any(each.f_code is code for each, _ in traceback.walk_stack(frame))
 
 
@@ -310,7 +309,7 @@ def test_ctrl_c_before_the_coroutine_has_begun(place: Place) -> None:
 
 def run_script(text: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *options, "-c", textwrap.dedent(text)],
+        [sys.executable, "-W", "error", *options, "-c", textwrap.dedent(text)],
         capture_output=True,
         text=True,
         timeout=30,
@@ -330,9 +329,7 @@ def test_a_script_that_forgets_to_close_ends_well() -> None:
 
         portal = Portal(close)
         print(portal.call(lambda: asyncio.sleep(0, "answer")))
-        """,
-        "-W",
-        "error",
+        """
     )
     assert (said.stdout, said.stderr, said.returncode) == ("answer\nclosed\n", "", 0)
 
@@ -356,9 +353,7 @@ def test_a_real_sigint_ends_a_script_after_it_has_tidied_up() -> None:
                 print("in order", flush=True)
 
         Portal(close).call(work)
-        """,
-        "-W",
-        "error",
+        """
     )
     assert said.stdout == "in order\nclosed\n"
     assert said.stderr.endswith("KeyboardInterrupt\n")
@@ -396,8 +391,6 @@ def test_a_forked_child_starts_a_loop_of_its_own_without_a_warning() -> None:
             sys.exit()
         print("idle", os.waitpid(idle, 0)[1], flush=True)
         """,
-        "-W",
-        "error",
         "-W",
         "ignore:This process:DeprecationWarning",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,30 +10,22 @@ import pytest
 from headrace.core.errors import OverloadedError, RateLimitError
 from headrace.testing import Failure, Script
 from tests.clients import check_nothing_is_held
+from tests.scenarios.outages import now_and_then
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from headrace.core.context import RequestContext
-    from headrace.core.model import Route
-    from headrace.testing.provider import Outcome
+    from headrace.testing.provider import Rule
     from tests.scenarios.conftest import World
 
 PROMPTS = [f"p{n % 12}" for n in range(24)]
 
 
-def shaky(seed: int) -> Callable[[RequestContext, Route, int], Outcome]:
-    dice = random.Random(seed)
-
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del context, route, n
-        roll = dice.random()
-        if roll < 0.2:
-            return Failure(RateLimitError("slow", status=429, hint=0.3), 0.1)
-        return Failure(OverloadedError("busy", status=500), 0.1) if roll < 0.4 else 0.2
-
-    return rule
+def shaky(seed: int) -> Rule:
+    limit = Failure(RateLimitError("slow", status=429, hint=0.3), 0.1)
+    busy = Failure(OverloadedError("busy", status=500), 0.1)
+    return now_and_then(0.4, limit, busy, latency=0.2, seed=seed)
 
 
 async def step(count: int) -> None:

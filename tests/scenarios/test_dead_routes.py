@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from headrace.core.errors import (
     RateLimitError,
 )
 from headrace.testing import Failure, Script
-from tests.scenarios.outages import COUNT, PROMPTS, between
+from tests.scenarios.outages import COUNT, PROMPTS, at, between, now_and_then
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +37,13 @@ def gone_after(count: int, *names: str) -> Rule:
         return GoneError("401: the key is wrong") if route.id in names and n >= count else 0.5
 
     return rule
+
+
+def unsteady(share: float, other: Rule, latency: float = 0.1) -> Rule:
+    """One route is busy now and then; the other dies by its own rule."""
+    busy = Failure(OverloadedError("busy", status=500), 0.1)
+    first = now_and_then(share, busy, latency=latency)
+    return lambda context, route, n: (first if route.id == "openai/a" else other)(context, route, n)
 
 
 def test_a_route_that_dies_leaves_its_work_to_the_other(world: type[World]) -> None:
@@ -207,28 +213,15 @@ def test_trouble_long_ago_does_not_use_up_patience(world: type[World]) -> None:
 
 
 def test_who_waits_for_a_route_that_dies_goes_to_one_that_lives(world: type[World]) -> None:
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del context
-        if route.id == "openai/a":
-            busy = Failure(OverloadedError("busy", status=500), 0.1)
-            return busy if dice.random() < 0.2 else 0.2
-        return Failure(GoneError("401"), 5.0) if n > 10 else 5.0
-
-    dice = random.Random(3)
+    rule = unsteady(0.2, lambda _c, _r, n: Failure(GoneError("401"), 5.0) if n > 10 else 5.0, 0.2)
     sim = world(Script(rule), ["openai/a", "openai/b"], max_concurrent_requests=4, max_attempts=20)
     rows = sim.run(PROMPTS[:200])
     assert len(rows.succeeded) == 200
 
 
 def test_a_dead_route_holds_back_nobody_who_failed_on_the_other(world: type[World]) -> None:
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del context
-        if route.id == "openai/a":
-            busy = Failure(OverloadedError("busy", status=500), 0.1)
-            return busy if dice.random() < 0.1 else 0.1
-        return Failure(OutcomeUnknownError("dropped"), 0.1) if n > 100 else 0.1
-
-    dice = random.Random(3)
+    dropped = Failure(OutcomeUnknownError("dropped"), 0.1)
+    rule = unsteady(0.1, lambda _c, _r, n: dropped if n > 100 else 0.1)
     sim = world(Script(rule), ["openai/a", "openai/b"], max_concurrent_requests=20, max_attempts=20)
     rows = sim.run(PROMPTS)
     assert len(rows.succeeded) == COUNT
@@ -236,11 +229,7 @@ def test_a_dead_route_holds_back_nobody_who_failed_on_the_other(world: type[Worl
 
 
 def test_only_the_row_fails_whose_own_model_is_gone(world: type[World]) -> None:
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del context, n
-        return GoneError("404: no such model") if route.id == "openai/old" else 0.1
-
-    sim = world(Script(rule))
+    sim = world(Script(at("openai/old", GoneError("404: no such model"))))
     rows = sim.run(
         RequestContext(prompt=f"p{n}", model="openai/old" if n % 10 == 0 else None)
         for n in range(300)

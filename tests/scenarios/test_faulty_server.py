@@ -119,7 +119,7 @@ def test_a_thousand_prompts_all_succeed_without_hints(dialect: Dialect) -> None:
             check_all_answered(await ask_all(one, COUNT), server)
             assert len(server.throttled) > COUNT / 20
 
-    clock = HurriedClock(100)
+    clock = HurriedClock(30)
     run_hurried(main(), clock)
 
 

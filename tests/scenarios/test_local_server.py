@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from headrace import LLMClient, NoRouteError, RequestContext
-from headrace.adapters.local import shared
-from headrace.adapters.weights import SMOLLM2
+from tests.local_model import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,41 +17,21 @@ if TYPE_CHECKING:
 
     from headrace import APIResponse
 
-# Stands where xllamacpp is imported from: a server that answers, and that dies of one prompt.
-FAKE: Final = """
-import os
-from types import SimpleNamespace
-from headrace.testing import FakeServer
-
-def CommonParams():
-    return SimpleNamespace(
-        model=SimpleNamespace(), cpuparams=SimpleNamespace(), sampling=SimpleNamespace()
-    )
+# It dies of one prompt.
+MORTAL: Final = """
+plan = None
 
 def answer(prompt):
     if prompt == "die":
         os._exit(1)
     return f"{prompt} from {os.getpid()}"
-
-def Server(params):
-    place = FakeServer.in_thread(answer=answer)
-    return SimpleNamespace(place=place, listening_address=place.__enter__().anthropic_url)
 """
 
 
 @pytest.fixture
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "xllamacpp.py").write_text(FAKE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path))
-    weights = tmp_path / "weights" / SMOLLM2.file
-    weights.parent.mkdir()
-    weights.touch()
-    with weights.open("r+b") as file:
-        file.truncate(SMOLLM2.size)
-    shared().close()
-    yield
-    shared().close()
+    with stand_in(tmp_path, monkeypatch, MORTAL):
+        yield
 
 
 def ask(client: LLMClient, prompt: str) -> APIResponse[object]:

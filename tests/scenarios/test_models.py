@@ -16,6 +16,7 @@ from headrace.core.errors import (
     TooLongError,
 )
 from headrace.testing import Failure, Script
+from tests.scenarios.outages import PROMPTS, at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from tests.scenarios.conftest import World
 
 A, B = "openai/a", "openai/b"
-PROMPTS = [f"p{n}" for n in range(1_000)]
 SOME = PROMPTS[:300]
 
 
@@ -87,11 +87,7 @@ def test_a_cache_is_asked_for_the_model_that_is_drawn(world: type[World]) -> Non
 def test_a_failing_model_leaves_its_draws_to_the_other(
     world: type[World], error: OverloadedError
 ) -> None:
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del context, n
-        return Failure(error, 0.1) if route.id == A else 0.1
-
-    sim = world(Script(rule), [A, B], model_weights=[1, 1])
+    sim = world(Script(at(A, Failure(error, 0.1))), [A, B], model_weights=[1, 1])
     rows = sim.run(PROMPTS[:200])
     assert len(rows.succeeded) == 200
     assert {row.route for row in rows} == {B}
@@ -100,11 +96,7 @@ def test_a_failing_model_leaves_its_draws_to_the_other(
 def test_the_share_of_a_dead_model_is_shared_as_the_weights_say(world: type[World]) -> None:
     names = [A, B, "openai/c"]
 
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del context, n
-        return GoneError("404") if route.id == A else 0.1
-
-    sim = world(Script(rule), names, model_weights=[2, 1, 1])
+    sim = world(Script(at(A, GoneError("404"))), names, model_weights=[2, 1, 1])
     rows = sim.run(PROMPTS)
     assert Counter(row.route for row in rows)[B] == pytest.approx(500, abs=60)
 
@@ -175,11 +167,7 @@ def test_a_429_waits_or_goes_elsewhere_but_closes_nothing(world: type[World]) ->
 
 
 def test_what_is_too_long_for_one_model_moves_to_another(world: type[World]) -> None:
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del context, n
-        return TooLongError("long", status=400) if route.id == A else 0.1
-
-    sim = world(Script(rule), [A, B], max_concurrent_requests=4)
+    sim = world(Script(at(A, TooLongError("long", status=400))), [A, B], max_concurrent_requests=4)
     rows = sim.run(PROMPTS[:100])
     assert {row.route for row in rows} == {B}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -19,14 +18,14 @@ from headrace.core.errors import (
 from headrace.core.events import BreakerChanged, RouteParked
 from headrace.testing import Failure, Script
 from headrace.testing.provider import prompt_of
-from tests.scenarios.outages import COUNT, PROMPTS, between, elapsed
+from tests.scenarios.outages import COUNT, PROMPTS, at, between, elapsed, now_and_then, of
 
 if TYPE_CHECKING:
     from headrace import RequestContext
     from headrace.core.errors import ProviderError
     from headrace.core.events import Event
     from headrace.core.model import Route
-    from headrace.testing.provider import Outcome, Rule
+    from headrace.testing.provider import Outcome
     from tests.scenarios.conftest import World
 
 
@@ -83,13 +82,8 @@ def test_a_hint_is_honoured_on_a_503_too(world: type[World]) -> None:
 
 
 def test_another_route_goes_on_while_one_is_parked(world: type[World]) -> None:
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del context, n
-        if route.id == "openai/a":
-            return RateLimitError("slow", status=429, hint=600.0)
-        return 0.5
-
-    sim = world(Script(rule), ["openai/a", "openai/b"], max_concurrent_requests=50)
+    parked = at("openai/a", RateLimitError("slow", status=429, hint=600.0), elsewhere=0.5)
+    sim = world(Script(parked), ["openai/a", "openai/b"], max_concurrent_requests=50)
     rows = sim.run(PROMPTS)
     assert {row.route for row in rows} == {"openai/b"}
     assert sim.elapsed < 15
@@ -126,24 +120,14 @@ def test_the_breaker_probes_one_at_a_time_and_rotates(world: type[World]) -> Non
     assert states[-1] == "closed"
 
 
-def failing(share: float, seed: int = 2) -> Rule:
-    dice = random.Random(seed)
-    kinds = [
-        RateLimitError("slow", status=429, hint=1.0),
-        OverloadedError("busy", status=500),
-        OutcomeUnknownError("dropped"),
-        NotSentError("refused"),
-    ]
-
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del context, route, n
-        return Failure(dice.choice(kinds), 0.05) if dice.random() < share else 0.1
-
-    return rule
-
-
 def test_a_quarter_of_all_attempts_may_fail(world: type[World]) -> None:
-    sim = world(Script(failing(0.25)))
+    failures = [
+        Failure(RateLimitError("slow", status=429, hint=1.0), 0.05),
+        Failure(OverloadedError("busy", status=500), 0.05),
+        Failure(OutcomeUnknownError("dropped"), 0.05),
+        Failure(NotSentError("refused"), 0.05),
+    ]
+    sim = world(Script(now_and_then(0.25, *failures)))
     rows = sim.run(PROMPTS)
     assert len(rows.succeeded) == COUNT
     assert len(sim.script.calls) < 1.5 * COUNT
@@ -169,11 +153,8 @@ def test_an_empty_retry_budget_delays_and_fails_nothing(world: type[World]) -> N
 
 
 def test_a_poisoned_prompt_fails_alone(world: type[World]) -> None:
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del route, n
-        return OverloadedError("boom", status=500) if prompt_of(context) == "p7" else 0.1
-
-    sim = world(Script(rule), max_concurrent_requests=10)
+    poison = of("p7", OverloadedError("boom", status=500))
+    sim = world(Script(poison), max_concurrent_requests=10)
     rows = sim.run(PROMPTS)
     assert [row.id for row in rows.failed] == ["7"]
     error = rows[7].error
@@ -185,11 +166,8 @@ def test_a_poisoned_prompt_fails_alone(world: type[World]) -> None:
 
 @pytest.mark.parametrize("most", [1, 3])
 def test_max_attempts_counts_the_sends_of_one_prompt(world: type[World], most: int) -> None:
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del route, n
-        return OverloadedError("boom", status=500) if prompt_of(context) == "bad" else 0.1
-
-    sim = world(Script(rule), max_attempts=most)
+    poison = of("bad", OverloadedError("boom", status=500))
+    sim = world(Script(poison), max_attempts=most)
     rows = sim.run(["good"] * 5 + ["bad"] + ["good"] * 500)
     assert [row.attempts for row in rows.failed] == [most]
     assert Counter(call.prompt for call in sim.script.calls)["bad"] == most

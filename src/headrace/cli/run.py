@@ -277,9 +277,9 @@ def _on_signals(call: Callable[[], object]) -> Iterator[None]:
                 before[number] = signal.signal(number, once)
         yield
     finally:
-        for number, handler in before.items():
+        for number, earlier in before.items():
             if signal.getsignal(number) is once:
-                signal.signal(number, handler)
+                signal.signal(number, earlier)
 
 
 def _sentence(error: RunStoppedError | OSError) -> str:

@@ -26,6 +26,7 @@ from headrace.core.events import AttemptFailed, BreakerChanged, RouteParked
 from headrace.engine import health
 from headrace.engine.admission import Admission, Permit, Waiter
 from headrace.engine.course import Course
+from headrace.engine.gate import Gate
 from headrace.engine.leaving import undo
 from headrace.policy import retry
 from headrace.policy.buckets import SECOND
@@ -71,25 +72,6 @@ class Record(Protocol):
 
     async def failure(self, route: str, number: int, error: ProviderError) -> None:
         """Send ``number`` failed; a reply that may have been paid for is kept."""
-
-
-class Gate:
-    """What an attempt under way asks and tells; implements ``adapters.http.Gate``."""
-
-    __slots__ = ("_permit", "_sender")
-
-    def __init__(self, sender: Sender, permit: Permit) -> None:
-        self._sender = sender
-        self._permit = permit
-
-    def is_shut(self) -> bool:
-        """Was the route parked or lost since the attempt was admitted?"""
-        state = self._permit.state
-        return state.parked_until > self._sender.clock.now() or state.gone is not None
-
-    def hear(self, status: int, headers: Mapping[str, str]) -> None:
-        """Park at once: the body of a refusal may take long, and nothing may be sent meanwhile."""
-        self._sender.hear(self._permit, status, headers)
 
 
 class Sender:
@@ -285,6 +267,12 @@ class Sender:
             await record.failure(permit.state.route.id, course.sends, error)
         if error.trips_breaker and permit.state.start is not None:
             await permit.state.start()
+        await self._pause(course, error, decision)
+
+    async def _pause(
+        self, course: Course, error: ProviderError, decision: retry.Retry | retry.GiveUp
+    ) -> None:
+        """Until it is time for the next attempt; raises where there is none."""
         wait = None if isinstance(decision, retry.GiveUp) else decision.wait
         self.tell(
             AttemptFailed(course.context.name, error, None if wait is None else wait / SECOND)

@@ -174,12 +174,9 @@ async def _settle(subject: Subject, server: FakeServer) -> None:
     end = loop.time() + subject.grace
     while (left := len(asyncio.all_tasks()) - 1) or server.ledger.in_flight:
         if loop.time() > end:
-            break
+            _require(not left, f"{left} coroutines were left behind")
+            raise ConformanceError("the exchange is over, and its connection is not closed")
         await asyncio.sleep(0.001)
-    else:
-        return
-    _require(not left, f"{left} coroutines were left behind")
-    raise ConformanceError("the exchange is over, and its connection is not closed")
 
 
 async def _exchange(

@@ -85,10 +85,7 @@ def test_a_corrupt_file_is_a_miss_and_said_once(
     assert f"{path} is corrupt; move it away" in caplog.text
 
 
-def test_a_lock_that_another_process_keeps_costs_hits_and_no_requests(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    body = """
+LOCKS = """
 import sqlite3
 asyncio.run(put(cache, "a"))
 asyncio.run(cache.aclose())
@@ -100,7 +97,12 @@ connection.execute("ROLLBACK")
 print("free", flush=True)
 sys.stdin.read()
 """
-    program = run_program(path, body)
+
+
+def test_a_lock_that_another_process_keeps_costs_hits_and_no_requests(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = run_program(path, LOCKS)
     assert program.stdin is not None
     assert program.stdout is not None
     assert program.stdout.readline() == "locked\n"

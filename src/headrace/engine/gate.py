@@ -1,0 +1,30 @@
+"""Between admission and the first byte: is the route still open, and what does its refusal say?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headrace.engine.admission import Permit
+    from headrace.engine.attempt import Sender
+
+
+class Gate:
+    """What an attempt under way asks and tells; implements ``adapters.http.Gate``."""
+
+    __slots__ = ("_permit", "_sender")
+
+    def __init__(self, sender: Sender, permit: Permit) -> None:
+        self._sender = sender
+        self._permit = permit
+
+    def is_shut(self) -> bool:
+        """Was the route parked or lost since the attempt was admitted?"""
+        state = self._permit.state
+        return state.parked_until > self._sender.clock.now() or state.gone is not None
+
+    def hear(self, status: int, headers: Mapping[str, str]) -> None:
+        """Park at once: the body of a refusal may take long, and nothing may be sent meanwhile."""
+        self._sender.hear(self._permit, status, headers)
