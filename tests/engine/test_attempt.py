@@ -192,8 +192,8 @@ def test_a_429_parks_its_route_before_its_body_is_read(server: FakeServer) -> No
         return len(rows.succeeded)
 
     assert real(server, main, max_concurrent_requests=5) == 100
+    # That nothing is sent meanwhile is shown by scenarios/test_faulty_server.py, in turns.
     assert parked == [pytest.approx(0.1, abs=0.02)]
-    assert not server.violations()
 
 
 def test_a_hint_on_a_503_parks_too(server: FakeServer) -> None:
