@@ -79,9 +79,7 @@ def test_a_slot_is_not_lost_on_who_waits_in_a_closed_loop() -> None:
 
 
 def test_who_comes_later_does_not_wait_for_the_timer_of_a_closed_loop() -> None:
-    client = made(
-        Script(lambda _c, _r, n: 3_600.0 if n == 0 else 0.0), max_requests_per_minute=600
-    )
+    client = made(Script(lambda _c, _r, n: 3_600.0 if n == 0 else 0.0), max_requests_per_minute=600)
 
     async def main() -> str | None:
         async with client, asyncio.timeout(PATIENCE):
