@@ -130,8 +130,7 @@ class LLMClient:
         self._catalog = catalog or Catalog()
         self._disk = disk
         self._cache = caches.open_cache(cache)
-        own = self.config.coalesce
-        self._shares = self._cache is not None if own is None else own
+        self._shares = self.config.shares(self._cache)
         self._fleet = self.config.fleet(place, self._catalog.epoch)
         self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         self._loops = LoopScopes(self.config.opener(), self._sender.pump, self._forked)

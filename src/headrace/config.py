@@ -198,6 +198,10 @@ class Config(Checked):
             self.sampling_params[0].or_none() if is_one else None, choice, self.deadline, {}
         )
 
+    def shares(self, cache: object) -> bool:
+        """Do identical requests share one answer?"""
+        return cache is not None if self.coalesce is None else self.coalesce
+
     def opener(self) -> Callable[[], Transport]:
         """How sessions are made."""
         return http.opener(ca_file=self.ca_file, proxy=self.proxy, trust_env=self.trust_env)

@@ -192,7 +192,8 @@ def test_a_failed_attempt_gives_the_next_context_and_leaves_the_old_one() -> Non
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("params", {"temperature": 1}, "SamplingParams, not dict"),
+        ("params", {"temperature": "hot"}, "temperature"),
+        ("params", [1], "SamplingParams, not list"),
         ("id", 5, "use str"),
         ("deadline", 0, "above zero"),
         ("deadline", -1.0, "above zero"),

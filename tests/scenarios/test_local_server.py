@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from headrace import LLMClient, NoRouteError, RequestContext
+from headrace import LLMClient, RequestContext
 from tests.local_model import stand_in
 
 if TYPE_CHECKING:
@@ -71,47 +70,13 @@ def test_a_server_that_died_is_started_again(
     assert first.completion
     assert again(client, "die").is_error
     # A process lets go of its sockets a moment before it has ended.
-    with suppress(ChildProcessError):  # seen, and started again, by the attempt that failed
-        os.waitid(os.P_PID, int(first.completion.split()[-1]), os.WEXITED | os.WNOWAIT)
+    os.waitid(os.P_PID, int(first.completion.split()[-1]), os.WEXITED | os.WNOWAIT)
     second = again(client, "two")
     assert second.completion
     assert second.completion.startswith("two from ")
     # Where it listens now is not what an answer depends on.
     remembered = again(client, "one")
     assert (remembered.completion, remembered.source) == (first.completion, "cache")
-    client.close()
-
-
-@pytest.mark.usefixtures("local")
-def test_a_server_that_dies_of_one_prompt_of_a_run_answers_the_others() -> None:
-    client = LLMClient(
-        "local/smollm2", max_attempts=2, max_concurrent_requests=1, chance=lambda: 0.1
-    )
-    prompts = ["one", "two", "die", "three", "four"]
-    rows = client.process_prompts_sync(prompts, show_progress=False)
-    assert [row.is_error for row in rows] == [prompt == "die" for prompt in prompts]
-    servers = {str(row.completion).split()[-1] for row in rows.succeeded}
-    assert len(servers) >= 2
-    client.close()
-
-
-@pytest.mark.usefixtures("local")
-def test_a_server_that_cannot_be_started_again_stops_the_run() -> None:
-    client = LLMClient(
-        "local/smollm2", max_attempts=3, max_concurrent_requests=1, chance=lambda: 0.1
-    )
-
-    with (
-        pytest.MonkeyPatch.context() as world,
-        pytest.raises(NoRouteError, match="run headrace with a plain Python"),
-    ):
-        client.process_prompts_sync(
-            ["one", "die", "two"],
-            on_response=lambda _: world.setattr("sys.executable", "/nowhere/python"),
-            show_progress=False,
-        )
-    assert client.last_run is not None
-    assert len(client.last_run.responses) == 1
     client.close()
 
 

@@ -16,6 +16,7 @@ from headrace.testing import Answer, Script
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from headrace.core.fingerprint import Key
     from tests.scenarios.conftest import World
 
 
@@ -190,3 +191,35 @@ def test_bad_rows_stand_beside_shared_ones(world: type[World]) -> None:
     rows = sim.run(["p", "", "p", None, "\ud800", "p"])
     assert [row.is_error for row in rows] == [False, True, False, True, True, False]
     assert len(sim.script.calls) == 1
+
+
+class Unreachable:
+    """A caller's own store that is down."""
+
+    def __init__(self, *calls: str) -> None:
+        self._calls = calls
+
+    async def get(self, key: Key) -> APIResponse[object] | None:
+        del key
+        self._trip("get")
+        return None
+
+    async def put(self, key: Key, response: APIResponse[object]) -> None:
+        del key, response
+        self._trip("put")
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    def _trip(self, call: str) -> None:
+        if call in self._calls:
+            raise OSError("the store is down")
+
+
+@pytest.mark.parametrize("calls", [["get"], ["put"], ["get", "put"]], ids="+".join)
+def test_a_cache_that_raises_costs_hits_and_no_answer(
+    world: type[World], calls: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = world(Script(), cache=Unreachable(*calls)).run(["a", "b", "c"])
+    assert [row.completion for row in rows] == ["echo: a", "echo: b", "echo: c"]
+    assert len(caplog.records) == 1  # of each kind of error one

@@ -146,3 +146,25 @@ def test_the_sync_verb_closes_too() -> None:
         client.process_prompts_sync(told.several(), show_progress=False)
     assert told.closed == ["several"]
     client.close()
+
+
+class Queue:
+    """An iterator that would block when it is asked again after its end."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __iter__(self) -> Queue:
+        return self
+
+    def __next__(self) -> str:
+        self.asked += 1
+        if self.asked > 3:
+            raise StopIteration
+        return f"p{self.asked}"
+
+
+def test_a_source_is_not_asked_again_after_its_end(world: type[World]) -> None:
+    source = Queue()
+    assert len(world(Script(latency=0.1)).run(source).succeeded) == 3
+    assert source.asked == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -127,7 +128,7 @@ def test_a_quarter_of_all_attempts_may_fail(world: type[World]) -> None:
         Failure(OutcomeUnknownError("dropped"), 0.05),
         Failure(NotSentError("refused"), 0.05),
     ]
-    sim = world(Script(now_and_then(0.25, *failures)))
+    sim = world(Script(now_and_then(0.25, *failures)), max_attempts=8)
     rows = sim.run(PROMPTS)
     assert len(rows.succeeded) == COUNT
     assert len(sim.script.calls) < 1.5 * COUNT
@@ -186,3 +187,17 @@ def test_what_is_refused_is_not_repeated(world: type[World]) -> None:
     rows = sim.run(["p"])
     assert [type(row.error) for row in rows] == [RejectedError]
     assert len(sim.script.calls) == 1
+
+
+@pytest.mark.parametrize("coalesce", [False, True])
+def test_a_provider_that_is_cancelled_from_inside_costs_its_row_alone(
+    world: type[World], coalesce: bool
+) -> None:
+    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
+        del route, n
+        if prompt_of(context) == "p1":
+            raise asyncio.CancelledError
+        return 0.1
+
+    rows = world(Script(rule), coalesce=coalesce).run(PROMPTS[:5])
+    assert [row.error and row.error.code for row in rows] == [None, "unexpected", None, None, None]

@@ -265,14 +265,6 @@ class Sender:
         decision = self._judge(course, permit, error)
         if record is not None:
             await record.failure(permit.state.route.id, course.sends, error)
-        if error.trips_breaker and permit.state.start is not None:
-            await permit.state.start()
-        await self._pause(course, error, decision)
-
-    async def _pause(
-        self, course: Course, error: ProviderError, decision: retry.Retry | retry.GiveUp
-    ) -> None:
-        """Until it is time for the next attempt; raises where there is none."""
         wait = None if isinstance(decision, retry.GiveUp) else decision.wait
         self.tell(
             AttemptFailed(course.context.name, error, None if wait is None else wait / SECOND)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from headrace.adapters import keys
-from headrace.core.errors import BadRowError, ConfigError, NoRouteError
+from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.model import Model
 from headrace.engine.pipeline import Choice
 from headrace.engine.scope import RouteState, Scope
@@ -149,16 +148,8 @@ class Fleet:
             route = resolve.route(row, place)
             keys.check(route)
             state = RouteState(route, self._scope, params, self._epoch(route))
-            if not route.endpoint.base_url:
-                state.start = partial(self._start_again, state)
             self._states[row.id] = state
             return state
-
-    async def _start_again(self, state: RouteState) -> None:
-        try:
-            await self.start((state,))
-        except ConfigError as error:
-            raise NoRouteError(error.message) from None
 
 
 def listed(models: object) -> Sequence[object]:

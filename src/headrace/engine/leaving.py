@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import suppress
 from threading import Thread
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     WriteOff: TypeAlias = Callable[[APIResponse[object]], None]
 
 T = TypeVar("T")
+
+
+def is_cancelled() -> bool:
+    """Is a ``CancelledError`` meant for who runs here? Else it comes from what is called."""
+    current = asyncio.current_task()
+    return current is None or current.cancelling() > 0
 
 
 def undo(error: BaseException, call: Callable[[T], None], what: T) -> None:

@@ -7,6 +7,8 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
+from headrace.engine.leaving import is_cancelled
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -25,8 +27,7 @@ async def hand_over(
         if inspect.isawaitable(result):
             await result
     except asyncio.CancelledError:
-        current = asyncio.current_task()
-        if current is None or current.cancelling():
+        if is_cancelled():
             raise
         _log.warning("on_response was cancelled for row %s; the row itself is safe", response.id)
     except Exception:  # noqa: BLE001  the caller's own code

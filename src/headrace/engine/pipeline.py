@@ -21,6 +21,7 @@ from headrace.core.errors import (
 from headrace.core.events import RequestFinished
 from headrace.core.response import APIResponse, Source
 from headrace.engine.course import MovedOn, expired, failed
+from headrace.engine.leaving import is_cancelled
 from headrace.engine.sharing import join
 from headrace.policy import routing
 from headrace.policy.buckets import SECOND
@@ -151,8 +152,13 @@ class Pipeline:
             raise
         except HeadraceError as error:
             response = failed(context, error)
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            message = "the provider's request was cancelled, and not by headrace; run it again"
+            response = failed(context, UnexpectedError(message))
         except Exception as error:  # noqa: BLE001  the one place where a bug becomes a row's error
-            self._log_once(error, context)
+            self._log_once(error, f"unforeseen error in request {context.name}")
             message = f"{type(error).__name__}: {error} (unforeseen; please report it as a bug)"
             response = failed(context, UnexpectedError(message))
         if self._sender.listeners:
@@ -286,6 +292,8 @@ class Pipeline:
             state = next(s for s in lanes if s.route.id == response.route)
             try:
                 await self._cache.put(key.bound_to(state.identity), response)
+            except Exception as error:  # noqa: BLE001  the caller's own store, and a paid answer
+                self._log_once(error, "the cache failed to put an answer, which is safe")
             except BaseException:
                 write_off(response)
                 raise
@@ -294,10 +302,13 @@ class Pipeline:
     async def _cached(
         self, cache: Cache, context: RequestContext, lanes: Lanes, key: Key
     ) -> APIResponse[object] | None:
-        for state in lanes:
-            hit = await cache.get(key.bound_to(state.identity))
-            if hit is not None:
-                return readdress(hit, context, "cache")
+        try:
+            for state in lanes:
+                hit = await cache.get(key.bound_to(state.identity))
+                if hit is not None:
+                    return readdress(hit, context, "cache")
+        except Exception as error:  # noqa: BLE001  the caller's own store: a miss
+            self._log_once(error, "the cache failed to get an answer, which is asked for instead")
         return None
 
     async def _remembered(
@@ -316,11 +327,11 @@ class Pipeline:
             self._write_off(response)
             raise
 
-    def _log_once(self, error: Exception, context: RequestContext) -> None:
+    def _log_once(self, error: Exception, what: str) -> None:
         """A bug may meet every row of a run; one traceback of each kind tells as much."""
         if type(error) not in self._logged:
             self._logged.add(type(error))
-            _log.error("unforeseen error in request %s", context.name, exc_info=error)
+            _log.error(what, exc_info=error)
 
     def _left(self, context: RequestContext) -> float | None:
         if context.deadline is None:

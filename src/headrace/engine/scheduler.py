@@ -158,10 +158,11 @@ class Schedule:
 
     async def _work_sync(self, source: Iterator[object]) -> None:
         self._breather.ready -= 1
-        while self._failure is None:
+        while not self._ended:
             try:
                 prompt = next(source)
             except StopIteration:
+                self._ended = True
                 return
             except Exception as error:  # noqa: BLE001 - the caller's own iterator; raised by run()
                 self._fail(error)

@@ -15,8 +15,6 @@ from headrace.policy.breaker import NEVER, Breaker, State
 from headrace.policy.buckets import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from headrace.core.errors import HeadraceError
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
@@ -118,7 +116,6 @@ class RouteState:
         "rates",
         "route",
         "scopes",
-        "start",
         "throttles",
         "troubled_since",
         "waiting",
@@ -156,8 +153,6 @@ class RouteState:
         self.troubled_since: int | None = None
         self.last_good = 0
         self.waiting = 0
-        # Brings up what it leads to, where that runs on this machine and has died.
-        self.start: Callable[[], Awaitable[None]] | None = None
 
     def wait(self, now: int, tokens: int) -> int:
         """Nanoseconds until a request of ``tokens`` may go out here; ``NEVER`` for an event."""
