@@ -33,7 +33,8 @@ def nothing() -> None:
 
 def scopes(pump: list[int] | None = None) -> LoopScopes:
     Counted.open = 0
-    return LoopScopes(Counted, nothing if pump is None else lambda: pump.append(1), nothing)
+    called = nothing if pump is None else lambda: pump.append(1)
+    return LoopScopes(Counted, called, nothing, lambda _: None)
 
 
 def test_one_scope_and_one_session_for_each_loop() -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 PATIENCE = 30.0
 
 
-def leave_behind(client: LLMClient, script: Script, prompts: list[str]) -> None:
-    """Ask, and end the loop while all of them fly or wait."""
+def leave_behind(client: LLMClient, script: Script, prompts: list[str]) -> object:
+    """Ask, and end the loop while all of them fly or wait; what is returned keeps them alive."""
     before = live(client)
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)  # asyncio complains, and is right
@@ -30,6 +30,7 @@ def leave_behind(client: LLMClient, script: Script, prompts: list[str]) -> None:
         loop.run_until_complete(asyncio.sleep(0))
     assert not any(ask.done() for ask in asks)
     loop.close()
+    return asks
 
 
 def live(client: LLMClient) -> int:
@@ -100,6 +101,28 @@ def test_who_comes_later_does_not_wait_for_the_timer_of_a_closed_loop() -> None:
     try:
         leave_behind(client, script, ["flies", "waits"])
         assert asyncio.run(main()) == "echo: later"
+    finally:
+        gc.enable()
+
+
+def test_a_loop_that_was_closed_over_its_requests_takes_no_slot_from_the_next() -> None:
+    """Whoever keeps the coroutines: nothing need be collected."""
+    script = Script(lambda _c, _r, n: 3_600.0 if n < 2 else 0.0)
+    client = made(script, max_concurrent_requests=2)
+
+    async def main() -> list[str | None]:
+        async with asyncio.timeout(PATIENCE):
+            rows = await client.process_prompts_async(["a", "b", "c"], show_progress=False)
+            return [row.completion for row in rows]
+
+    gc.disable()
+    try:
+        kept = leave_behind(client, script, ["flies", "flies, too"])
+        assert asyncio.run(main()) == ["echo: a", "echo: b", "echo: c"]
+        assert slots_taken(client) == 0
+        del kept
+        gc.collect()
+        assert slots_taken(client) == 0
     finally:
         gc.enable()
 

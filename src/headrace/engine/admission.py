@@ -56,7 +56,7 @@ class Waker(Protocol):
 class Permit:
     """The right to have one attempt in flight on one route."""
 
-    __slots__ = ("admitted_at", "is_probe", "quiet", "state", "tokens")
+    __slots__ = ("admitted_at", "is_over", "is_probe", "quiet", "state", "tokens")
 
     def __init__(self, state: RouteState, tokens: int, admitted_at: int) -> None:
         self.state = state
@@ -65,12 +65,31 @@ class Permit:
         self.is_probe = state.breaker.state is State.PROBING
         # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
         self.quiet: float | None = None
+        self.is_over = False
+
+    def leave(self, now: int, *, sent: bool, used: int | None) -> None:
+        """The attempt is over, having ``used`` so many tokens (None: as reserved). Lock held.
+
+        Only the first time counts: one whose loop was closed may come to its end later.
+        """
+        if self.is_over:
+            return
+        self.is_over = True
+        difference = 0 if used is None else used - self.tokens
+        self.state.leave(self.admitted_at, now, sent=sent, difference=difference)
 
     def withdraw(self, now: int) -> None:
         """Nothing was sent: everything that was reserved goes back. Lock held."""
-        if self.is_probe:
+        self._end(now, sent=False, used=0)
+
+    def settle(self, now: int) -> None:
+        """Nobody knows what became of it: what was reserved counts as spent. Lock held."""
+        self._end(now, sent=True, used=None)
+
+    def _end(self, now: int, *, sent: bool, used: int | None) -> None:
+        if self.is_probe and not self.is_over:
             self.state.breaker.give_back(now)
-        self.state.leave(self.admitted_at, now, sent=False, difference=-self.tokens)
+        self.leave(now, sent=sent, used=used)
 
 
 class Waiter:

@@ -33,7 +33,7 @@ from headrace.policy.buckets import SECOND
 from headrace.wire import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from headrace.adapters.clock import Clock
     from headrace.core.context import RequestContext
@@ -103,6 +103,14 @@ class Sender:
         with self.admission.lock:
             self.admission.pump(self.clock.now())
 
+    def take_back(self, permits: Iterable[Permit]) -> None:
+        """Attempts whose event loop was closed over them are over."""
+        now = self.clock.now()
+        with self.admission.lock:
+            for permit in permits:
+                permit.settle(now)
+            self.admission.pump(now)
+
     async def answer(
         self,
         context: RequestContext,
@@ -123,6 +131,7 @@ class Sender:
         try:
             while True:
                 permit = await self._admit(course, scope)
+                scope.permits.add(permit)
                 try:
                     response, reply = await self._send(course, permit, scope, record)
                 except ProviderError as error:
@@ -135,6 +144,8 @@ class Sender:
                     if record is not None:
                         await record.answer(response, reply)
                     return response
+                finally:
+                    scope.permits.discard(permit)
         except BaseException as error:
             course.leave(error, response, write_off)
             raise
@@ -221,8 +232,7 @@ class Sender:
         """Cancelled, or something unforeseen: what was reserved counts as spent."""
         now = self.clock.now()
         with self.admission.lock:
-            health.give_back(permit, now)
-            _leave(permit, now, sent=True, used=None)
+            permit.settle(now)
             self.admission.pump(now)
 
     def _succeed(self, permit: Permit, response: APIResponse[object]) -> None:
@@ -230,7 +240,7 @@ class Sender:
         used = None if response.usage is None else response.usage.total_tokens
         with self.admission.lock:
             closed = health.succeed(permit.state, now)
-            _leave(permit, now, sent=True, used=used)
+            permit.leave(now, sent=True, used=used)
             self._budget.succeed()
             self.admission.pump(now)
         if closed:
@@ -290,7 +300,7 @@ class Sender:
         with self.admission.lock:
             before = (state.breaker.state, state.gone, state.parked_until)
             forgiven = health.fail(permit, error, now, self._chance(), self._patience)
-            _leave(permit, now, sent=error.code != "not_sent", used=_used(error))
+            permit.leave(now, sent=error.code != "not_sent", used=_used(error))
             after = (state.breaker.state, state.gone, state.parked_until)
             self.admission.pump(now)
         if before != after:
@@ -361,11 +371,6 @@ def _used(error: ProviderError) -> int | None:
     if error.usage is not None:
         return error.usage.total_tokens
     return 0 if error.charged == "no" else None
-
-
-def _leave(permit: Permit, now: int, *, sent: bool, used: int | None) -> None:
-    difference = 0 if used is None else used - permit.tokens
-    permit.state.leave(permit.admitted_at, now, sent=sent, difference=difference)
 
 
 def _is_local(error: ProviderError) -> bool:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final, Self
 from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Hashable
+    from collections.abc import AsyncGenerator, Callable, Hashable, Iterable
     from types import TracebackType
 
     from headrace.adapters.http import Transport
-    from headrace.engine.admission import Waiter
+    from headrace.engine.admission import Permit, Waiter
     from headrace.engine.sharing import Flight
 
 IDLE: Final = 30.0
@@ -32,6 +32,7 @@ class LoopScope:
         """Called inside the loop."""
         self.loop = asyncio.get_running_loop()
         self.flights: dict[Hashable, Flight] = {}
+        self.permits: set[Permit] = set()
         self._make_transport = make_transport
         self._pump = pump
         self._transport: Transport | None = None
@@ -156,10 +157,12 @@ class LoopScopes:
         make_transport: Callable[[], Transport],
         pump: Callable[[], None],
         forked: Callable[[], None],
+        take_back: Callable[[Iterable[Permit]], None],
     ) -> None:
         self._make_transport = make_transport
         self._pump = pump
         self._forked = forked
+        self._take_back = take_back
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._scopes: dict[asyncio.AbstractEventLoop, LoopScope] = {}
@@ -177,12 +180,12 @@ class LoopScopes:
 
     def _add(self, loop: asyncio.AbstractEventLoop) -> LoopScope:
         with self._lock:
-            known = len(self._scopes)
+            closed = [v for k, v in self._scopes.items() if k.is_closed()]
             self._scopes = {k: v for k, v in self._scopes.items() if not k.is_closed()}
-            has_dropped = len(self._scopes) < known
             scope = self._scopes[loop] = LoopScope(self._make_transport, self._pump)
-        if has_dropped:
-            self._pump()  # who waited in a closed loop would stand before all others, for ever
+        if closed:
+            # Who flew there holds slots, and who waited stands before all others, for ever.
+            self._take_back([permit for each in closed for permit in list(each.permits)])
         return scope
 
     def is_used_here(self) -> bool:
