@@ -18,7 +18,7 @@ HEAD: Final = """# Errors
 
 Inside a run an error is data: it stands on the row's response (`response.error`), and the other
 rows go on. `response.raise_for_error()` raises it. In output files it is an object with `code`,
-`message`, `retryable` and what else is known.
+`message`, `retryable` and what else is known. All classes are in `headrace.errors`.
 
 The class is the classification. *Repeated here* and *elsewhere* say whether headrace itself tries
 the same request again on the same route or on another one; *charged* whether the provider bills for

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from headrace import LLMClient
-from headrace.core.events import AttemptFailed, Event, RouteParked
+from headrace import LLMClient, events
 from headrace.testing import FakeServer, faults, plans
 
 PROMPTS = [f"Name river number {number}." for number in range(30)]
 
 
-def listen(event: Event) -> None:
+def listen(event: events.Event) -> None:
     """Say what happens between the answers."""
-    if isinstance(event, RouteParked):
+    if isinstance(event, events.RouteParked):
         print(f"{event.route} asks for {event.seconds:.2f} s of quiet")
-    elif isinstance(event, AttemptFailed):
+    elif isinstance(event, events.AttemptFailed):
         print(f"row {event.id}: {event.error.code}")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headrace.client import LLMClient
+    from headrace.core import errors, events
     from headrace.core.context import RequestContext
     from headrace.core.conversation import Conversation, Image, Message, Text, ToolCall
     from headrace.core.errors import ConfigError, HeadraceError, NoRouteError, ProviderError
@@ -39,8 +40,11 @@ __all__ = [
     "ToolCall",
     "Usage",
     "__version__",
+    "errors",
+    "events",
 ]
 
+_MODULES = ("errors", "events")
 _HOMES = {
     "headrace.client": ("LLMClient",),
     "headrace.core.context": ("RequestContext",),
@@ -55,6 +59,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 def __getattr__(name: str) -> object:
     """Load a public name on first use."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.core.{name}")
     if name not in _HOME:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -132,10 +132,8 @@ class LLMClient:
         self._cache = caches.open_cache(cache)
         self._shares = self.config.shares(self._cache)
         self._fleet = self.config.fleet(place, self._catalog.epoch)
-        self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
-        self._loops = LoopScopes(
-            self.config.opener(), self._sender.pump, self._forked, self._sender.take_back
-        )
+        sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
+        self._loops = LoopScopes(self.config.opener(), sender.pump, self._forked, sender.take_back)
         self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
         self.last_run: Run | None = None

@@ -256,7 +256,10 @@ class LocalDisk:
         try:
             fd = _open(path, _OPEN)
         except FileNotFoundError:
-            return self.create(path)
+            try:
+                return self.create(path)
+            except FileExistsError:  # by somebody else, just now
+                return self.open_append(path)
         try:
             _check_owner(os.fstat(fd), path)
             return LocalFile(fd, path, self._allocate)
