@@ -29,7 +29,7 @@ def lists(url: str, sizes: Sizes) -> list[Row]:
     rows = []
     for count, names in LISTS.items():
         n = sizes.of(count)
-        turns = in_turns(names, url, n, 1 if count == max(LISTS) else 3, "--warm-up", "10")
+        turns = in_turns(names, url, n, sizes.pairs, "--warm-up", "10")
         rows += [absent_row(name, why, COMMAND) for name, why in turns.absent.items()]
         grown = {name: median(f.grown for f in seen) for name, seen in turns.seen.items()}
         for name, size in grown.items():

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from os import cpu_count
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PAIRS = 5
+# What stands around the figures in a page.
+BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 PATIENCE = 1_200
 LIBRARIES = ("aiohttp", "lm-deluge", "async-batch-llm", "openai", "litellm")
 
@@ -160,15 +163,30 @@ def machine() -> str:
     )
 
 
-def print_table(rows: Sequence[Row]) -> None:
+def table(rows: Sequence[Row]) -> str:
     """The rows as Markdown."""
-    print(f"\n{machine()}\n\n| what | figure | target | | command |\n|---|---|---|---|---|")
-    for row in rows:
-        print(row.line())
+    head = f"{machine()}\n\n| what | figure | aim | | command |\n|---|---|---|---|---|\n"
+    return head + "\n".join(row.line() for row in rows) + "\n"
+
+
+def put_into(page: str, figures: str) -> str:
+    """``page`` with ``figures`` between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        msg = f"the page has no {BEGIN} … {END}"
+        raise ValueError(msg)
+    return f"{before}{BEGIN}\n\n{figures}\n{END}{after}"
 
 
 def command_line(about: str | None, measure: Callable[[Sizes], list[Row]]) -> None:
-    """The ``main`` of every benchmark: ``--quick``, and a table at the end."""
+    """The ``main`` of every benchmark: a table at the end, in a page with ``--write``."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--quick", action="store_true", help="a tenth of the prompts, two pairs")
-    print_table(measure(Sizes(parser.parse_args().quick)))
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
+    given = parser.parse_args()
+    figures = table(measure(Sizes(given.quick)))
+    print(figures)
+    if given.write is not None:
+        page = given.write.read_text(encoding="utf-8")
+        given.write.write_text(put_into(page, figures), encoding="utf-8")
