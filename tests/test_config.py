@@ -99,7 +99,7 @@ def test_weights_come_one_for_each_model(weights: list[float]) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_parameters_come_one_for_all_or_one_for_each(count: int) -> None:
-    with pytest.raises(ConfigError, match=f"sampling_params has {count} entries for 2 models"):
+    with pytest.raises(ConfigError, match=f"sampling_params has {count} sets? for 2 models"):
         read(sampling_params=[SamplingParams()] * count)
 
 

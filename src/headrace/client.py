@@ -300,8 +300,8 @@ class LLMClient:
     async def _run(
         self, prompts: Prompts, call: Call, *, keep: bool, deliver: Deliver | None
     ) -> Run:
-        run = self.last_run = Run(keep=keep, counts_duplicates=not self._shares)
-        run.started_at, run.summary.is_complete = self._clock.now(), False
+        run = Run(keep=keep, counts_duplicates=not self._shares, prompts=prompts)
+        self.last_run, run.started_at, run.summary.is_complete = run, self._clock.now(), False
         await call.choice.start()
         self._fleet.revive(run.started_at)
         async with AsyncExitStack() as stack:

@@ -221,16 +221,22 @@ class Config(Checked):
         """Weights and parameters come one per model, or not at all."""
         if self.model_weights is not None and len(self.model_weights) != models:
             msg = (
-                f"model_weights has {len(self.model_weights)} numbers for {models} models;"
+                f"model_weights has {_count(len(self.model_weights), 'number')} for"
+                f" {_count(models, 'model')};"
                 " give one for each"
             )
             raise ConfigError(msg)
         if len(self.sampling_params) != models:
             msg = (
-                f"sampling_params has {len(self.sampling_params)} entries for {models} models;"
+                f"sampling_params has {_count(len(self.sampling_params), 'set')} for"
+                f" {_count(models, 'model')};"
                 " give one for all, or one for each"
             )
             raise ConfigError(msg)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def read_params(value: object) -> SamplingParams | None:

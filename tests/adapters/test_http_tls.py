@@ -142,7 +142,7 @@ def test_a_server_without_tls_behind_https() -> None:
     assert "cannot be spoken to over TLS" in str(speaking)
     assert "check the scheme and the port of base_url" in str(speaking)
     assert isinstance(waiting, NotSentError), "no time of the attempt was left for sending"
-    assert "cannot be connected to" in str(waiting)
+    assert "perhaps the server speaks http" in str(waiting)
 
 
 def test_a_server_that_is_not_there() -> None:

@@ -77,7 +77,7 @@ def test_what_was_finished_is_never_asked_again(
     _, said = process.communicate(timeout=50)
     assert process.returncode == (-9 if number == signal.SIGKILL else 130)
     if number != signal.SIGKILL:
-        assert b"Interrupted. What is answered is kept; the same command again" in said
+        assert b"Interrupted. What is answered is kept; run the same command again" in said
         assert b"Traceback" not in said
     assert len(finished) == len(out.read_bytes().splitlines()) == ANSWERED
 

@@ -61,7 +61,8 @@ def test_the_package_is_the_command() -> None:
     ("command", "said"),
     [
         ([], "required"),
-        (["walk"], "walk"),
+        (["walk"], "there is no command walk; headrace --help lists"),
+        (["rn", "in"], "there is no command rn (did you mean run?); headrace --help lists"),
         (["run", "in"], "-m/--model, -o/--output"),
         (["run", "in", "-m", "x/y", "-o", "out", "--max-attempts", "many"], "many"),
         (["run", "in", "-m", "x/y", "-o", "out", "--max-att", "3"], "did you mean --max-attempts?"),
@@ -71,6 +72,10 @@ def test_the_package_is_the_command() -> None:
         (["demo", "--row", "3"], "headrace demo: there is nothing to do with --row (did you mean"),
         (["run", "in", "-m", "x/y", "-o", "out", "--model-weights", "a,b"], "3,1"),
         (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "[1]"], "JSON object"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--price", "1"], "two prices in USD per million"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--price", "1,a"], "two prices in USD"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--price", "1,-2"], "such as 0.40,1.60"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--price", "1,nan"], "such as 0.40,1.60"),
         (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "{"], "JSON object"),
         (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", '{"a": NaN}'], "JSON object"),
         (["run", "in", "-m", "x/y", "-o", "out", "\x1b[2J"], "\\x1b[2J"),
@@ -104,6 +109,8 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(
         (["--deadline", "nan"], "headrace: --deadline: "),
         (["--seed", "1", "--patience", "-1"], "headrace: --patience: "),
         (["--model-weights", "1,2"], "headrace: --model-weights has 2 numbers"),
+        (["--model-weights", "1,2"], "--model-weights has 2 numbers for 1 model; give one"),
+        (["--model-weights", "1,-2"], "headrace: --model-weights: number 2: input should be"),
         (["--model-weights", "0"], "one of --model-weights must"),
         (["--temperature", "-1"], "headrace: --temperature: "),
         (["--sampling-seed", "1", "--top-p", "2"], "headrace: --top-p: "),
@@ -197,7 +204,7 @@ def test_an_output_that_cannot_be_put_in_order_is_told(
         assert run(["b"], "--quiet") == 3
     said = capsys.readouterr().err
     assert "unforeseen" not in said
-    assert "free some space\nStopped. What is answered is kept; the same command again" in said
+    assert "free some space\nStopped. What is answered is kept; run the same command again" in said
     assert out.read_bytes().startswith(before)
     assert run(["b"]) == 0
     assert out.read_bytes().count(b"\n") == 1
@@ -222,10 +229,11 @@ def test_a_journal_that_cannot_be_used_asks_nothing(
     run: Run, out: Path, server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out.with_name("out.jsonl.journal").write_bytes(b"no journal\n")
-    assert run(["a"]) == 3
+    assert run(["a"]) == 2
     said = capsys.readouterr().err
     assert "no headrace journal" in said
     assert said.endswith("\nNothing was asked.\n")
+    assert "answered" not in said
     assert server.counts.total() == 0
 
 
@@ -247,8 +255,10 @@ def test_a_server_that_is_not_there_stops_the_run(
     place = ["--base-url", "http://127.0.0.1:9/v1"]
     assert main(["run", str(source), "-m", "openai/x", "-o", str(out), *place]) == 3
     said = capsys.readouterr().err
-    assert "base_url" in said
-    assert said.endswith("the same command again goes on from there.\n")
+    assert "check --base-url" in said
+    assert said.startswith("The run ended early: 0 of 2 answered in ")
+    assert "The answers are in" not in said
+    assert said.endswith("\nStopped. Run the same command again to go on.\n")
     assert out.read_bytes() == b""
 
 
@@ -259,7 +269,7 @@ def test_a_route_that_closes_leaves_the_rest_for_later(
     assert run([f"p{n}" for n in range(50)], "--max-concurrent-requests", "1") == 3
     assert out.read_bytes().count(b"\n") == 5
     assert b'"error":{' not in out.read_bytes()
-    assert "5 of 5 answered" in capsys.readouterr().err
+    assert "5 of 50 answered" in capsys.readouterr().err
     server.faults = None
     assert run() == 0
     assert out.read_bytes().count(b"\n") == 50

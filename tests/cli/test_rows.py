@@ -204,6 +204,9 @@ def test_a_batch_body_without_parameters_sets_none() -> None:
         ({"prompt": "a", "dealine": 5}, "'dealine' looks like a misspelt \"deadline\""),
         ({"body": {"messages": [1]}, "custom-id": "x"}, 'looks like a misspelt "custom_id"'),
         ({"prompt": "a", "temperature": 0}, 'temperature is a sampling parameter; put it into "pa'),
+        ({"prompt": "a", "system": "s"}, 'into "messages", as {"role": "system", "content": …}'),
+        ({"prompt": "a", "images": []}, "images is no field of a row; put it into"),
+        ({"messages": [1], "tools": [], "image": None}, "tools is not supported yet;"),
         ({"prompt": "a", "max_tokens": 5, "n": 1}, "max_tokens is a sampling parameter"),
         ({"prompt": "a", "params": {"temp": 0}}, "temp: there is no such field; did you mean"),
     ],
@@ -242,7 +245,8 @@ def test_a_made_up_id_gives_way_too() -> None:
 
 
 def test_a_row_number_that_is_somebody_s_id_is_taken() -> None:
-    assert "'1' is that of an earlier row" in reason({"id": "1", "prompt": "a"}, "b")
+    said = "it has no id, and its number 1 is the id of an earlier row; give it an id"
+    assert reason({"id": "1", "prompt": "a"}, "b") == said
 
 
 @given(st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=8))

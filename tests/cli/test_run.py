@@ -259,7 +259,7 @@ def test_a_journal_that_python_writes_is_not_removed(run: Run, out: Path) -> Non
     disk, journal = LocalDisk(), out.with_name("out.jsonl.journal")
     other = disk.open_append(journal)
     disk.lock(other)
-    assert run(["a"]) == 3
+    assert run(["a"]) == 2
     assert run(["a"], "--fresh") == 2
     assert journal.exists()
     other.close()
@@ -394,6 +394,6 @@ def test_where_nothing_listens_the_run_stops_and_can_be_resumed(
     assert run([f"p{n}" for n in range(rows)], *nowhere) == 3
     assert out.read_bytes() == b""
     said = capsys.readouterr().err
-    assert "connection refused; check base_url and that the server runs (it never answered)" in said
+    assert "refused; check --base-url and that the server runs (it never answered)" in said
     assert run() == 0
     assert len(out.read_bytes().splitlines()) == rows

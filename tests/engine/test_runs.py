@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, HeadraceError, NoRouteError, OverloadedError
+from headrace.core.model import dollars
 from headrace.core.response import APIResponse, Source, Usage
 from headrace.engine.runs import MARKS, Run, Summary
 
@@ -73,7 +74,7 @@ def test_every_row_is_counted_once() -> None:
     assert summary.sources == {"provider": 2, "cache": 1, "journal": 1, "coalesced": 1}
     # What others sent, or an earlier run, is not spent again.
     assert summary.usage == Usage(11, 22, 33, 44, 11)
-    assert (summary.cost_nanos, summary.unpriced) == (55, 1)
+    assert (summary.cost_nanos, summary.unpriced, summary.unsettled) == (55, 0, 1)
     assert summary.elapsed == 2.0
 
 
@@ -82,13 +83,13 @@ def test_what_was_spent_on_a_row_is_counted_though_it_is_not_finished() -> None:
     gone = NoRouteError("gone")
     run.write_off(answer(error=gone, attempts=0))
     run.write_off(answer(error=gone, attempts=3))
-    assert (run.summary.sends, run.summary.unpriced) == (3, 0)
+    assert (run.summary.sends, run.summary.unsettled) == (3, 0)
     run.write_off(answer(error=gone, attempts=2, uncertain=1))
     run.write_off(answer(usage=Usage(1, 2), cost=5))
     run.write_off(answer(source="coalesced", usage=Usage(1, 2), cost=5))
     summary = run.close(1.0)
     assert (summary.total, summary.succeeded, summary.failed) == (0, 0, 0)
-    assert (summary.sends, summary.uncertain, summary.unpriced) == (6, 1, 1)
+    assert (summary.sends, summary.uncertain, summary.unsettled) == (6, 1, 1)
     assert (summary.usage, summary.cost_nanos) == (Usage(1, 2), 5)
 
 
@@ -130,7 +131,26 @@ def test_an_unknown_cost_is_not_zero(nanos: int, unpriced: int, cost: float | No
 @pytest.mark.parametrize(
     ("summary", "sentence"),
     [
-        (Summary(), "0 of 0 answered in 0.0 s. 0 sent, 0 tokens, $0.0000."),
+        (Summary(), "0 of 0 answered in 0.0 s. 0 sent, 0 tokens, $0."),
+        (
+            Summary(expected=40, is_complete=False, elapsed=0.5),
+            "The run ended early: 0 of 40 answered in 0.5 s. 0 sent, 0 tokens, $0.",
+        ),
+        (
+            Summary(
+                total=10,
+                succeeded=9,
+                failed=1,
+                errors={"bad_row": 1},
+                is_complete=False,
+                unsettled=2,
+                sends=3,
+            ),
+            (
+                "The run ended early: 9 answered so far in 0.0 s. 1 failed (1 bad_row)."
+                " 3 sent, 0 tokens, cost unknown."
+            ),
+        ),
         (
             Summary(
                 total=2_000,
@@ -161,18 +181,27 @@ def test_an_unknown_cost_is_not_zero(nanos: int, unpriced: int, cost: float | No
             ),
         ),
         (
-            Summary(truncated=1, duplicates=2, uncertain=3, resent=4, unpriced=5, cost_nanos=1),
+            Summary(
+                truncated=1,
+                duplicates=2,
+                uncertain=3,
+                resent=4,
+                unpriced=5,
+                unsettled=6,
+                cost_nanos=76,
+            ),
             (
-                "0 of 0 answered in 0.0 s. 0 sent, 0 tokens, $0.0000."
+                "0 of 0 answered in 0.0 s. 0 sent, 0 tokens, $0.000000076."
                 " 1 cut off at their output bound; raise max_tokens."
                 " 2 asked more than once; a cache would share their answers."
                 " 3 sent without a readable reply and may have been charged."
                 " 4 in flight when an earlier run ended may have been sent twice."
-                " 5 without a known price are not in the cost."
+                " 5 without a known price or usage are not in the cost."
+                " 6 whose outcome is unknown are not in the cost."
             ),
         ),
     ],
-    ids=["nothing", "all well", "all sorts", "remarks"],
+    ids=["nothing", "stopped", "stopped, of unknown length", "all well", "all sorts", "remarks"],
 )
 def test_the_sentences(summary: Summary, sentence: str) -> None:
     assert str(summary) == sentence
@@ -183,3 +212,19 @@ def test_a_run_shows_itself_as_its_sentence() -> None:
     run.close(2.0)
     said = "1 of 1 answered in 2.0 s (0.5/s). 1 sent, 3 tokens, cost unknown."
     assert (repr(run), repr(run.summary)) == (f"<Run: {said}>", f"<Summary: {said}>")
+
+
+@pytest.mark.parametrize(
+    ("nanos", "shown"),
+    [
+        (0, "$0"),
+        (1, "$0.000000001"),
+        (7_600, "$0.0000076"),
+        (123_456, "$0.00012"),
+        (999_999, "$0.00100"),
+        (12_345_678, "$0.0123"),
+        (1_500_000_000, "$1.5000"),
+    ],
+)
+def test_a_cost_is_shown_with_two_significant_digits(nanos: int, shown: str) -> None:
+    assert dollars(nanos) == shown

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final
 
 import pytest
 
-from headrace import Model, SamplingParams
+from headrace import Model, Price, SamplingParams
 from headrace.core.errors import GoneError
+from headrace.core.model import Rates
 from headrace.engine.scope import Limit, RouteState, Scope
 from headrace.policy.adaptive import START, Concurrency
 from headrace.policy.breaker import NEVER
@@ -26,6 +28,16 @@ def scope(slots: int | None = None, **limits: float | None) -> Scope:
 
 def state(client: Scope | None = None, **limits: Any) -> RouteState:
     return RouteState(route(Model(id="openai/m", **limits), PLACE), client or scope())
+
+
+def test_only_what_runs_on_this_machine_has_a_price_by_itself() -> None:
+    free = RouteState(route(Model(id="local/smollm2"), Place()), scope())
+    assert free.rates == Rates(0, 0, 0, 0)
+    own = Price(input=Decimal(1), output=Decimal(2))
+    priced = RouteState(route(Model(id="local/smollm2", price=own), Place()), scope())
+    assert priced.rates == own.rates()
+    elsewhere = RouteState(route(Model(id="local/smollm2"), PLACE), scope())
+    assert (elsewhere.rates, state().rates) == (None, None)
 
 
 def test_a_limit_gives_a_burst_and_then_the_rate() -> None:

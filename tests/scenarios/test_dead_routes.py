@@ -141,6 +141,7 @@ def test_where_nobody_ever_answers_no_row_fails(
     assert sim.client.last_run is not None
     summary = sim.client.last_run.summary
     assert summary.total == 0
+    assert str(summary).startswith(f"The run ended early: 0 of {len(PROMPTS[:count])} answered in ")
     assert summary.cost == (0 if isinstance(error, NotSentError) else None)
 
 

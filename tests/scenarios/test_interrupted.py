@@ -61,7 +61,7 @@ def test_what_is_in_flight_when_a_run_is_cancelled(world: type[World], shares: b
     sim = world(Script(latency=1.0), PRICED, max_concurrent_requests=20, coalesce=shares)
     summary = cancelled(sim, PROMPTS, 1.5)
     assert (summary.succeeded, summary.total) == (20, 20)
-    assert (summary.sends, summary.uncertain, summary.unpriced) == (40, 20, 20)
+    assert (summary.sends, summary.uncertain, summary.unsettled) == (40, 20, 20)
     assert "20 sent without a readable reply and may have been charged" in str(summary)
 
 
@@ -88,7 +88,7 @@ def test_what_was_sent_before_it_waited_again(
 ) -> None:
     error.hint = 60.0
     summary = cancelled(world(Script([error]), PRICED), ["p"], 5)
-    assert (summary.sends, summary.uncertain, summary.unpriced) == (1, uncertain, uncertain)
+    assert (summary.sends, summary.uncertain, summary.unsettled) == (1, uncertain, uncertain)
     assert summary.cost == (None if uncertain else 0)
 
 
@@ -148,7 +148,7 @@ def test_a_run_that_stops_counts_what_its_rows_had_sent(world: type[World]) -> N
     with pytest.raises(NoRouteError):
         sim.run(["p"])
     summary = summary_of(sim)
-    assert (summary.sends, summary.uncertain, summary.unpriced) == (2, 1, 1)
+    assert (summary.sends, summary.uncertain, summary.unsettled) == (2, 1, 1)
 
 
 def test_what_was_only_refused_costs_nothing(world: type[World]) -> None:

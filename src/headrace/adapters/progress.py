@@ -13,6 +13,8 @@ from collections.abc import Sized
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Never, Protocol, TextIO, TypedDict
 
+from headrace.core.model import dollars
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -131,7 +133,7 @@ class Progress:
         said.append(f"{rate:.1f}/s" if rate >= 1 or not rate else f"{rate * 60:.1f}/min")
         said.append(f"{self._tokens:,} tokens")
         if self._priced:
-            said.append(f"${self._cost / 1e9:.4f}")
+            said.append(dollars(self._cost))
         if self._total is not None and rate and self._done < self._total:
             said.append(f"{_duration((self._total - self._done) / rate)} left")
         return ", ".join(said)

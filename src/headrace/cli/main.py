@@ -10,14 +10,15 @@ import argparse
 import importlib
 import logging
 import os
-import re
 import sys
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import orjson
 
 from headrace import __version__
 from headrace.cli import say
+from headrace.cli.flags import about_flag
 from headrace.core.errors import ConfigError
 from headrace.core.spelling import near
 
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
 BAD_USAGE: Final = 2
 STOPPED: Final = 3
 INTERRUPTED: Final = 130
+COMMANDS: Final = ("run", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; ``argv`` is without the program's name."""
-    arguments, rest = parser().parse_known_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    known = parser()
+    known.check_command(words)
+    arguments, rest = known.parse_known_args(words)
     if rest:
         arguments.command.refuse(rest[0], arguments)
     debug = bool(os.environ.get("HEADRACE_DEBUG"))
@@ -49,40 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-_FLAGS: Final = {
-    "api_key=": "--api-key-env NAME",
-    "base_url=": "--base-url URL",
-    "allow_http=True": "--allow-http",
-    "ca_file=": "--ca-file PATH",
-    "proxy=": "--proxy URL",
-    "of model_weights": "of --model-weights",
-    "use model_weights": "use --model-weights",
-    "base_url and api_key": "--base-url and --api-key-env",
-}
-# What a sentence about one argument begins with.
-_ARGUMENT: Final = re.compile("(params: )?([a-z_]+)(?=[: .])")
-
-
 def _tell(error: Exception, arguments: argparse.Namespace) -> int:
     """Say in one sentence what went wrong, and give its exit code."""
     if isinstance(error, ConfigError):
-        say.line(f"headrace: {_in_flags(str(error), arguments)}")
+        say.line(f"headrace: {about_flag(str(error), arguments)}")
         return BAD_USAGE
     said = f"headrace: {type(error).__name__}: {error}"
     say.line(f"{said} (unforeseen; set HEADRACE_DEBUG=1 for the traceback)")
     return STOPPED
-
-
-def _in_flags(said: str, arguments: argparse.Namespace) -> str:
-    """A sentence that names Python arguments, with the flags of the same meaning."""
-    for argument, flag in _FLAGS.items():
-        said = said.replace(argument, flag)
-    about = _ARGUMENT.match(said)
-    if about is None:
-        return said
-    # Two flags are for a seed.
-    name = "sampling_seed" if about[1] and about[2] == "seed" else about[2]
-    return f"--{name.replace('_', '-')}{said[about.end() :]}" if name in arguments else said
 
 
 class Warnings(logging.Handler):
@@ -112,6 +91,14 @@ class Parser(argparse.ArgumentParser):
         say.line(f"{self.prog}: {message}; {self.prog} --help lists what there is")
         self.exit(BAD_USAGE)
 
+    def check_command(self, words: Sequence[str]) -> None:
+        """Exit with code 2 when the first word is no command."""
+        word = words[0] if words else "-"
+        if not word.startswith("-") and word not in COMMANDS:
+            like = near(word, COMMANDS)
+            guess = "" if like is None else f" (did you mean {like}?)"
+            self.error(f"there is no command {word}{guess}")
+
     def refuse(self, word: str, arguments: argparse.Namespace) -> NoReturn:
         """Exit with code 2 for a word that is no flag and no argument of this command."""
         flag = word.partition("=")[0]
@@ -132,7 +119,7 @@ class NoKeysHere(argparse.Action):
         )
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """All commands and their flags."""
     made = Parser(
         prog="headrace",
@@ -189,6 +176,7 @@ def _add_loudness(command: argparse.ArgumentParser) -> None:
 def _add_client_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--model-weights", type=weights, metavar="W,W,…", help="one number for each model")
+    add("--price", type=price, metavar="INPUT,OUTPUT", help="of -m, in USD per million tokens")
     add("--base-url", metavar="URL", help="where a server is that is not in the registry")
     add("--api-key-env", metavar="NAME", help="the environment variable that holds the API key")
     add("--api-key", action=NoKeysHere, help=argparse.SUPPRESS)
@@ -242,6 +230,19 @@ def weights(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError("give numbers with commas between, such as 3,1") from None
+
+
+def price(text: str) -> tuple[Decimal, Decimal]:
+    """Read ``0.40,1.60``; raises ``ArgumentTypeError`` for anything else."""
+    try:
+        of_input, of_output = (Decimal(part) for part in text.split(","))
+    except (ValueError, InvalidOperation):
+        of_input = of_output = Decimal("nan")
+    if not all(each.is_finite() and each >= 0 for each in (of_input, of_output)):
+        raise argparse.ArgumentTypeError(
+            "give two prices in USD per million tokens with a comma between, such as 0.40,1.60"
+        )
+    return of_input, of_output
 
 
 def json_object(text: str) -> dict[str, object]:

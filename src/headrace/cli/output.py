@@ -129,6 +129,10 @@ class FileOutput:
         self._standing = array("Q")
         self._old: dict[bytes, int] = {}
         self._lines = 0
+        self.replaced = 0
+        """How many lines held an answer and gave way to another one, or to a failure."""
+        self.is_empty = True
+        """Does no line stand when the run is over?"""
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for too long a name
             raise ConfigError(
                 f"cannot write the output {path}: it is a directory; give the path of a file"
@@ -163,6 +167,7 @@ class FileOutput:
         self._write_failures()
         left = [] if complete else sorted(self._old.values())
         count = len(self._standing) - self._standing.count(NOWHERE) + len(left)
+        self.is_empty = not count
         if count == self._lines and not (self._ordered and self._in_disorder()):
             self._file.fsync()
             return
@@ -205,6 +210,7 @@ class FileOutput:
     def _put(self, index: int, name: str, line: bytes, *, known: bool) -> None:
         old = self._old.pop(mark(name), None)
         if old is None or not (known and self._says_the_same(old, line)):
+            self.replaced += old is not None and self._is_another_answer(old, line)
             old = self._file.end
             self._append(line)
         missing = index + 1 - len(self._standing)
@@ -226,6 +232,12 @@ class FileOutput:
         if not newline:
             return False
         return {**_read(there), "source": None} == {**_read(line), "source": None}
+
+    def _is_another_answer(self, at: int, line: bytes) -> bool:
+        there, here = _read(b"".join(_blocks(self.path, [at]))), _read(line)
+        if there.get("error") is not None:
+            return False
+        return any(there.get(key) != here.get(key) for key in ("model", "completion"))
 
     def _write_failures(self) -> None:
         if self._failures is None:

@@ -42,6 +42,17 @@ _QUIET: Final = ("params", "model", "tags", "deadline", "custom_id")
 _PROMPTS: Final = ("prompt", "messages")
 _KNOWN: Final = frozenset({*_QUIET, *_PROMPTS, "id", "method", "url", "body"})
 _PARAMETERS: Final = frozenset(SamplingParams.model_fields)
+# What a row may ask for beside its text, and where it belongs.
+_IN_CONTENT: Final = 'put it into "messages", as a part of a message\'s content'
+_NOT_YET: Final = 'is not supported yet; "params": {"extra_body": {…}} carries what a server knows'
+_ELSEWHERE: Final = {
+    "system": 'put it into "messages", as {"role": "system", "content": …}',
+    "image": _IN_CONTENT,
+    "images": _IN_CONTENT,
+    "tools": _NOT_YET,
+    "functions": _NOT_YET,
+    "response_format": _NOT_YET,
+}
 _OTHER_NAMES: Final = {"sampling_params": "params", "parameters": "params"}
 
 
@@ -102,6 +113,11 @@ class Input:
             raise
 
     @property
+    def is_begun(self) -> bool:
+        """Was any row drawn from it?"""
+        return self._rows.drawn > 0
+
+    @property
     def is_regular(self) -> bool:
         """A file, which can be counted first and never makes us wait."""
         return stat.S_ISREG(self.status.st_mode)
@@ -149,7 +165,7 @@ class Rows:
 
     def __init__(self) -> None:
         self._taken: set[bytes] = set()
-        self._rows = 0
+        self.drawn = 0
         # Of each blank line, which row comes next.
         self._blank = array("Q")
 
@@ -171,27 +187,30 @@ class Rows:
 
     def row(self, line: bytes) -> RequestContext | None:
         """The context of one line; None for a blank one. What is wrong is in its prompt."""
-        if self._rows + len(self._blank) == 0:
+        if self.drawn + len(self._blank) == 0:
             line = line.removeprefix(BOM)
         if not line or line.isspace():
-            self._blank.append(self._rows)
+            self._blank.append(self.drawn)
             return None
-        number = self._rows
-        self._rows += 1
-        name = str(number)
+        number = self.drawn
+        self.drawn += 1
+        name = None
         try:
             data = _object(line)
-            name = _name(data, name)
-            context = _context(data, name)
+            name = _name(data)
+            context = _context(data, str(number) if name is None else name)
         except BadRowError as error:
-            context = _bad(name, str(error))
-        return self._with_own_id(context, number)
+            context = _bad(str(number) if name is None else name, str(error))
+        return self._with_own_id(context, number, has_id=name is not None)
 
-    def _with_own_id(self, context: RequestContext, number: int) -> RequestContext:
+    def _with_own_id(self, context: RequestContext, number: int, *, has_id: bool) -> RequestContext:
         name = context.name
         digest = mark(name)
         if digest in self._taken:
             said = f"the id {name!r} is that of an earlier row; give each row an id of its own"
+            if not has_id:
+                said = f"it has no id, and its number {number} is the id of an earlier row"
+                said += "; give it an id"
             name = f"{name}#{number}"
             while (digest := mark(name)) in self._taken:
                 name += "#"
@@ -250,11 +269,9 @@ def _check_depth(data: dict[str, object]) -> None:
     raise BadRowError(f"the row is nested more than {DEEPEST} levels deep; make it flatter")
 
 
-def _name(data: dict[str, object], default: str) -> str:
+def _name(data: dict[str, object]) -> str | None:
     value = data.get("id", data.get("custom_id"))
-    if value is None:
-        return default
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -296,10 +313,18 @@ def _check_names(data: dict[str, object], *, has_prompt: bool) -> None:
     for key in sorted(others):
         if key in _PARAMETERS:
             raise BadRowError(f'{key} is a sampling parameter; put it into "params"')
+        if key in _ELSEWHERE and data[key] is not None:
+            raise BadRowError(_belongs(key))
         for name in wanted:
             if _is_like(key, name):
                 said = f'the field {reprlib.repr(key)} looks like a misspelt "{name}"'
                 raise BadRowError(f'{said}; correct it, or put a column of your own into "tags"')
+
+
+def _belongs(key: str) -> str:
+    instead = _ELSEWHERE[key]
+    said = f"{key} {instead}" if instead is _NOT_YET else f"{key} is no field of a row; {instead}"
+    return f'{said} (a column of your own goes into "tags")'
 
 
 @lru_cache(maxsize=1024)

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Final
 from headrace.adapters.disk import LocalDisk, remedy
 from headrace.adapters.progress import Progress
 from headrace.cli import say
+from headrace.cli.flags import in_flags
 from headrace.cli.forms import called
 from headrace.cli.output import FileOutput, Output, PipeOutput, journal_of
 from headrace.cli.rows import Input
 from headrace.client import LLMClient
 from headrace.core.errors import BadRowError, ConfigError, JournalError, RunStoppedError
+from headrace.core.model import Model, Price
 from headrace.core.params import SamplingParams
 
 if TYPE_CHECKING:
@@ -29,9 +31,12 @@ if TYPE_CHECKING:
 
 ALL_ANSWERED: Final = 0
 SOME_FAILED: Final = 1
+BAD_USAGE: Final = 2
 STOPPED: Final = 3
 INTERRUPTED: Final = 130
 BETWEEN_TICKS: Final = 1.0
+# Of a failure that is told; all of it is on its line of the output.
+SHOWN: Final = 500
 
 _CLIENT: Final = (
     "model_weights",
@@ -93,11 +98,15 @@ class _Run:
         self._shows_progress = not (arguments.no_progress or arguments.quiet)
         self._quiet: bool = arguments.quiet
         self._progress: Progress | None = None
+        self._rows: int | None = None
+        self._first_failure: APIResponse[object] | None = None
 
     def to_its_end(self) -> int:
         """Run, put the output in order however it ended, and say what became of it."""
+        if not self._quiet:
+            self._rows = self._source.count()
         if self._shows_progress:
-            self._progress = Progress(self._source.count())
+            self._progress = Progress(self._rows)
         try:
             asyncio.run(self._until_signal())
         except (KeyboardInterrupt, asyncio.CancelledError):
@@ -121,10 +130,9 @@ class _Run:
         if isinstance(error, BrokenPipeError):
             _let_go_of_stdout()
         say.line(f"headrace: {_sentence(error)}")
-        run = self._client.last_run
-        if isinstance(error, JournalError) and (run is None or not run.summary.total):
+        if isinstance(error, JournalError) and not self._source.is_begun:
             say.line("Nothing was asked.")
-            return STOPPED
+            return BAD_USAGE
         self._say_how_to_go_on("Stopped.")
         return STOPPED
 
@@ -144,8 +152,9 @@ class _Run:
                 ) as responses,
             ):
                 async for response in responses:
-                    self._output.write(self._source.naming(response))
-                    self._count(response)
+                    named = self._source.naming(response)
+                    self._output.write(named)
+                    self._count(named)
         finally:
             ticker.cancel()
 
@@ -156,6 +165,9 @@ class _Run:
             self._progress.tick()
 
     def _count(self, response: APIResponse[object]) -> None:
+        first = self._first_failure
+        if response.error is not None and (first is None or response.index < first.index):
+            self._first_failure = response
         if self._progress is not None:
             self._progress.show(response)
 
@@ -166,12 +178,31 @@ class _Run:
         run = self._client.last_run
         if run is None or self._quiet:
             return
-        if run.summary.total or run.summary.sends:
+        if self._source.is_begun:
+            run.summary.expected = self._rows
             say.line(str(run.summary))
-            if isinstance(self._output, FileOutput):
-                say.line(f"The answers are in {self._output.path}.")
+            self._say_what_failed_first()
+            self._say_what_stands()
         elif complete:
             say.line(f"Nothing was asked: {called(self._source.path)} holds no rows.")
+
+    def _say_what_failed_first(self) -> None:
+        first = self._first_failure
+        if first is not None and first.error is not None:
+            said = f"First failure: row {first.id}: {in_flags(first.error.message)}"
+            say.line(said if len(said) <= SHOWN else f"{said[:SHOWN]} …")
+
+    def _say_what_stands(self) -> None:
+        output = self._output
+        if not isinstance(output, FileOutput):
+            return
+        if output.replaced:
+            say.line(
+                f"{output.replaced:,} replaced in {output.path}, answered by other models or for"
+                " other prompts or parameters; the journal keeps those answers."
+            )
+        if not output.is_empty:
+            say.line(f"The answers are in {output.path}.")
 
     def _stop(self) -> None:
         # What stopped the run is told; that the output cannot be put in order adds nothing.
@@ -181,18 +212,28 @@ class _Run:
     def _say_how_to_go_on(self, why: str) -> None:
         if self._journal is None:
             say.line(f"{why} Rows that were not answered have to be asked again.")
+        elif isinstance(self._output, FileOutput) and self._output.is_empty:
+            say.line(f"{why} Run the same command again to go on.")
         else:
-            say.line(f"{why} What is answered is kept; the same command again goes on from there.")
+            say.line(f"{why} What is answered is kept; run the same command again to go on.")
 
 
 def _client(arguments: Namespace) -> LLMClient:
     given = {name: getattr(arguments, name) for name in _CLIENT}
     return LLMClient(
-        arguments.model,
+        _models(arguments),
         api_key=_api_key(arguments.api_key_env),
         sampling_params=_sampling(arguments),
         **{name: value for name, value in given.items() if value is not None},
     )
+
+
+def _models(arguments: Namespace) -> list[str | Model]:
+    if arguments.price is None:
+        return list(arguments.model)
+    of_input, of_output = arguments.price
+    price = Price(input=of_input, output=of_output)
+    return [Model(id=name, price=price) for name in arguments.model]
 
 
 def _api_key(name: str | None) -> str | None:
@@ -284,7 +325,7 @@ def _on_signals(call: Callable[[], object]) -> Iterator[None]:
 
 def _sentence(error: RunStoppedError | OSError) -> str:
     if isinstance(error, RunStoppedError):
-        return str(error)
+        return in_flags(str(error))
     if isinstance(error, BrokenPipeError):
         return "nobody reads the output any more"
     where = f"{error.filename}: " if error.filename else ""

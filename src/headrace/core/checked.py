@@ -39,7 +39,8 @@ class Checked(BaseModel):
     def complaint(cls, error: ValidationError) -> str:
         """The first thing that is wrong: where, what is expected, and what there was."""
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        steps = (f": number {p + 1}" if isinstance(p, int) else f".{p}" for p in first["loc"])
+        where = "".join(steps).lstrip(".: ")
         if first["type"] == "extra_forbidden":
             known = cls.model_fields if "." not in where else ()
             return f"{where}: there is no such field{meant(where, known)}"

@@ -65,6 +65,12 @@ class Rates:
         return (total + 500_000) // 1_000_000
 
 
+def dollars(nanos: int) -> str:
+    """A cost as it is shown: four places, or as many as two significant digits need."""
+    places = min(9, max(4, 11 - len(str(nanos))))
+    return f"${nanos / 1e9:.{places}f}" if nanos else "$0"
+
+
 class Model(Checked):
     """A row that says who can answer: ``id`` is ``"endpoint/name"``; the rest is optional.
 
@@ -100,6 +106,7 @@ class Endpoint(Checked):
     auth: Literal["bearer", "x-api-key", "none"] = "bearer"
     max_tokens_field: str = "max_tokens"
     models: tuple[str, ...] | None = None
+    price: Price | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from array import array
+from collections.abc import Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from headrace.core.model import dollars
 from headrace.core.response import APIResponse, Responses, Usage
 
 if TYPE_CHECKING:
@@ -22,9 +24,13 @@ _NOT_SENT: Final = {
 
 @dataclass(slots=True, repr=False)
 class Summary:
-    """What became of a run; ``str()`` is the sentence shown at its end."""
+    """What became of a run; ``str()`` is the sentence shown at its end.
+
+    ``total`` rows are finished; ``expected`` is how many there are, None while that is unknown.
+    """
 
     total: int = 0
+    expected: int | None = None
     succeeded: int = 0
     failed: int = 0
     truncated: int = 0
@@ -33,6 +39,7 @@ class Summary:
     uncertain: int = 0
     resent: int = 0
     unpriced: int = 0
+    unsettled: int = 0
     cost_nanos: int = 0
     elapsed: float = 0.0
     is_complete: bool = True
@@ -42,8 +49,9 @@ class Summary:
 
     @property
     def cost(self) -> float | None:
-        """USD spent by this run; None when no row had a price."""
-        return None if self.unpriced and not self.cost_nanos else self.cost_nanos / 1e9
+        """USD spent by this run; None when of nothing that was sent the cost is known."""
+        is_unknown = (self.unpriced or self.unsettled) and not self.cost_nanos
+        return None if is_unknown else self.cost_nanos / 1e9
 
     def __str__(self) -> str:
         return " ".join(_sentences(self))
@@ -58,9 +66,9 @@ class Run:
     ``responses`` holds what is finished, in the order of the prompts, also after an interrupt.
     """
 
-    def __init__(self, *, keep: bool, counts_duplicates: bool) -> None:
+    def __init__(self, *, keep: bool, counts_duplicates: bool, prompts: object = None) -> None:
         """``keep``: collect the responses; a stream or a file does not."""
-        self.summary = Summary()
+        self.summary = Summary(expected=len(prompts) if isinstance(prompts, Sized) else None)
         self.started_at = 0
         self._kept: list[APIResponse[object] | None] | None = [] if keep else None
         self._seen = array("q", bytes(8 * MARKS)) if counts_duplicates else None
@@ -153,15 +161,14 @@ class Run:
             tokens[4] += usage.reasoning_tokens
         if response.cost_nanos is not None:
             summary.cost_nanos += response.cost_nanos
-        elif response.attempts and (response.error is None or response.uncertain_attempts):
+        elif response.attempts and response.error is None:
             summary.unpriced += 1
+        summary.unsettled += response.error is not None and response.uncertain_attempts > 0
 
 
 def _sentences(s: Summary) -> list[str]:
-    begun = "" if s.is_complete else "The run ended early: "
-    said = [f"{begun}{s.succeeded:,} of {s.total:,} answered in {s.elapsed:.1f} s"]
-    said[0] += "" if s.elapsed <= 0 else f" ({s.total / s.elapsed:.1f}/s)"
-    said[0] += "."
+    rate = f" ({s.total / s.elapsed:.1f}/s)" if s.elapsed > 0 and s.total else ""
+    said = [f"{_progress(s)} in {s.elapsed:.1f} s{rate}."]
     if s.failed:
         codes = ", ".join(f"{n:,} {code}" for code, n in sorted(s.errors.items()))
         said.append(f"{s.failed:,} failed ({codes}).")
@@ -169,9 +176,17 @@ def _sentences(s: Summary) -> list[str]:
     if others:
         said.append(f"Not sent: {', '.join(others)}.")
     spent = f"{s.sends:,} sent, {s.usage.total_tokens:,} tokens"
-    said.append(spent + (", cost unknown." if s.cost is None else f", ${s.cost:.4f}."))
+    said.append(spent + (", cost unknown." if s.cost is None else f", {dollars(s.cost_nanos)}."))
     said.extend(_remarks(s))
     return said
+
+
+def _progress(s: Summary) -> str:
+    """How far it came; of a run that ended early, ``total`` is not how many rows there are."""
+    if s.is_complete:
+        return f"{s.succeeded:,} of {s.total:,} answered"
+    of = "answered so far" if s.expected is None else f"of {s.expected:,} answered"
+    return f"The run ended early: {s.succeeded:,} {of}"
 
 
 def _remarks(s: Summary) -> list[str]:
@@ -185,5 +200,7 @@ def _remarks(s: Summary) -> list[str]:
     if s.resent:
         said.append(f"{s.resent:,} in flight when an earlier run ended may have been sent twice.")
     if s.unpriced and s.cost is not None:
-        said.append(f"{s.unpriced:,} without a known price are not in the cost.")
+        said.append(f"{s.unpriced:,} without a known price or usage are not in the cost.")
+    if s.unsettled and s.cost is not None:
+        said.append(f"{s.unsettled:,} whose outcome is unknown are not in the cost.")
     return said

@@ -134,7 +134,8 @@ class RouteState:
         self.params = params
         self._epoch = epoch
         self._identity: tuple[Route, bytes] | None = None
-        self.rates = None if model.price is None else model.price.rates()
+        price = model.price or route.endpoint.price
+        self.rates = None if price is None else price.rates()
         self.own = Scope(
             route.id,
             concurrency=Concurrency(_ceiling(route, client)),

@@ -83,7 +83,8 @@ def _elsewhere(model: Model, row: Endpoint, place: Place) -> Route:
     auth = row.auth if place.api_key is not None else "none"
     if place.api_key is not None and auth == "none":
         auth = "bearer"
-    here = row.model_copy(update={"base_url": base_url, "auth": auth, "max_tokens_field": bound})
+    own = {"base_url": base_url, "auth": auth, "max_tokens_field": bound, "price": None}
+    here = row.model_copy(update=own)
     return Route(model, here, base_url, KeySource(secret=place.api_key))
 
 

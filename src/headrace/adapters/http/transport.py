@@ -295,7 +295,7 @@ def _translate(
     host = urlsplit(route.base_url).hostname
     return (
         _by_proxy(error, where, host)
-        or _before_sending(error, where)
+        or _before_sending(error, where, host)
         or _after_sending(error, where, timeout, veil)
     )
 
@@ -313,8 +313,11 @@ def _by_proxy(error: Exception, where: str, host: str | None) -> NotSentError | 
     return NotSentError(f"the proxy on the way to {where} {said}")
 
 
-def _before_sending(error: Exception, where: str) -> NotSentError | None:
+def _before_sending(error: Exception, where: str, host: str | None) -> NotSentError | None:
     match error:
+        case aiohttp.ConnectionTimeoutError() if where[:6] == "https:" and is_loopback(host or ""):
+            # A connection to this machine takes no time; its TLS handshake got no answer.
+            said = f"{where} does not answer over TLS; perhaps the server speaks http"
         case aiohttp.ClientConnectorCertificateError():
             said = (
                 f"{where} has no TLS certificate that is trusted here: {_brief(error)};"
