@@ -1,4 +1,4 @@
-"""A run before the real model, killed in its middle and gone on with; a proxy counts what it asks."""
+"""A run before the real model, killed in its middle and gone on with; a proxy counts."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Proxy(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/v1"
 
     def may_pass(self, prompt: str) -> bool:
-        """Count a prompt; the second half of them wait until the run was killed, and are dropped."""
+        """Count a prompt; the second half of them wait until the kill, and are dropped."""
         with self.lock:
             self.asked[prompt] += 1
             passes = self.killed.is_set() or self.asked.total() <= ROWS // 2
