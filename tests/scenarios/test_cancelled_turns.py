@@ -1,10 +1,9 @@
-"""A run is cancelled in every single turn of its event loop, and leaves what it should each time."""
+"""A run is cancelled in every turn of its event loop, and leaves what it should each time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -106,20 +105,22 @@ def answered(sim: World, ended: float) -> Counter[str]:
 def test_a_run_cancelled_in_any_turn(
     world: type[World], cache: str | None, wanted: Counter[str], times: int
 ) -> None:
+    def made(script: Script, disk: FaultyDisk) -> World:
+        return world(script, cache=cache, disk=disk, max_concurrent_requests=2)
+
     kept: set[int] = set()
-    for turn in count(1):
-        options = {"cache": cache, "disk": FaultyDisk(), "max_concurrent_requests": 2}
-        sim = world(Script(fails_at_first), **options)
-        ended = first_run(sim, turn, times)
-        if ended is None:
-            break
+    sim = made(Script(fails_at_first), disk := FaultyDisk())
+    turn = 1
+    while (ended := first_run(sim, turn, times)) is not None:
         kept.add(len(handed_out(sim)))
-        again = world(Script(), **options)
+        again = made(Script(), disk)
         rows = again.run(PROMPTS, journal=JOURNAL)
         assert [row.completion for row in rows] == [f"echo: {prompt}" for prompt in PROMPTS]
         assert handed_out(sim) <= {row.id for row in rows if row.source == "journal"}
         asked = Counter(call.prompt for call in again.script.calls)
         assert asked + answered(sim, ended) <= wanted
+        sim = made(Script(fails_at_first), disk := FaultyDisk())
+        turn += 1
     # It was a whole run at last, and had been cancelled with nothing and with nearly all done.
     assert len(handed_out(sim)) == len(PROMPTS)
     assert kept >= {0, 2, len(PROMPTS) - 1}

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import ssl
 import time
 from bisect import bisect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import pytest
-import trustme
 
 from headrace import LLMClient
 from headrace.core.errors import ConfigError, NoRouteError, OutcomeUnknownError
 from headrace.testing import FakeServer, HurriedClock, faults, plans, run_hurried
 from headrace.testing.faults import Fault
-from headrace.testing.server.connection import Connection
+from tests.scenarios.doors import address_of, tls_door
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -209,27 +207,11 @@ async def holding(server: FakeServer, door: asyncio.Server) -> tuple[asyncio.Ser
         arrived += 1
         while arrived > 1 and not server.throttled:  # noqa: ASYNC110 - a few turns of the loop
             await asyncio.sleep(0)
-        inner_reader, inner_writer = await asyncio.open_connection(*_address(door))
+        inner_reader, inner_writer = await asyncio.open_connection(*address_of(door))
         await asyncio.gather(carry(reader, inner_writer), carry(inner_reader, writer))
 
     hall = await asyncio.start_server(hold, "127.0.0.1", 0)
-    return hall, _address(hall)[1]
-
-
-def _address(door: asyncio.Server) -> tuple[str, int]:
-    host, port = door.sockets[0].getsockname()[:2]
-    return host, port
-
-
-async def tls_door(server: FakeServer, folder: Path) -> tuple[asyncio.Server, str]:
-    """A second door to ``server``, over TLS; its authority is in ``folder/ca.pem``."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    loop = asyncio.get_running_loop()
-    door = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, ssl=context)
-    return door, f"https://127.0.0.1:{_address(door)[1]}/v1"
+    return hall, address_of(hall)[1]
 
 
 def test_an_untrusted_certificate_stops_the_run_before_anything_is_sent(tmp_path: Path) -> None:
