@@ -100,6 +100,20 @@ def check_all_answered(responses: list[APIResponse[Any]], server: FakeServer) ->
     assert len(server.answered) == len(responses)
 
 
+@dataclass(frozen=True, slots=True)
+class SlowRefusal(Fault):
+    """A 429 whose headers come at once and whose body comes later."""
+
+    hint: float | None
+    body_after: float
+
+    async def play(self, turn: Turn) -> None:
+        refusal = faults.limited(self.hint).reply(turn.error(429))
+        turn.start(refusal, (("content-length", str(len(refusal.body))),))
+        await asyncio.sleep(self.body_after)
+        await turn.write(refusal.body)
+
+
 @pytest.mark.parametrize("hint", [HINT, None])
 @pytest.mark.parametrize("dialect", ["openai", "anthropic"])
 def test_a_thousand_prompts_all_succeed_and_every_hint_is_kept(
@@ -107,7 +121,8 @@ def test_a_thousand_prompts_all_succeed_and_every_hint_is_kept(
 ) -> None:
     """A tenth is refused, a tenth fails, a twentieth is dropped: all in one run."""
     shares = {
-        faults.limited(hint): 0.1,
+        faults.limited(hint): 0.05,
+        SlowRefusal(hint, 0.5): 0.05,
         faults.Status(500): 0.1,
         faults.DropBefore(): 0.03,
         faults.Reset(): 0.02,
@@ -126,36 +141,23 @@ def test_a_thousand_prompts_all_succeed_and_every_hint_is_kept(
     turns.run(main())
 
 
-@dataclass(frozen=True, slots=True)
-class SlowRefusal(Fault):
-    """A 429 whose headers come at once and whose body comes after its hint has passed."""
-
-    hint: float
-    body_after: float
-
-    async def play(self, turn: Turn) -> None:
-        refusal = faults.limited(self.hint).reply(turn.error(429))
-        turn.start(refusal, (("content-length", str(len(refusal.body))),))
-        await asyncio.sleep(self.body_after)
-        await turn.write(refusal.body)
-
-
 @pytest.mark.parametrize("body_after", [0.03, 0.4])
 def test_nothing_is_sent_between_the_headers_of_a_429_and_the_end_of_its_hint(
     body_after: float,
 ) -> None:
     async def main() -> None:
-        slow = SlowRefusal(0.06, body_after)
+        hint = 0.06
+        slow = SlowRefusal(hint, body_after)
         plan = plans.per_prompt({f"prompt {n}": [slow] for n in range(0, 200, 40)})
         async with FakeServer(faults=plan, latency=0.004) as server:
             responses = await ask_all(client(server, max_concurrent_requests=8), 200)
             check_all_answered(responses, server)
             assert len(server.throttled) == 5
             assert turns.violations(server) == []
-            if body_after > slow.hint:
+            if body_after > hint:
                 # The others went on when the hint had passed, before the body came.
                 first = server.throttled[0]
-                gone_on = [s for s in server.received if s.at > first.at + slow.hint]
+                gone_on = [s for s in server.received if s.at > first.at + hint]
                 assert min(s.at for s in gone_on) < first.at + body_after
 
     turns = Turns()
