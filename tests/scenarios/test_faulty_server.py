@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import ssl
 import time
 from bisect import bisect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import pytest
-import trustme
 
 from headrace import LLMClient
 from headrace.core.errors import ConfigError, NoRouteError, OutcomeUnknownError
 from headrace.testing import FakeServer, HurriedClock, faults, plans, run_hurried
 from headrace.testing.faults import Fault
-from headrace.testing.server.connection import Connection
+from tests.scenarios.doors import address_of, tls_door
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -25,12 +23,12 @@ if TYPE_CHECKING:
 
     from headrace import APIResponse
     from headrace.testing import RequestSeen
-    from headrace.testing.plans import Plan
     from headrace.testing.server import Turn
 
 Dialect: TypeAlias = Literal["openai", "anthropic"]
 COUNT: Final = 1_000
-HINT: Final = 0.025
+# Of hurried seconds: a fortieth of a real one.
+HINT: Final = 0.75
 # What is on the wire when a 429's headers are written cannot be called back. Server and client
 # share one loop here, so the grace for it is counted in turns of that loop, which no busy machine
 # makes more of: the client reads the headers in the first after the one that wrote them and hears
@@ -43,20 +41,22 @@ SEED: Final = 3
 
 
 class Turns(selectors.DefaultSelector):
-    """Notes when each turn of its loop began (``time.monotonic()``)."""
+    """Notes when each turn of its loop began (``time.monotonic()``), in hurried time."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int = 1) -> None:
+        """``rate``: of the clock; 1 is real time."""
         super().__init__()
+        self.clock = HurriedClock(rate)
         self.began: list[float] = []
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(timeout)
+        ready = super().select(None if timeout is None else timeout / self.clock.rate)
         self.began.append(time.monotonic())
         return ready
 
     def run(self, main: Coroutine[object, object, None]) -> None:
-        """``asyncio.run`` on a loop with this selector."""
-        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(self)) as runner:
+        """``run_hurried`` on a loop with this selector."""
+        with asyncio.Runner(loop_factory=lambda: HurriedLoop(self)) as runner:
             runner.run(main)
 
     def violations(self, server: FakeServer) -> list[RequestSeen]:
@@ -66,8 +66,18 @@ class Turns(selectors.DefaultSelector):
             assert refusal.hint is not None
             turn = bisect(self.began, refusal.at) + GRACE
             if turn < len(self.began):
-                quiet.append((self.began[turn - 1], refusal.at + refusal.hint))
+                end = refusal.at + refusal.hint / self.clock.rate
+                quiet.append((self.began[turn - 1], end))
         return [s for s in server.received if any(start < s.at < end for start, end in quiet)]
+
+
+class HurriedLoop(asyncio.SelectorEventLoop):
+    def __init__(self, turns: Turns) -> None:
+        super().__init__(turns)
+        self._clock = turns.clock
+
+    def time(self) -> float:
+        return self._clock.now() / 1e9
 
 
 def client(server: FakeServer, dialect: Dialect = "openai", **options: Any) -> LLMClient:
@@ -90,44 +100,11 @@ def check_all_answered(responses: list[APIResponse[Any]], server: FakeServer) ->
     assert len(server.answered) == len(responses)
 
 
-def a_quarter_fails(limit: Fault) -> Plan:
-    return plans.Random(
-        SEED, {limit: 0.1, faults.Status(500): 0.1, faults.DropBefore(): 0.03, faults.Reset(): 0.02}
-    )
-
-
-def test_all_prompts_succeed_and_hints_are_kept() -> None:
-    """In real time, which the quiet of each hint takes; the dice make all else short."""
-    count = COUNT // 2
-
-    async def main() -> None:
-        async with FakeServer(faults=a_quarter_fails(faults.limited(HINT))) as server:
-            one = client(server, max_concurrent_requests=50, chance=lambda: 0.05)
-            check_all_answered(await ask_all(one, count), server)
-            assert len(server.throttled) > count / 20
-            assert turns.violations(server) == []
-
-    turns = Turns()
-    turns.run(main())
-
-
-@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
-def test_a_thousand_prompts_all_succeed_without_hints(dialect: Dialect) -> None:
-    async def main() -> None:
-        async with FakeServer(faults=a_quarter_fails(faults.limited())) as server:
-            one = client(server, dialect, max_concurrent_requests=50, clock=clock)
-            check_all_answered(await ask_all(one, COUNT), server)
-            assert len(server.throttled) > COUNT / 20
-
-    clock = HurriedClock(30)
-    run_hurried(main(), clock)
-
-
 @dataclass(frozen=True, slots=True)
 class SlowRefusal(Fault):
-    """A 429 whose headers come at once and whose body comes after its hint has passed."""
+    """A 429 whose headers come at once and whose body comes later."""
 
-    hint: float
+    hint: float | None
     body_after: float
 
     async def play(self, turn: Turn) -> None:
@@ -137,22 +114,50 @@ class SlowRefusal(Fault):
         await turn.write(refusal.body)
 
 
+@pytest.mark.parametrize("hint", [HINT, None])
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+def test_a_thousand_prompts_all_succeed_and_every_hint_is_kept(
+    dialect: Dialect, hint: float | None
+) -> None:
+    """A tenth is refused, a tenth fails, a twentieth is dropped: all in one run."""
+    shares = {
+        faults.limited(hint): 0.05,
+        SlowRefusal(hint, 0.5): 0.05,
+        faults.Status(500): 0.1,
+        faults.DropBefore(): 0.03,
+        faults.Reset(): 0.02,
+    }
+
+    async def main() -> None:
+        async with FakeServer(faults=plans.Random(SEED, shares)) as server:
+            one = client(server, dialect, max_concurrent_requests=50, clock=turns.clock)
+            check_all_answered(await ask_all(one, COUNT), server)
+            assert server.ledger.statuses[500] > COUNT / 20 < len(server.throttled)
+            assert {refusal.hint for refusal in server.throttled} == {hint}
+            if hint is not None:
+                assert turns.violations(server) == []
+
+    turns = Turns(30)
+    turns.run(main())
+
+
 @pytest.mark.parametrize("body_after", [0.03, 0.4])
 def test_nothing_is_sent_between_the_headers_of_a_429_and_the_end_of_its_hint(
     body_after: float,
 ) -> None:
     async def main() -> None:
-        slow = SlowRefusal(0.06, body_after)
+        hint = 0.06
+        slow = SlowRefusal(hint, body_after)
         plan = plans.per_prompt({f"prompt {n}": [slow] for n in range(0, 200, 40)})
         async with FakeServer(faults=plan, latency=0.004) as server:
             responses = await ask_all(client(server, max_concurrent_requests=8), 200)
             check_all_answered(responses, server)
             assert len(server.throttled) == 5
             assert turns.violations(server) == []
-            if body_after > slow.hint:
+            if body_after > hint:
                 # The others went on when the hint had passed, before the body came.
                 first = server.throttled[0]
-                gone_on = [s for s in server.received if s.at > first.at + slow.hint]
+                gone_on = [s for s in server.received if s.at > first.at + hint]
                 assert min(s.at for s in gone_on) < first.at + body_after
 
     turns = Turns()
@@ -204,27 +209,11 @@ async def holding(server: FakeServer, door: asyncio.Server) -> tuple[asyncio.Ser
         arrived += 1
         while arrived > 1 and not server.throttled:  # noqa: ASYNC110 - a few turns of the loop
             await asyncio.sleep(0)
-        inner_reader, inner_writer = await asyncio.open_connection(*_address(door))
+        inner_reader, inner_writer = await asyncio.open_connection(*address_of(door))
         await asyncio.gather(carry(reader, inner_writer), carry(inner_reader, writer))
 
     hall = await asyncio.start_server(hold, "127.0.0.1", 0)
-    return hall, _address(hall)[1]
-
-
-def _address(door: asyncio.Server) -> tuple[str, int]:
-    host, port = door.sockets[0].getsockname()[:2]
-    return host, port
-
-
-async def tls_door(server: FakeServer, folder: Path) -> tuple[asyncio.Server, str]:
-    """A second door to ``server``, over TLS; its authority is in ``folder/ca.pem``."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    loop = asyncio.get_running_loop()
-    door = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, ssl=context)
-    return door, f"https://127.0.0.1:{_address(door)[1]}/v1"
+    return hall, address_of(hall)[1]
 
 
 def test_an_untrusted_certificate_stops_the_run_before_anything_is_sent(tmp_path: Path) -> None:

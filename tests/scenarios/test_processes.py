@@ -11,6 +11,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from tests.scenarios.test_limits import most_in_a_minute
+
 if TYPE_CHECKING:
     from headrace.testing import FakeServer
 
@@ -133,6 +135,31 @@ client.close()
     ]
     # Nothing of the parent's was sent by the child as well.
     assert set(server.counts.values()) == {1}
+
+
+def test_a_forked_child_goes_on_with_the_minute_of_its_parent(server: FakeServer) -> None:
+    """What it sends is within the limit together with what the parent had sent before."""
+    program = """
+from headrace.providers.catalog import Catalog
+from headrace.testing import Script, VirtualClock, run_virtual, scripted
+
+script, clock = Script(latency=0.1), VirtualClock()
+catalog = Catalog({"openai_chat": scripted(script)})
+client = made(catalog=catalog, clock=clock, max_requests_per_minute=1_200)
+run_virtual(aask(client, ["p"] * 900), clock=clock)
+child = os.fork()
+if child == 0:
+    run_virtual(aask(client, ["c"] * 1_500), clock=clock)
+    print(*(f"{call.prompt}{call.at}" for call in script.calls), flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    calls = said(server, program).split()
+    at = [float(call[1:]) for call in calls]
+    assert [call[0] for call in calls] == ["p"] * 900 + ["c"] * 1_500
+    # The parent took three quarters of a minute; a fork takes none.
+    assert at[900] - at[899] < 0.2
+    assert most_in_a_minute(at, [1] * len(at)) == 1_200
 
 
 def test_a_pool_of_forked_workers(server: FakeServer) -> None:
