@@ -228,8 +228,8 @@ def of_all_kinds(
 
     sim = world(Script(rule), max_requests_per_minute=120, cache="memory", max_attempts=20)
     # With a cache sends are shared, and who shares keeps the time of its own deadline.
-    prompts: list[Any] = [f"p{n}" for n in range(100)]
-    for place in (1, 48):
+    prompts: list[Any] = [f"p{n}" for n in range(400)]
+    for place in (1, 380):  # the second is drawn after the jump
         prompts[place] = RequestContext(prompt=f"late {place}", deadline=40.0)
     rows = sim.run(prompts, journal=journal)
     sent = [(call.at, call.prompt) for call in sim.script.calls]
