@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -19,6 +20,8 @@ from headrace.providers.base import ProviderRequest
 from headrace.providers.catalog import Catalog
 from headrace.testing import VirtualClock, VirtualLoop
 from tests.clients import NOWHERE, check_nothing_is_held
+
+pytestmark = pytest.mark.once
 
 SLOTS: Final = 3
 

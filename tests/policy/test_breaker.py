@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from headrace.policy.breaker import LONGEST_BREAK, NEVER, THRESHOLD, Breaker, State
 from headrace.policy.buckets import SECOND
+
+pytestmark = pytest.mark.once
 
 chances = st.floats(0, 1, exclude_max=True)
 

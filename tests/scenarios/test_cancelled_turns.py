@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from headrace.testing.provider import Outcome
     from tests.scenarios.conftest import World
 
+pytestmark = pytest.mark.once
+
 # Some are alike, and so share a send.
 PROMPTS: Final = [f"p{n % 5}" for n in range(7)]
 JOURNAL: Final = Path("run.journal")

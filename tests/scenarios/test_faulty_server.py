@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from headrace.testing import RequestSeen
     from headrace.testing.server import Turn
 
+pytestmark = pytest.mark.once
+
 Dialect: TypeAlias = Literal["openai", "anthropic"]
 COUNT: Final = 1_000
 # Of hurried seconds: a fortieth of a real one.

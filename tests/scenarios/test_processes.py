@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from headrace.testing import FakeServer
 
 OPENING: Final = """
-import asyncio, multiprocessing, os, signal, sys, threading, time
+import asyncio, logging, multiprocessing, os, signal, sys, threading, time
 from headrace import LLMClient
 
+# That a step "took 0.1 seconds" says how busy the machine is.
+logging.getLogger("asyncio").addFilter(lambda record: "took" not in record.msg)
 url = sys.argv[1]
 
 def made(**options):
@@ -145,21 +147,21 @@ from headrace.testing import Script, VirtualClock, run_virtual, scripted
 
 script, clock = Script(latency=0.1), VirtualClock()
 catalog = Catalog({"openai_chat": scripted(script)})
-client = made(catalog=catalog, clock=clock, max_requests_per_minute=1_200)
-run_virtual(aask(client, ["p"] * 900), clock=clock)
+client = made(catalog=catalog, clock=clock, max_requests_per_minute=120)
+run_virtual(aask(client, ["p"] * 90), clock=clock)
 child = os.fork()
 if child == 0:
-    run_virtual(aask(client, ["c"] * 1_500), clock=clock)
+    run_virtual(aask(client, ["c"] * 150), clock=clock)
     print(*(f"{call.prompt}{call.at}" for call in script.calls), flush=True)
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 """
     calls = said(server, program).split()
     at = [float(call[1:]) for call in calls]
-    assert [call[0] for call in calls] == ["p"] * 900 + ["c"] * 1_500
+    assert [call[0] for call in calls] == ["p"] * 90 + ["c"] * 150
     # The parent took three quarters of a minute; a fork takes none.
-    assert at[900] - at[899] < 0.2
-    assert most_in_a_minute(at, [1] * len(at)) == 1_200
+    assert at[90] - at[89] < 1
+    assert most_in_a_minute(at, [1] * len(at)) == 120
 
 
 def test_a_pool_of_forked_workers(server: FakeServer) -> None:

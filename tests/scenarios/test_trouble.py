@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from headrace.testing.provider import Outcome
     from tests.scenarios.conftest import World
 
+pytestmark = pytest.mark.once
+
 
 def meet(world: type[World], start: float, end: float, error: ProviderError) -> World:
     sim = world(Script(between(start, end, error)), max_concurrent_requests=50)

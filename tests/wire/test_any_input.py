@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from headrace.core.response import APIResponse
 
+pytestmark = pytest.mark.once
+
 MODEL: Final = Model(id="endpoint/m")
 Decode: TypeAlias = "Callable[[Reply, Model], APIResponse[object]]"
 DECODE: Final[list[Decode]] = [openai_chat.decode, anthropic.decode]

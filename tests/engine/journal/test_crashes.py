@@ -6,6 +6,7 @@ import asyncio
 import threading
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from headrace.engine.journal import Journal
 from headrace.testing.disk import FaultyDisk
 from tests.engine.journal.contents import ROWS, answered
 from tests.engine.journal.rows import PATH, key
+
+pytestmark = pytest.mark.once
 
 
 def test_what_a_killed_process_left_unsynced_is_synced_before_it_is_shown() -> None:

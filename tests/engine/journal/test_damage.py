@@ -52,7 +52,7 @@ def test_every_flipped_bit_is_refused_or_drops_only_the_last_line(closed: bool) 
     last = content.rindex(b"\n", 0, -1) + 1
     refused = 0
     for place in range(len(content)):
-        for bit in range(8):
+        for bit in range(8) if closed else [place % 8]:
             flipped = bytearray(content + rest)
             flipped[place] ^= 1 << bit
             disk = disk_with(bytes(flipped))
@@ -66,7 +66,7 @@ def test_every_flipped_bit_is_refused_or_drops_only_the_last_line(closed: bool) 
             assert journal.recovered.torn
             journal.close()
             assert disk.content(PATH).startswith(content[:last])
-    assert refused == 8 * last
+    assert refused == last * (8 if closed else 1)
 
 
 @pytest.mark.parametrize("size", [1, 2])

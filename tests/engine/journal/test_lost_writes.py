@@ -19,6 +19,8 @@ from headrace.testing.disk import FaultyDisk
 from tests.engine.journal.contents import answered, lines_of, recover
 from tests.engine.journal.rows import PATH, key
 
+pytestmark = pytest.mark.once
+
 SIZES: Final = (10, 300, 700, 3000)
 
 
@@ -72,7 +74,7 @@ EPOCH: Final = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(EPOCH, min_size=1, max_size=4), st.integers(0, 2**32))
 def test_failed_fsyncs_and_crashes_lose_nothing_that_was_shown(
     epochs: list[tuple[int | None, int, bool | None]], seed: int
