@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from headrace.adapters.pace import Pacer
 
+pytestmark = pytest.mark.once
+
 SECOND = 1_000_000_000
 # What may pass at once: one unit or a tenth of a second's worth, and a sixteenth of it besides.
 SLACK = 1 + 1 / 16

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from headrace.testing.provider import Rule
     from tests.scenarios.conftest import World
 
+pytestmark = pytest.mark.once
+
 PROMPTS = [f"p{n % 12}" for n in range(24)]
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from headrace.testing.provider import Outcome, Rule
     from tests.scenarios.conftest import World
 
+pytestmark = pytest.mark.once
+
 
 def gone_after(count: int, *names: str) -> Rule:
     def rule(context: RequestContext, route: Route, n: int) -> Outcome:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from headrace.core.events import Event
     from tests.scenarios.conftest import World
 
+pytestmark = pytest.mark.once
+
 
 def test_while_waiting_for_a_slot(world: type[World]) -> None:
     sim = world(Script(latency=10.0), max_concurrent_requests=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from headrace import RequestContext, SamplingParams
 from headrace.testing import Answer, Script
 
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome
     from tests.scenarios.conftest import World
+
+pytestmark = pytest.mark.once
 
 PER_MINUTE = 60_000
 SMALL = SamplingParams(max_tokens=90)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from headrace import APIResponse
 
+pytestmark = pytest.mark.once
+
 # It dies of one prompt.
 MORTAL: Final = """
 plan = None

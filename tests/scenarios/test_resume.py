@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from headrace.testing.provider import Outcome
     from tests.scenarios.conftest import World
 
+pytestmark = pytest.mark.once
+
 PROMPTS = [f"p{n}" for n in range(300)]
 PRICE = Price(input=Decimal(1), output=Decimal(2))
 

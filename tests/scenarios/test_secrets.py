@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from headrace import APIResponse
     from headrace.testing.server import Turn
 
+pytestmark = pytest.mark.once
+
 Dialect: TypeAlias = Literal["openai", "anthropic"]
 # One that looks like a key, and one that does not.
 KEYS: Final = ("sk-CANARY0123456789abcdef", "CANARY_which_looks_like.nothing")
