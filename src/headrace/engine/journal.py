@@ -50,6 +50,9 @@ LEAST_RESERVE: Final = 256 << 10
 MOST_RESERVE: Final = 64 << 20
 """Room kept for replies in flight: at least, and at most however large they are."""
 
+PACE: Final = 10_000_000
+"""Nanoseconds between the beginnings of two fsyncs."""
+
 STARVED: Final = 50_000_000
 """Nanoseconds after which an fsync under way is helped along."""
 
@@ -82,6 +85,7 @@ class Journal:
         self._group: list[bytes] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._flushing_on: asyncio.AbstractEventLoop | None = None
+        self._pausing_on: asyncio.AbstractEventLoop | None = None
         self._over: str | None = None
         self._fsync = Fsync(file)
         self._under_way: asyncio.Future[None] | None = None
@@ -266,7 +270,7 @@ class Journal:
             return
         if self._under_way is None or self._under_way.get_loop().is_closed():
             if self._waiters:
-                self._sync()
+                self._sync_in_time()
         elif self._clock.now() - self._syncing_since > STARVED:
             self._fsync.stand_aside()
 
@@ -287,6 +291,21 @@ class Journal:
         self._written, self._crc, self._group = self._file.end, crc, []
         self._room = max(self._room, self._written)
         return True
+
+    def _sync_in_time(self) -> None:
+        """At once, or when the last one is ``PACE`` ago: each costs as much as some requests."""
+        wait = self._syncing_since + PACE - self._clock.now()
+        loop = asyncio.get_running_loop()
+        if wait <= 0:
+            self._sync()
+        elif self._pausing_on is not loop:
+            self._pausing_on = loop
+            loop.call_later(wait / 1e9, self._flush_at_last)
+
+    def _flush_at_last(self) -> None:
+        self._pausing_on = None
+        self._syncing_since -= PACE
+        self._flush()
 
     def _sync(self) -> None:
         self._syncing, self._waiters = self._waiters, []
