@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
     from headrace.engine.journal_format import Failure, Found
 
-__all__ = ["LEAST_RESERVE", "MOST_RESERVE", "SEGMENT", "STARVED", "Journal", "Recovered"]
+__all__ = ["LEAST_RESERVE", "MOST_RESERVE", "PACE", "SEGMENT", "STARVED", "Journal", "Recovered"]
 
 T = TypeVar("T")
 LEAST_RESERVE: Final = 256 << 10
@@ -144,9 +144,9 @@ class Journal:
         self._append(form.run(models, self._clock.wall()))
 
     def intent(self, key: bytes, route: str, n: int) -> None:
-        """Note that send ``n`` of the row ``key`` goes out by ``route``; not awaited.
+        """Note that send ``n`` of the row ``key`` goes out by ``route``: written, synced later.
 
-        Raises ``JournalError`` where the disk has no room for more replies: do not send.
+        Raises ``JournalError`` where the disk has no room for it and more replies: do not send.
         """
         self._check()
         self._in_flight.add(key)
@@ -154,6 +154,8 @@ class Journal:
         if self._end + reserve > self._room:
             self._make_room(key, reserve)
         self._append(form.intent(key, route, n))
+        if not self._write():
+            self._check()
         self._flush_soon()
 
     def withdraw(self, key: bytes, n: int, code: str) -> None:
@@ -184,8 +186,7 @@ class Journal:
         self._usual += (len(record) - self._usual) >> 4
         self._answers[key] = self._append(record)
         self._in_flight.discard(key)
-        if self._failures:
-            self._failures.pop(key, None)
+        self._failures.pop(key, None)
         return self._durable()
 
     def unreadable(

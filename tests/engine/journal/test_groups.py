@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from headrace.engine.journal import STARVED, Journal
+from headrace.engine.journal import PACE, STARVED, Journal
 from headrace.engine.journal_sync import STAND_ASIDE
 from headrace.testing.clock import VirtualClock, run_virtual
 from headrace.testing.disk import FaultyDisk
@@ -27,6 +27,41 @@ def test_one_turn_of_the_loop_is_one_write_and_one_fsync() -> None:
         return made["write"], made["fsync"]
 
     assert asyncio.run(record()) == (1, 1)
+
+
+def test_an_intent_is_in_the_file_before_its_request_can_be_sent() -> None:
+    """A kill in the turn of the send loses no count of what may be paid twice."""
+    disk = FaultyDisk()
+
+    async def record() -> int:
+        journal = Journal.open(PATH, disk=disk)
+        journal.intent(key(1), "r", 1)
+        copy = disk.content(PATH)
+        journal.close()
+        killed = FaultyDisk()
+        file = killed.create(PATH)
+        file.write(copy)
+        file.close()
+        return Journal.open(PATH, disk=killed).recovered.in_flight
+
+    assert asyncio.run(record()) == 1
+
+
+def test_fsyncs_begin_in_their_time() -> None:
+    disk, clock = FaultyDisk(), VirtualClock()
+
+    async def record() -> tuple[int, int]:
+        journal = Journal.open(PATH, disk=disk, clock=clock)
+        before, began = disk.calls["fsync"], clock.now()
+        for number in range(100):
+            await answer(journal, number)
+        made, took = disk.calls["fsync"] - before, clock.now() - began
+        await journal.aclose()
+        return made, took
+
+    made, took = run_virtual(record, clock=clock, allow_threads=True)
+    assert made == 100
+    assert took == pytest.approx(99 * PACE, rel=0.01)
 
 
 def test_groups_collect_while_an_fsync_is_under_way() -> None:
