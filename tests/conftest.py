@@ -22,7 +22,7 @@ NOWHERE: Final = (".invalid", ".test", ".example")
 PRIVATE: Final = re.compile(r"(?i)HEADRACE_|OPENAI_|ANTHROPIC_|AWS_|.*_API_KEY$")
 
 # Moderate, and the same each time; how many is said here alone. The sweep rolls fresh dice.
-settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=25)
 # On further interpreters: the same tests, with fewer examples.
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=15)
 settings.register_profile("sweep", deadline=None, max_examples=2000)

@@ -18,6 +18,8 @@ from headrace.registry.resolve import Place
 from headrace.testing import Script
 from tests.clients import made, run
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def fleet() -> Fleet:

@@ -17,6 +17,8 @@ from tests.engine.journal.rows import PATH, REPLY, answer, key
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+pytestmark = pytest.mark.once
+
 
 def full_disk(journal: Journal, disk: FaultyDisk) -> None:
     disk.capacity = len(disk.content(journal.path))

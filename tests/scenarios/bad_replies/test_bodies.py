@@ -24,6 +24,8 @@ from tests.scenarios.bad_replies.meeting import (
     row,
 )
 
+pytestmark = pytest.mark.once
+
 
 def swapped(old: bytes, new: bytes) -> list[tuple[Dialect, bytes]]:
     """The good bodies with something replaced in them."""
