@@ -108,7 +108,7 @@ def tests(session: nox.Session) -> None:
     pytest = (
         ("pytest", *session.posargs)
         if session.posargs
-        else ("pytest", "-n", "4", "--dist=loadgroup", "--ignore=tests/test_docs.py")
+        else ("pytest", "-n", "3", "--dist=loadgroup", "--ignore=tests/test_docs.py")
     )
     if session.posargs:
         run(session, *pytest)

@@ -23,7 +23,8 @@ import headrace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.once
+# On one worker, which parses each file once.
+pytestmark = [pytest.mark.once, pytest.mark.unmeasured, pytest.mark.xdist_group("house")]
 ROOT: Final = Path(__file__).resolve().parents[1]
 LINES_OF_A_MODULE: Final = 400
 LINES_OF_A_FUNCTION: Final = 40

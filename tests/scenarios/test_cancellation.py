@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.testing.provider import Rule
     from tests.scenarios.conftest import World
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
 
 PROMPTS = [f"p{n % 12}" for n in range(24)]
 

@@ -116,8 +116,10 @@ class SlowRefusal(Fault):
         await turn.write(refusal.body)
 
 
-@pytest.mark.parametrize("hint", [HINT, None])
-@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+@pytest.mark.unmeasured
+@pytest.mark.parametrize(
+    ("dialect", "hint"), [("openai", HINT), ("openai", None), ("anthropic", HINT)]
+)
 def test_a_thousand_prompts_all_succeed_and_every_hint_is_kept(
     dialect: Dialect, hint: float | None
 ) -> None:

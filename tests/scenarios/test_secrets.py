@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from headrace import APIResponse
     from headrace.testing.server import Turn
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
 
 Dialect: TypeAlias = Literal["openai", "anthropic"]
 # One that looks like a key, and one that does not.
