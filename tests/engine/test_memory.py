@@ -107,7 +107,7 @@ def test_a_failure_is_written_down_and_not_recalled(journal: Journal) -> None:
 
     async def fail() -> None:
         place = run.record(ROW, ROW.key)
-        place.intent("openai/m", 1)
+        await place.intent("openai/m", 1)
         await place.failure("openai/m", 1, error)
         await place.failure("openai/m", 2, ReplyError("no bytes"))
         await run.remember(ROW, ROW.key, failed(ROW, error))

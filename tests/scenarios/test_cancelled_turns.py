@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from headrace.core.errors import OverloadedError, RateLimitError
-from headrace.engine.journal import PACE
+from headrace.engine.journal import PACE, Journal
 from headrace.policy.buckets import SECOND
 from headrace.testing import Failure, FaultyDisk, Script, VirtualLoop
 from tests.clients import check_nothing_is_held
@@ -102,6 +102,19 @@ def answered(sim: World, ended: float) -> Counter[str]:
     return Counter(call.prompt for call in done if call.at + LATENCY < ended)
 
 
+def cut_short(sim: World, ended: float) -> int:
+    """How many sends had begun and not ended by themselves before a run did."""
+    lasts = {call.n: 0.1 if call.n in FAILS else LATENCY for call in sim.script.calls}
+    return sum(call.at + lasts[call.n] >= ended for call in sim.script.calls)
+
+
+def in_flight(disk: FaultyDisk) -> int:
+    """How many rows the journal says may have been sent, and paid for, in vain."""
+    journal = Journal.open(JOURNAL, disk=disk)
+    journal.close()
+    return journal.recovered.in_flight
+
+
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize(
     ("cache", "wanted"), [(None, Counter(PROMPTS)), ("memory", Counter(set(PROMPTS)))]
@@ -117,6 +130,7 @@ def test_a_run_cancelled_in_any_turn(
     turn = 1
     while (ended := first_run(sim, turn, times)) is not None:
         kept.add(len(handed_out(sim)))
+        assert in_flight(disk) <= cut_short(sim, ended)
         again = made(Script(), disk)
         rows = again.run(PROMPTS, journal=JOURNAL)
         assert [row.completion for row in rows] == [f"echo: {prompt}" for prompt in PROMPTS]

@@ -7,6 +7,7 @@ serves every run and event loop. What differs between requests is handed in.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +15,7 @@ from headrace.adapters.http import HttpExchange
 from headrace.core.errors import (
     ConnectionLostError,
     HeldBackError,
+    JournalError,
     NoRouteError,
     OutcomeUnknownError,
     ProviderError,
@@ -61,8 +63,8 @@ class Bind(Protocol):
 class Record(Protocol):
     """Where a request's paid replies are written before anybody sees them."""
 
-    def intent(self, route: str, number: int) -> None:
-        """A send is about to happen."""
+    def intent(self, route: str, number: int) -> Awaitable[None]:
+        """Send ``number`` is about to happen: when this is done, and not before."""
 
     def withdraw(self, number: int, code: str) -> None:
         """Send ``number`` never left."""
@@ -156,7 +158,7 @@ class Sender:
         context, route = course.context, permit.state.route
         timeout = self._time_left(course, self._timeout)
         if record is not None:
-            record.intent(route.id, course.sends + 1)
+            await _intend(record, route.id, course.sends + 1)
         course.sends += 1
         exchange = HttpExchange(scope.transport, route, timeout, Gate(self, permit))
         if permit.state.params is not None:
@@ -211,7 +213,7 @@ class Sender:
         if isinstance(error, RequestError | RunStoppedError):
             self._unsend(course, permit, error, record)
         else:
-            undo(error, self._settle, permit)
+            undo(error, self._settle if course.is_sending else self._withdraw, permit)
 
     def _unsend(
         self, course: Course, permit: Permit, error: HeadraceError, record: Record | None
@@ -364,6 +366,16 @@ class Sender:
         else:
             name = "gone" if state.gone is not None else state.breaker.state.value
             self.tell(BreakerChanged(state.route.id, name))
+
+
+async def _intend(record: Record, route: str, number: int) -> None:
+    """Return when the intent is in the file; left before, send ``number`` never was."""
+    try:
+        await record.intent(route, number)
+    except asyncio.CancelledError:
+        with suppress(JournalError):
+            record.withdraw(number, "cancelled")
+        raise
 
 
 def _used(error: ProviderError) -> int | None:

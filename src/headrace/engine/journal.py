@@ -6,8 +6,8 @@ whatever was seen is never sent again. And room on the disk is taken before a se
 disk stops new sends while replies to the old ones still find their place.
 
 Group commit. All appends come from one loop thread. What one turn of the loop appends is a group:
-one write at the end of the turn, then one fsync in a thread of its own; while that runs the next
-groups collect, and the next fsync takes them all. A busy loop can starve that thread of the
+one write at the end of the turn, for which sends wait, then one fsync in a thread of its own, and
+while that runs the next groups collect for the next. A busy loop can starve that thread of the
 interpreter lock: when a write finds the fsync under way older than 50 ms, the loop thread stands
 aside for it, at most 5 ms, once for each fsync. It does not fsync in its place: the kernel reports
 an error of writing back only once to each open file, so that of two fsyncs side by side the one
@@ -83,7 +83,8 @@ class Journal:
         self._room = file.size()
         self._usual = _USUAL_LINE
         self._group: list[bytes] = []
-        self._waiters: list[asyncio.Future[None]] = []
+        self._unsent: list[asyncio.Future[None]] = []  # for the write
+        self._waiters: list[asyncio.Future[None]] = []  # for the fsync
         self._flushing_on: asyncio.AbstractEventLoop | None = None
         self._pausing_on: asyncio.AbstractEventLoop | None = None
         self._over: str | None = None
@@ -143,8 +144,8 @@ class Journal:
         self._check()
         self._append(form.run(models, self._clock.wall()))
 
-    def intent(self, key: bytes, route: str, n: int) -> None:
-        """Note that send ``n`` of the row ``key`` goes out by ``route``: written, synced later.
+    def intent(self, key: bytes, route: str, n: int) -> asyncio.Future[None]:
+        """Note that send ``n`` of the row ``key`` goes out by ``route``; done when it is written.
 
         Raises ``JournalError`` where the disk has no room for it and more replies: do not send.
         """
@@ -154,9 +155,7 @@ class Journal:
         if self._end + reserve > self._room:
             self._make_room(key, reserve)
         self._append(form.intent(key, route, n))
-        if not self._write():
-            self._check()
-        self._flush_soon()
+        return self._wait(self._unsent)
 
     def withdraw(self, key: bytes, n: int, code: str) -> None:
         """Note that send ``n`` cost nothing, as ``code`` says; written with the next group."""
@@ -187,7 +186,7 @@ class Journal:
         self._answers[key] = self._append(record)
         self._in_flight.discard(key)
         self._failures.pop(key, None)
-        return self._durable()
+        return self._wait(self._waiters)
 
     def unreadable(
         self,
@@ -200,7 +199,7 @@ class Journal:
         """Record a reply that is no answer but may have been paid for, as ``answer`` does."""
         self._check()
         self._append(form.reply(b"u", key, route, model, reply, extras))
-        return self._durable()
+        return self._wait(self._waiters)
 
     def failed(
         self,
@@ -214,13 +213,13 @@ class Journal:
         if key not in self._answers:
             self._failures[key] = at
         self._in_flight.discard(key)
-        return self._durable()
+        return self._wait(self._waiters)
 
     async def aclose(self) -> None:
         """Wait until everything is on the disk, then ``close``."""
         try:
             if self._over is None and self._end > self._synced:
-                await self._durable()
+                await self._wait(self._waiters)
         finally:
             self.close()
 
@@ -258,10 +257,10 @@ class Journal:
             loop.call_soon(self._flush)
         return loop
 
-    def _durable(self) -> asyncio.Future[None]:
+    def _wait(self, waiters: list[asyncio.Future[None]]) -> asyncio.Future[None]:
         # A future for each waiter: one that all share would be cancelled by the first of them.
         waiter = self._flush_soon().create_future()
-        self._waiters.append(waiter)
+        waiters.append(waiter)
         return waiter
 
     def _flush(self) -> None:
@@ -291,6 +290,7 @@ class Journal:
             return False
         self._written, self._crc, self._group = self._file.end, crc, []
         self._room = max(self._room, self._written)
+        resolve(self._unsent)
         return True
 
     def _sync_in_time(self) -> None:
@@ -396,5 +396,5 @@ class Journal:
     def _end_with(self, message: str) -> None:
         self._over = self._over or message
         self._group.clear()
-        for waiters in (self._syncing, self._waiters):
+        for waiters in (self._unsent, self._syncing, self._waiters):
             resolve(waiters, self._over)

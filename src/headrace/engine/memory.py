@@ -116,9 +116,9 @@ class RowRecord:
         self._journal = journal
         self._row = row
 
-    def intent(self, route: str, number: int) -> None:
-        """A send is about to happen."""
-        self._journal.intent(self._row, route, number)
+    def intent(self, route: str, number: int) -> Awaitable[None]:
+        """A send is about to happen: when this is done."""
+        return self._journal.intent(self._row, route, number)
 
     def withdraw(self, number: int, code: str) -> None:
         """That send cost nothing: it never left, or was refused."""

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from headrace.core.errors import JournalError
 from headrace.engine.journal import PACE, STARVED, Journal
 from headrace.engine.journal_sync import STAND_ASIDE
 from headrace.testing.clock import VirtualClock, run_virtual
@@ -35,7 +36,7 @@ def test_an_intent_is_in_the_file_before_its_request_can_be_sent() -> None:
 
     async def record() -> int:
         journal = Journal.open(PATH, disk=disk)
-        journal.intent(key(1), "r", 1)
+        await journal.intent(key(1), "r", 1)
         copy = disk.content(PATH)
         journal.close()
         killed = FaultyDisk()
@@ -45,6 +46,33 @@ def test_an_intent_is_in_the_file_before_its_request_can_be_sent() -> None:
         return Journal.open(PATH, disk=killed).recovered.in_flight
 
     assert asyncio.run(record()) == 1
+
+
+def test_intents_of_one_turn_are_one_write() -> None:
+    disk = FaultyDisk()
+
+    async def record() -> tuple[int, int]:
+        journal = Journal.open(PATH, disk=disk)
+        before = disk.calls["write"]
+        await asyncio.gather(*(journal.intent(key(number), "r", 1) for number in range(20)))
+        made = disk.calls["write"] - before
+        journal.close()
+        return made, Journal.open(PATH, disk=disk).recovered.in_flight
+
+    assert asyncio.run(record()) == (1, 20)
+
+
+def test_an_intent_that_cannot_be_written_lets_nothing_be_sent() -> None:
+    disk = FaultyDisk()
+
+    async def record() -> None:
+        journal = Journal.open(PATH, disk=disk)
+        disk.fail("write")
+        with pytest.raises(JournalError, match="cannot be written"):
+            await journal.intent(key(1), "r", 1)
+        journal.close()
+
+    asyncio.run(record())
 
 
 def test_fsyncs_begin_in_their_time() -> None:
