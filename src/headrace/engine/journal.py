@@ -50,7 +50,7 @@ LEAST_RESERVE: Final = 256 << 10
 MOST_RESERVE: Final = 64 << 20
 """Room kept for replies in flight: at least, and at most however large they are."""
 
-PACE: Final = 10_000_000
+PACE: Final = 25_000_000
 """Nanoseconds between the beginnings of two fsyncs."""
 
 STARVED: Final = 50_000_000
