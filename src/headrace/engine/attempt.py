@@ -63,7 +63,7 @@ class Bind(Protocol):
 class Record(Protocol):
     """Where a request's paid replies are written before anybody sees them."""
 
-    def intent(self, route: str, number: int) -> Awaitable[None]:
+    async def intent(self, route: str, number: int) -> None:
         """Send ``number`` is about to happen: when this is done, and not before."""
 
     def withdraw(self, number: int, code: str) -> None:
@@ -369,7 +369,10 @@ class Sender:
 
 
 async def _intend(record: Record, route: str, number: int) -> None:
-    """Return when the intent is in the file; left before, send ``number`` never was."""
+    """Return when the intent is in the file. Cancelled before, send ``number`` never was.
+
+    Left in any other way (its loop was closed) it stays: a resume counts one send too many.
+    """
     try:
         await record.intent(route, number)
     except asyncio.CancelledError:

@@ -8,10 +8,7 @@ disk stops new sends while replies to the old ones still find their place.
 Group commit. All appends come from one loop thread. What one turn of the loop appends is a group:
 one write at the end of the turn, for which sends wait, then one fsync in a thread of its own, and
 while that runs the next groups collect for the next. A busy loop can starve that thread of the
-interpreter lock: when a write finds the fsync under way older than 50 ms, the loop thread stands
-aside for it, at most 5 ms, once for each fsync. It does not fsync in its place: the kernel reports
-an error of writing back only once to each open file, so that of two fsyncs side by side the one
-may return an error and the other, wrongly, none.
+interpreter lock; ``docs/decisions/0002-one-fsync.md`` says when it stands aside for it.
 
 Errors. A failed write or fsync ends the journal: every waiter and every later call gets
 ``JournalError``. An fsync is never repeated, since after a failed one the kernel takes the lost
@@ -129,19 +126,19 @@ class Journal:
 
     def find(self, key: bytes) -> Found | None:
         """The answer recorded last for the row ``key``, read from the disk; None: there is none."""
-        self._check()
+        self.check()
         at = self._answers.get(key)
         return None if at is None else self._read(key, at, form.read_answer)
 
     def failure(self, key: bytes) -> Failure | None:
         """The failure recorded last for a row without an answer; None: there is none."""
-        self._check()
+        self.check()
         at = self._failures.get(key)
         return None if at is None else self._read(key, at, form.read_failure)
 
     def run(self, models: tuple[str, ...]) -> None:
         """Note that a run begins; written with the next group."""
-        self._check()
+        self.check()
         self._append(form.run(models, self._clock.wall()))
 
     def intent(self, key: bytes, route: str, n: int) -> asyncio.Future[None]:
@@ -149,7 +146,7 @@ class Journal:
 
         Raises ``JournalError`` where the disk has no room for it and more replies: do not send.
         """
-        self._check()
+        self.check()
         self._in_flight.add(key)
         reserve = min(LEAST_RESERVE + 2 * len(self._in_flight) * self._usual, MOST_RESERVE)
         if self._end + reserve > self._room:
@@ -159,7 +156,7 @@ class Journal:
 
     def withdraw(self, key: bytes, n: int, code: str) -> None:
         """Note that send ``n`` cost nothing, as ``code`` says; written with the next group."""
-        self._check()
+        self.check()
         self._in_flight.discard(key)
         self._append(form.withdrawn(key, n, code))
 
@@ -177,7 +174,7 @@ class Journal:
         A cancellation of the waiting does not undo it. ``extras`` is free JSON; ``TypeError`` or
         ``ValueError`` where it, or ``value``, is not JSON.
         """
-        self._check()
+        self.check()
         if reply is None:
             record = form.value(key, route, model, b"null" if value is None else value, extras)
         else:
@@ -197,7 +194,7 @@ class Journal:
         extras: Mapping[str, object] | None = None,
     ) -> asyncio.Future[None]:
         """Record a reply that is no answer but may have been paid for, as ``answer`` does."""
-        self._check()
+        self.check()
         self._append(form.reply(b"u", key, route, model, reply, extras))
         return self._wait(self._waiters)
 
@@ -208,7 +205,7 @@ class Journal:
         extras: Mapping[str, object] | None = None,
     ) -> asyncio.Future[None]:
         """Record a final failure, as ``answer`` does. It does not undo an answer."""
-        self._check()
+        self.check()
         at = self._append(form.failed(key, error, extras))
         if key not in self._answers:
             self._failures[key] = at
@@ -236,7 +233,8 @@ class Journal:
             self._fsync.close()
             self._file.close()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise ``JournalError`` where nothing can be recorded any more: do not send."""
         if self._over is not None:
             raise JournalError(self._over)
 
@@ -276,6 +274,7 @@ class Journal:
 
     def _write(self) -> bool:
         if not self._group:
+            resolve(self._unsent)  # if an interrupt has kept that from happening
             return True
         data, crc = form.lines(self._group, self._crc)
         # A KeyboardInterrupt may strike here and keep all below from happening: then the next one
@@ -305,7 +304,8 @@ class Journal:
 
     def _flush_at_last(self) -> None:
         self._pausing_on = None
-        self._syncing_since -= PACE
+        if self._under_way is None:
+            self._syncing_since -= PACE
         self._flush()
 
     def _sync(self) -> None:
@@ -344,7 +344,7 @@ class Journal:
     def _read(self, key: bytes, at: int, reader: Callable[[bytes], T]) -> T:
         if at >= self._written:
             self._write()
-            self._check()
+            self.check()
         try:
             text, end, _ = self._read_line(at).partition(b"\n")
         except OSError as error:
@@ -366,7 +366,7 @@ class Journal:
     def _finish(self) -> None:
         self._write()
         self._fsync.close()
-        self._check()
+        self.check()
         try:
             if self._fsync.error is not None:
                 raise self._fsync.error

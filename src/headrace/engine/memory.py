@@ -116,9 +116,10 @@ class RowRecord:
         self._journal = journal
         self._row = row
 
-    def intent(self, route: str, number: int) -> Awaitable[None]:
-        """A send is about to happen: when this is done."""
-        return self._journal.intent(self._row, route, number)
+    async def intent(self, route: str, number: int) -> None:
+        """A send is about to happen: when this is done, and its answer can be recorded."""
+        await self._journal.intent(self._row, route, number)
+        self._journal.check()  # an fsync may have failed since it was written
 
     def withdraw(self, number: int, code: str) -> None:
         """That send cost nothing: it never left, or was refused."""

@@ -11,6 +11,7 @@ import pytest
 from headrace.core.errors import JournalError
 from headrace.engine.journal import PACE, STARVED, Journal
 from headrace.engine.journal_sync import STAND_ASIDE
+from headrace.engine.memory import RowRecord
 from headrace.testing.clock import VirtualClock, run_virtual
 from headrace.testing.disk import FaultyDisk
 from tests.engine.journal.rows import PATH, answer, key
@@ -71,6 +72,22 @@ def test_an_intent_that_cannot_be_written_lets_nothing_be_sent() -> None:
         with pytest.raises(JournalError, match="cannot be written"):
             await journal.intent(key(1), "r", 1)
         journal.close()
+
+    asyncio.run(record())
+
+
+def test_nothing_is_sent_by_a_journal_that_ended_after_the_intent_was_written() -> None:
+    """An fsync of earlier answers may fail between the write and the send."""
+    disk = FaultyDisk()
+
+    async def record() -> None:
+        journal = Journal.open(PATH, disk=disk)
+        row = RowRecord(journal, key(1))
+        asyncio.get_running_loop().call_soon(
+            lambda: asyncio.get_running_loop().call_soon(journal.close)
+        )
+        with pytest.raises(JournalError, match="the journal is closed"):
+            await row.intent("r", 1)
 
     asyncio.run(record())
 
