@@ -156,10 +156,10 @@ class Sender:
         self, course: Course, permit: Permit, scope: LoopScope, record: Record | None
     ) -> tuple[APIResponse[object], Reply | None]:
         context, route = course.context, permit.state.route
-        timeout = self._time_left(course, self._timeout)
         if record is not None:
             await _intend(record, route.id, course.sends + 1)
         course.sends += 1
+        timeout = self._time_left(course, self._timeout)
         exchange = HttpExchange(scope.transport, route, timeout, Gate(self, permit))
         if permit.state.params is not None:
             context = replace(context, params=permit.state.params | context.params)

@@ -115,12 +115,14 @@ class FaultyDisk:
 
     ``capacity``: bytes of room over all files, None for any amount; preallocated bytes count, and
     writing over them needs no more. ``calls`` counts the operations by kind, so that a test can
-    fail each of them in turn. ``before_fsync`` is called in the thread that fsyncs.
+    fail each of them in turn. ``before_write`` and ``before_fsync`` are called in the thread that
+    writes or fsyncs.
     """
 
     def __init__(self, *, capacity: int | None = None) -> None:
         self.capacity = capacity
         self.calls: Counter[Kind] = Counter()
+        self.before_write: Callable[[], object] | None = None
         self.before_fsync: Callable[[], object] | None = None
         self._images: dict[Path, _Image] = {}
         self._faults: list[_Fault] = []
@@ -238,6 +240,8 @@ class FaultyFile:
 
     def write(self, data: bytes) -> None:
         """Write at ``end``; where there is no room, what fits arrives before the error."""
+        if self._disk.before_write is not None:
+            self._disk.before_write()
         stop = self.end + len(data)
         fault = self._disk.struck("write")
         if fault is not None:

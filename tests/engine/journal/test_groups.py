@@ -83,9 +83,8 @@ def test_nothing_is_sent_by_a_journal_that_ended_after_the_intent_was_written() 
     async def record() -> None:
         journal = Journal.open(PATH, disk=disk)
         row = RowRecord(journal, key(1))
-        asyncio.get_running_loop().call_soon(
-            lambda: asyncio.get_running_loop().call_soon(journal.close)
-        )
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, journal.close)  # after the write, before the send
         with pytest.raises(JournalError, match="the journal is closed"):
             await row.intent("r", 1)
 
