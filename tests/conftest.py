@@ -9,7 +9,6 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
-import coverage
 import pytest
 from hypothesis import settings
 
@@ -23,7 +22,7 @@ NOWHERE: Final = (".invalid", ".test", ".example")
 PRIVATE: Final = re.compile(r"(?i)HEADRACE_|OPENAI_|ANTHROPIC_|AWS_|.*_API_KEY$")
 
 # Moderate, and the same each time; how many is said here alone. The sweep rolls fresh dice.
-settings.register_profile("steady", deadline=None, derandomize=True, max_examples=25)
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
 # On further interpreters: the same tests, with fewer examples.
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=15)
 settings.register_profile("sweep", deadline=None, max_examples=2000)
@@ -70,18 +69,6 @@ def server() -> Iterator[FakeServer]:
     """A server that echoes, in a thread of its own."""
     with FakeServer.in_thread() as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def _unmeasured(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What goes the same way thousands of times is not measured: that would double its time."""
-    measuring = coverage.Coverage.current()
-    if measuring is None or request.node.get_closest_marker("unmeasured") is None:
-        yield
-        return
-    measuring.stop()
-    yield
-    measuring.start()
 
 
 @pytest.fixture(autouse=True)

@@ -117,9 +117,8 @@ class SlowRefusal(Fault):
 
 
 @pytest.mark.unmeasured
-@pytest.mark.parametrize(
-    ("dialect", "hint"), [("openai", HINT), ("openai", None), ("anthropic", HINT)]
-)
+@pytest.mark.parametrize("hint", [HINT, None])
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
 def test_a_thousand_prompts_all_succeed_and_every_hint_is_kept(
     dialect: Dialect, hint: float | None
 ) -> None:

@@ -203,16 +203,16 @@ def test_all_that_the_models_may_have_in_flight_is_used(
     sim = world(Script(latency=1.0), models, max_concurrent_requests=client)
 
     async def main() -> None:
-        async with sim.client.process_stream(f"p{n}" for n in range(2 * most)) as responses:
+        async with sim.client.process_stream(f"p{n}" for n in range(3 * most)) as responses:
             async for response in responses:
                 assert response.error is None
 
     if streams:
         sim.play(main)
     else:
-        sim.run(f"p{n}" for n in range(2 * most))
+        sim.run(f"p{n}" for n in range(3 * most))
     assert sim.script.in_flight_peak == most
-    assert sim.elapsed == pytest.approx(2, abs=0.1)
+    assert sim.elapsed == pytest.approx(3, abs=0.1)
 
 
 def most_in_flight(at: list[float]) -> int:

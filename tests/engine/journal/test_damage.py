@@ -45,6 +45,7 @@ def test_the_first_bytes_of_a_header_are_a_torn_journal_only_with_preallocated_r
         recover(content)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("closed", [True, False])
 def test_every_flipped_bit_is_refused_or_drops_only_the_last_line(closed: bool) -> None:
     content = valid(closed=closed).rstrip(b"\0")
@@ -52,7 +53,7 @@ def test_every_flipped_bit_is_refused_or_drops_only_the_last_line(closed: bool) 
     last = content.rindex(b"\n", 0, -1) + 1
     refused = 0
     for place in range(len(content)):
-        for bit in range(8) if closed else [place % 8]:
+        for bit in range(8):
             flipped = bytearray(content + rest)
             flipped[place] ^= 1 << bit
             disk = disk_with(bytes(flipped))
@@ -66,7 +67,7 @@ def test_every_flipped_bit_is_refused_or_drops_only_the_last_line(closed: bool) 
             assert journal.recovered.torn
             journal.close()
             assert disk.content(PATH).startswith(content[:last])
-    assert refused == last * (8 if closed else 1)
+    assert refused == 8 * last
 
 
 @pytest.mark.parametrize("size", [1, 2])
