@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
     from headrace.providers.base import ProviderRequest
 
-MODELS = {"openai_chat": "openai/any", "anthropic": "anthropic/any"}
+MODELS = {
+    "openai_chat": "openai/any",
+    "openai_responses": "openai-responses/any",
+    "anthropic": "anthropic/any",
+    "gemini": "google/any",
+}
 
 
 @pytest.mark.parametrize("check", CHECKS)

@@ -73,7 +73,9 @@ def test_what_is_no_name_is_refused(spec: object) -> None:
 
 @pytest.mark.parametrize("name", ["../x", "azure/gpt", "OpenAI/gpt", "http://a.test/v1"])
 def test_an_unknown_endpoint_is_answered_with_the_known_ones(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"is not known \(openai, anthropic.*base_url="):
+    with pytest.raises(
+        ConfigError, match=r"is not known \(openai, openai-responses, anthropic.*base_url="
+    ):
         route(model_row(name), HOME)
 
 

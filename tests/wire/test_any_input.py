@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from headrace.core.errors import ProviderError, RejectedError, ReplyError
 from headrace.core.model import Model
 from headrace.core.reply import Reply
-from headrace.wire import anthropic, failure, openai_chat, record
+from headrace.wire import anthropic, failure, gemini, openai_chat, openai_responses, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +24,22 @@ pytestmark = pytest.mark.once
 
 MODEL: Final = Model(id="endpoint/m")
 Decode: TypeAlias = "Callable[[Reply, Model], APIResponse[object]]"
-DECODE: Final[list[Decode]] = [openai_chat.decode, anthropic.decode]
+DECODE: Final[list[Decode]] = [
+    openai_chat.decode,
+    openai_responses.decode,
+    anthropic.decode,
+    gemini.decode,
+]
 GOLDEN: Final = Path(__file__).resolve().parents[1] / "golden"
 BODIES: Final[list[Any]] = [
     case["body"]
-    for name in ("openai_chat_replies.json", "anthropic_replies.json", "errors.json")
+    for name in (
+        "openai_chat_replies.json",
+        "openai_responses_replies.json",
+        "anthropic_replies.json",
+        "gemini_replies.json",
+        "errors.json",
+    )
     for case in json.loads((GOLDEN / name).read_text(encoding="utf-8"))
     if "body" in case
 ]

@@ -14,7 +14,7 @@ from headrace.core.model import Model
 from headrace.core.params import SamplingParams
 from headrace.core.reply import Reply
 from headrace.core.response import APIResponse, Usage
-from headrace.wire import anthropic, failure, openai_chat
+from headrace.wire import anthropic, failure, gemini, openai_chat, openai_responses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,9 @@ GOLDEN: Final = Path(__file__).resolve().parents[1] / "golden"
 MODEL: Final = Model(id="endpoint/m")
 DECODE: Final[dict[str, Callable[[Reply, Model], APIResponse[object]]]] = {
     "openai_chat": openai_chat.decode,
+    "openai_responses": openai_responses.decode,
     "anthropic": anthropic.decode,
+    "gemini": gemini.decode,
 }
 
 
@@ -66,6 +68,30 @@ def test_requests_to_openai_chat(case: Case) -> None:
         assert openai_chat.encode(prompt, None, MODEL) == body
 
 
+@pytest.mark.parametrize("case", cases("openai_responses_requests.json"))
+def test_requests_to_openai_responses(case: Case) -> None:
+    check_request(lambda prompt, params: openai_responses.encode(prompt, params, MODEL), case)
+
+
+@pytest.mark.parametrize("case", cases("gemini_requests.json"))
+def test_requests_to_gemini(case: Case) -> None:
+    check_request(gemini.encode, case)
+
+
+def check_request(
+    encode: Callable[[Conversation, SamplingParams | None], bytes], case: Case
+) -> None:
+    prompt, params = Conversation.of(case["prompt"]), SamplingParams(**case["params"])
+    if "refused" in case:
+        with pytest.raises(RejectedError, match=case["refused"]):
+            encode(prompt, params)
+        return
+    body = encode(prompt, params)
+    assert json.loads(body) == case["body"]
+    if not case["params"]:
+        assert encode(prompt, None) == body
+
+
 @pytest.mark.parametrize("case", cases("anthropic_requests.json"))
 def test_requests_to_anthropic(case: Case) -> None:
     prompt, params = Conversation.of(case["prompt"]), SamplingParams(**case["params"])
@@ -85,6 +111,16 @@ def test_requests_to_anthropic(case: Case) -> None:
 @pytest.mark.parametrize("case", cases("openai_chat_replies.json"))
 def test_replies_of_openai_chat(case: Case) -> None:
     check_reply(openai_chat.decode, case)
+
+
+@pytest.mark.parametrize("case", cases("openai_responses_replies.json"))
+def test_replies_of_openai_responses(case: Case) -> None:
+    check_reply(openai_responses.decode, case)
+
+
+@pytest.mark.parametrize("case", cases("gemini_replies.json"))
+def test_replies_of_gemini(case: Case) -> None:
+    check_reply(gemini.decode, case)
 
 
 @pytest.mark.parametrize("case", cases("anthropic_replies.json"))
@@ -125,9 +161,14 @@ def check_reply(decode: Callable[[Reply, Model], APIResponse[object]], case: Cas
 def test_usage(case: Case) -> None:
     bodies: dict[str, Case] = {
         "openai_chat": {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]},
+        "openai_responses": {
+            "output": [{"type": "message", "content": [{"type": "output_text", "text": "hi"}]}]
+        },
         "anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
+        "gemini": {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]},
     }
-    body = {**bodies[case["dialect"]], "usage": case["usage"]}
+    name = "usageMetadata" if case["dialect"] == "gemini" else "usage"
+    body = {**bodies[case["dialect"]], name: case["usage"]}
     answer = DECODE[case["dialect"]](Reply(200, json.dumps(body).encode()), MODEL)
     assert answer.usage == (None if case["expected"] is None else Usage(*case["expected"]))
     assert answer.completion == "hi"

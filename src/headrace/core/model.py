@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headrace.core.response import Usage
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Wire = Literal["openai_chat", "anthropic"]
+Wire = Literal["openai_chat", "openai_responses", "anthropic", "gemini"]
 # Of our own, so that no decimal context of the caller can round a price.
 _EXACT: Final = Context(prec=200)
 
@@ -103,7 +103,7 @@ class Endpoint(Checked):
     wire: Wire
     base_url: str | None = None
     key_env: str | None = None
-    auth: Literal["bearer", "x-api-key", "none"] = "bearer"
+    auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"] = "bearer"
     max_tokens_field: str = "max_tokens"
     models: tuple[str, ...] | None = None
     price: Price | None = None

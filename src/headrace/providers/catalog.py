@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.providers.anthropic import AnthropicRequest
-from headrace.providers.openai import OpenAIChatRequest
+from headrace.providers.google import GeminiRequest
+from headrace.providers.openai import OpenAIChatRequest, OpenAIResponsesRequest
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 CLASSES: Final[dict[str, type[ProviderRequest]]] = {
     "openai_chat": OpenAIChatRequest,
+    "openai_responses": OpenAIResponsesRequest,
     "anthropic": AnthropicRequest,
+    "gemini": GeminiRequest,
 }
 
 

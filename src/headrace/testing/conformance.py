@@ -52,6 +52,12 @@ PROMPT: Final = "one two three"
 ANSWER: Final = f"echo: {PROMPT}"
 # Seconds: a time-out that is to pass, and one that is not.
 _SHORT, _LONG = 0.25, 30.0
+DIALECTS: Final[Mapping[str, DialectName]] = {
+    "openai_chat": "openai",
+    "openai_responses": "openai_responses",
+    "anthropic": "anthropic",
+    "gemini": "gemini",
+}
 _TURNS: Final = 500
 
 
@@ -80,8 +86,10 @@ def check_provider(
     Raises ``ConformanceError`` with one line for each check that failed.
     """
     row = route if isinstance(route, Route) else _named(route)
-    speaks = dialect or ("anthropic" if row.endpoint.wire == "anthropic" else "openai")
-    subject, failed = Subject(provider, row, speaks, params, grace), []
+    subject, failed = (
+        Subject(provider, row, dialect or DIALECTS[row.endpoint.wire], params, grace),
+        [],
+    )
     for name in CHECKS if checks is None else checks:
         try:
             asyncio.run(CHECKS[name](subject))

@@ -137,10 +137,7 @@ def _image(image: Image) -> dict[str, object]:
 
 
 def _add(body: dict[str, object], params: SamplingParams) -> None:
-    for name in _NOT_CARRIED:
-        if getattr(params, name) is not None:
-            msg = f"Anthropic knows no {name}; unset it for this model"
-            raise RejectedError(msg)
+    reading.refuse(params, _NOT_CARRIED, "Anthropic")
     for name, sent_as in _SENT_AS:
         if (value := getattr(params, name)) is not None:
             body[sent_as] = value

@@ -138,6 +138,7 @@ _STATUS_OF: Final = {
     "authentication_error": 401,
     "internal_error": 500,
     "internal_server_error": 500,
+    "invalid_prompt": 400,  # OpenAI Responses
     "invalid_request_error": 400,
     "not_found_error": 404,
     "overloaded_error": 529,
@@ -238,6 +239,13 @@ def overloaded(reply: Reply, reason: str, usage: Usage | None = None) -> Overloa
     msg = f'the answer was broken off by the provider ("{reading.clean(reason, 60)}"); try again'
     wait = hint(reply.headers, reply.status)
     return OverloadedError(msg, status=reply.status, hint=wait, reply=reply, usage=usage)
+
+
+def blocked(reply: Reply, reason: str, usage: Usage | None = None) -> ContentFilterError:
+    """A reply with status 200 that holds no answer because the provider kept it back."""
+    msg = "the answer was blocked or refused by the provider; change the prompt"
+    details = {"reason": reading.clean(reason, 300)}
+    return ContentFilterError(msg, status=reply.status, reply=reply, usage=usage, details=details)
 
 
 def unreadable(reply: Reply, reason: str, usage: Usage | None = None) -> ReplyError:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from headrace.core.errors import ContentFilterError
 from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.wire import failure, reading
 from headrace.wire.reading import count, optional_count
@@ -94,9 +93,8 @@ def _message(message: Message) -> dict[str, object]:
 
 
 def _image(image: Image) -> dict[str, object]:
-    url = image.url or f"data:{image.media_type};base64,{reading.in_base64(image)}"
     detail = {} if image.detail is None else {"detail": image.detail}
-    return {"type": "image_url", "image_url": {"url": url, **detail}}
+    return {"type": "image_url", "image_url": {"url": reading.image_url(image), **detail}}
 
 
 def decode(reply: Reply, model: Model) -> APIResponse[object]:
@@ -123,7 +121,7 @@ def decode(reply: Reply, model: Model) -> APIResponse[object]:
     finish = _finish(raw, calls) if refusal is None else "filtered"
     if not said and not calls:
         if finish == "filtered":
-            raise _blocked(refusal, reply, usage)
+            raise failure.blocked(reply, refusal or "content_filter", usage)
         if said is None and thinking is None and finish != "length":
             raise failure.unreadable(reply, "its message has no content", usage)
     named = data.get("model")
@@ -215,14 +213,6 @@ def _finish(raw: str | None, calls: tuple[ToolCall, ...]) -> str | None:
         return "tool" if calls else None
     finish = _FINISH.get(raw, "other")
     return "tool" if calls and finish == "stop" else finish
-
-
-def _blocked(refusal: str | None, reply: Reply, usage: Usage | None) -> ContentFilterError:
-    msg = "the answer was blocked or refused by the provider; change the prompt"
-    reason = "content_filter" if refusal is None else reading.clean(refusal, 300)
-    return ContentFilterError(
-        msg, status=reply.status, reply=reply, usage=usage, details={"reason": reason}
-    )
 
 
 def _metadata(

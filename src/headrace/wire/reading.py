@@ -20,6 +20,8 @@ from headrace.core.errors import RejectedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from headrace.core.params import SamplingParams
+
 LARGEST_COUNT: Final = 2**53
 SHOWN: Final = 200
 _BOM: Final = b"\xef\xbb\xbf"
@@ -118,12 +120,25 @@ def refuse_images(message: Message) -> None:
         raise RejectedError(msg)
 
 
+def refuse(params: SamplingParams, names: tuple[str, ...], who: str) -> None:
+    """Raise ``RejectedError`` where one of ``names`` is set, which ``who`` does not know."""
+    for name in names:
+        if getattr(params, name) is not None:
+            msg = f"{who} knows no {name}; unset it for this model"
+            raise RejectedError(msg)
+
+
 def parts(message: Message, image: Callable[[Image], dict[str, object]]) -> list[object]:
     """The content as a list of blocks; ``image`` says how the dialect writes one."""
     return [
         {"type": "text", "text": part.text} if isinstance(part, Text) else image(part)
         for part in message.parts
     ]
+
+
+def image_url(image: Image) -> str:
+    """An image as OpenAI's dialects take it: its URL, or its bytes as a ``data:`` URI."""
+    return image.url or f"data:{image.media_type};base64,{in_base64(image)}"
 
 
 def in_base64(image: Image) -> str:

@@ -228,10 +228,11 @@ def _headers(route: Route, key: str | None, headers: tuple[tuple[str, str], ...]
     ready["Content-Type"] = "application/json"
     ready["User-Agent"] = "headrace"
     if key is not None:
-        name, value = ("Authorization", f"Bearer {key}")
-        if route.endpoint.auth == "x-api-key":
-            name, value = ("x-api-key", key)
-        ready[name] = keys.Masked(value)
+        auth = route.endpoint.auth
+        if auth == "bearer":
+            ready["Authorization"] = keys.Masked(f"Bearer {key}")
+        else:
+            ready[auth] = keys.Masked(key)
     return ready
 
 

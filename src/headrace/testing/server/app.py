@@ -220,7 +220,7 @@ class FakeServer:
             connection.respond(self._elsewhere(head))
             return
         try:
-            asked = dialect.read(body)
+            asked = dialect.read(body, head.path)
         except ValueError as error:
             connection.respond(dialect.refusal(400, str(error)))
             return

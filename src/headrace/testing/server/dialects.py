@@ -1,11 +1,13 @@
-"""How the two APIs write: reads a request and writes answers, errors and limit headers.
+"""How the APIs write: reads a request and writes answers, errors and limit headers.
 
-Shapes after OpenAI's Chat Completions and Anthropic's Messages references. A token is a word here.
+Shapes after OpenAI's Chat Completions and Responses, Anthropic's Messages and Gemini's
+generateContent references. A token is a word here.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
@@ -54,12 +56,15 @@ class Dialect(ABC):
     name: ClassVar[DialectName]
     bound_names: ClassVar[tuple[str, ...]] = ("max_tokens",)
 
-    def read(self, body: bytes) -> Asked:
+    messages_name: ClassVar[str] = "messages"
+
+    def read(self, body: bytes, path: str) -> Asked:
         """Read a request; raises ``ValueError`` with what is wrong."""
+        del path
         data = orjson.loads(body)
-        messages = data.get("messages") if isinstance(data, dict) else None
+        messages = data.get(self.messages_name) if isinstance(data, dict) else None
         if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
-            msg = "messages: a list of message objects is required"
+            msg = f"{self.messages_name}: a list of message objects is required"
             raise ValueError(msg)
         model = data.get("model")
         if not isinstance(model, str) or data.get("stream"):
@@ -169,6 +174,44 @@ class OpenAI(Dialect):
         )
 
 
+class Responses(OpenAI):
+    """OpenAI's newer API, with the errors and headers of the older one."""
+
+    name = "openai_responses"
+    bound_names = ("max_output_tokens",)
+    messages_name = "input"
+
+    def answer(self, asked: Asked, said: Said, n: int) -> dict[str, object]:
+        """A ``response`` object."""
+        content = {"type": "output_text", "text": said.text, "annotations": []}
+        status = "incomplete" if said.is_cut else "completed"
+        return {
+            "id": f"resp_{n:024x}",
+            "object": "response",
+            "created_at": CREATED,
+            "status": status,
+            "error": None,
+            "incomplete_details": {"reason": "max_output_tokens"} if said.is_cut else None,
+            "model": asked.model,
+            "output": [
+                {
+                    "type": "message",
+                    "id": f"msg_{n:024x}",
+                    "role": "assistant",
+                    "status": status,
+                    "content": [content],
+                }
+            ],
+            "usage": {
+                "input_tokens": asked.input_tokens,
+                "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens": said.output_tokens,
+                "output_tokens_details": {"reasoning_tokens": 0},
+                "total_tokens": asked.input_tokens + said.output_tokens,
+            },
+        }
+
+
 class Anthropic(Dialect):
     """Messages."""
 
@@ -223,6 +266,67 @@ class Anthropic(Dialect):
         return (("retry-after", str(math.ceil(seconds))),)
 
 
+class Gemini(Dialect):
+    """generateContent."""
+
+    name = "gemini"
+
+    def read(self, body: bytes, path: str) -> Asked:
+        """Read a request; the model stands in the path."""
+        data = orjson.loads(body)
+        turns = data.get("contents") if isinstance(data, dict) else None
+        if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+            msg = "contents: a list of content objects is required"
+            raise ValueError(msg)
+        messages = [{"role": turn.get("role"), "content": turn.get("parts")} for turn in turns]
+        prompt, words = _measure(messages)
+        words += len(_text((data.get("systemInstruction") or {}).get("parts")).split())
+        bound = (data.get("generationConfig") or {}).get("maxOutputTokens")
+        return Asked(_GEMINI_PATH.findall(path)[-1], prompt, words, bound)
+
+    def answer(self, asked: Asked, said: Said, n: int) -> dict[str, object]:
+        """A ``GenerateContentResponse``."""
+        candidate = {
+            "index": 0,
+            "content": {"role": "model", "parts": [{"text": said.text}]},
+            "finishReason": "MAX_TOKENS" if said.is_cut else "STOP",
+        }
+        return {
+            "responseId": f"{n:024x}",
+            "modelVersion": asked.model,
+            "candidates": [candidate],
+            "usageMetadata": {
+                "promptTokenCount": asked.input_tokens,
+                "candidatesTokenCount": said.output_tokens,
+                "totalTokenCount": asked.input_tokens + said.output_tokens,
+            },
+        }
+
+    def error(self, status: int, message: str) -> dict[str, object]:
+        """An ``error`` object with code, message and status."""
+        other = "INVALID_ARGUMENT" if status < SERVER_ERROR else "INTERNAL"
+        kind = _GEMINI_ERRORS.get(status, other)
+        return {"error": {"code": status, "message": message, "status": kind}}
+
+    def key(self, headers: Mapping[str, str]) -> str | None:
+        """The ``x-goog-api-key``."""
+        return headers.get("x-goog-api-key") or None
+
+    def charge(self, asked: Asked, said: Said) -> int:
+        """Input tokens alone are limited."""
+        del said
+        return asked.input_tokens
+
+    def limit_headers(self, levels: Mapping[str, Level]) -> Headers:
+        """None: Gemini does not tell."""
+        del levels
+        return ()
+
+    def hint_headers(self, seconds: float) -> Headers:
+        """``retry-after`` in whole seconds, as its front end sends it."""
+        return (("retry-after", str(math.ceil(seconds))),)
+
+
 _OPENAI_ERRORS: Final[dict[int, tuple[str, str | None]]] = {
     400: ("invalid_request_error", None),
     401: ("invalid_request_error", "invalid_api_key"),
@@ -244,15 +348,28 @@ _ANTHROPIC_ERRORS: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+_GEMINI_ERRORS: Final = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_GEMINI_PATH: Final = re.compile(r"/models/([^:]+):generateContent$")
 _OPENAI: Final = OpenAI()
-_ANTHROPIC: Final = Anthropic()
+_ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
+    ("/chat/completions", _OPENAI),
+    ("/v1/messages", Anthropic()),
+    ("/responses", Responses()),
+    (":generateContent", Gemini()),
+)
 
 
 def of_path(path: str) -> Dialect | None:
     """Whose endpoint a path is; None where it is nobody's."""
-    if path.endswith("/chat/completions"):
-        return _OPENAI
-    return _ANTHROPIC if path.endswith("/v1/messages") else None
+    return next((dialect for end, dialect in _ENDS if path.endswith(end)), None)
 
 
 def nobody() -> Dialect:
