@@ -13,8 +13,6 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from headrace.adapters.http import MAX_BODY, HttpExchange, Transport
 from headrace.core.context import RequestContext
 from headrace.core.errors import (
@@ -32,9 +30,9 @@ from headrace.core.params import SamplingParams
 from headrace.core.secret import Secret
 from headrace.providers.base import ProviderRequest
 from headrace.registry import resolve
-from headrace.testing import faults, plans
+from headrace.testing import faults, odd_replies, plans
 from headrace.testing.faults import Fault
-from headrace.testing.seen import Answer, DialectName
+from headrace.testing.seen import DialectName
 from headrace.testing.server import FakeServer
 
 if TYPE_CHECKING:
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from headrace.core.response import APIResponse
-    from headrace.testing.server import Turn
 
     Check: TypeAlias = Callable[["Subject"], Coroutine[object, object, None]]
     Outcome: TypeAlias = APIResponse[object] | BaseException
@@ -287,43 +284,8 @@ class _Fails:
             _require(error.reply is not None, "put the reply into the error, so that it is kept")
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut(Fault):
-    """An honest answer whose JSON ends too soon, in a reply that is whole."""
-
-    async def play(self, turn: Turn) -> None:
-        turn.respond(replace(turn.answer, body=turn.answer.body[:-20]))
-
-
-@dataclass(frozen=True, slots=True)
-class _ErrorWith200(Fault):
-    """The dialect's error body, in a reply that says 200."""
-
-    async def play(self, turn: Turn) -> None:
-        turn.respond(replace(turn.error(529), status=200))
-
-
-@dataclass(frozen=True, slots=True)
-class _Around(Fault):
-    """A redirect to where the request was sent to; whoever follows it gets an answer."""
-
-    async def play(self, turn: Turn) -> None:
-        turn.respond(Answer(307, b"", (("location", turn.seen.path),)))
-
-
-@dataclass(frozen=True, slots=True)
-class _EchoesKey(Fault):
-    """A refusal that quotes the API key, as some servers do."""
-
-    async def play(self, turn: Turn) -> None:
-        plain = turn.error(401)
-        data = orjson.loads(plain.body)
-        data["error"]["message"] = f"Incorrect API key provided: {KEY}. Find yours in the console."
-        turn.respond(replace(plain, body=orjson.dumps(data)))
-
-
 async def _hides_the_key(subject: Subject) -> None:
-    error = _failure(await _exchange(subject, _EchoesKey()), (GoneError,))
+    error = _failure(await _exchange(subject, odd_replies.EchoesKey(KEY)), (GoneError,))
     shown = f"{error} {error!r} {error.to_dict()} {error.__cause__!r} {error.__context__!r}"
     _require(KEY not in shown, "the error shows the API key; clean what you quote of a reply")
 
@@ -384,14 +346,14 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "500": _Fails(faults.Status(500), (OverloadedError,)),
         "503 with a hint": _Fails(faults.Status(503, headers=_QUIET), (OverloadedError,), hint=7.0),
         "529": _Fails(faults.Status(529), (OverloadedError,)),
-        "redirect": _Fails(_Around(), (GoneError,)),
+        "redirect": _Fails(odd_replies.Around(), (GoneError,)),
         "HTML error page": _Fails(faults.Status(502, _PAGE), (OverloadedError,)),
         "HTML with 200": _Fails(
             faults.Body(_PAGE.encode(), "text/html"), _NO_ANSWER, recorded=True
         ),
-        "truncated JSON": _Fails(_Cut(), _NO_ANSWER, recorded=True),
+        "truncated JSON": _Fails(odd_replies.Cut(), _NO_ANSWER, recorded=True),
         "empty body": _Fails(faults.Body(b""), _NO_ANSWER, recorded=True),
-        "error object in a 200": _Fails(_ErrorWith200(), (OverloadedError, ReplyError)),
+        "error object in a 200": _Fails(odd_replies.ErrorWith200(), (OverloadedError, ReplyError)),
         "huge body": _Fails(faults.Oversized(MAX_BODY + 1), _NO_ANSWER),
         "compressed bomb": _Fails(faults.Bomb(MAX_BODY * 8), (ReplyError, OutcomeUnknownError)),
         "stall before the reply": _Fails(faults.Stall(), _LOST, timeout=_SHORT),

@@ -1,0 +1,41 @@
+"""The APIs that the fake server speaks: which path is whose."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headrace.testing.server.dialects.anthropic import Anthropic
+from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
+from headrace.testing.server.dialects.google import Gemini
+from headrace.testing.server.dialects.openai import OpenAI, Responses, go_duration
+
+__all__ = [
+    "Anthropic",
+    "Asked",
+    "Dialect",
+    "Gemini",
+    "OpenAI",
+    "Responses",
+    "Said",
+    "go_duration",
+    "nobody",
+    "of_path",
+    "say",
+]
+_OPENAI: Final = OpenAI()
+_ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
+    ("/chat/completions", _OPENAI),
+    ("/v1/messages", Anthropic()),
+    ("/responses", Responses()),
+    (":generateContent", Gemini()),
+)
+
+
+def of_path(path: str) -> Dialect | None:
+    """Whose endpoint a path is; None where it is nobody's."""
+    return next((dialect for end, dialect in _ENDS if path.endswith(end)), None)
+
+
+def nobody() -> Dialect:
+    """Whose errors stand where a path is nobody's."""
+    return _OPENAI

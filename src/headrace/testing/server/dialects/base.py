@@ -1,0 +1,134 @@
+"""What every API of the fake server can do, whatever its shapes. A token is a word here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+
+import orjson
+
+from headrace.testing.seen import Answer, DialectName, Headers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from headrace.testing.server.limits import Level
+
+SERVER_ERROR: Final = 500
+MESSAGES: Final = {
+    400: "The request body could not be read.",
+    401: "The API key is missing or wrong.",
+    403: "This key has no permission for that.",
+    404: "There is nothing at this path.",
+    429: "Rate limit reached; please slow down.",
+    529: "Overloaded",
+}
+
+
+class Asked(NamedTuple):
+    """What matters of a request body. Tokens are words, ``max_tokens`` None when not given."""
+
+    model: str
+    prompt: str
+    input_tokens: int
+    max_tokens: int | None
+
+
+class Said(NamedTuple):
+    """An answer's text, whether ``max_tokens`` cut it, and its words."""
+
+    text: str
+    is_cut: bool
+    output_tokens: int
+
+
+class Dialect(ABC):
+    """One API."""
+
+    name: ClassVar[DialectName]
+    bound_names: ClassVar[tuple[str, ...]] = ("max_tokens",)
+
+    messages_name: ClassVar[str] = "messages"
+
+    def read(self, body: bytes, path: str) -> Asked:
+        """Read a request; raises ``ValueError`` with what is wrong."""
+        del path
+        data = orjson.loads(body)
+        messages = data.get(self.messages_name) if isinstance(data, dict) else None
+        if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+            msg = f"{self.messages_name}: a list of message objects is required"
+            raise ValueError(msg)
+        model = data.get("model")
+        if not isinstance(model, str) or data.get("stream"):
+            msg = "model: a name is required, and stream must be false on this server"
+            raise ValueError(msg)
+        prompt, words = measure(messages)
+        words += len(words_of(data.get("system")).split())
+        return Asked(model, prompt, words, self._bound(data))
+
+    def _bound(self, data: Mapping[str, object]) -> int | None:
+        for name in self.bound_names:
+            if isinstance(bound := data.get(name), int):
+                return bound
+        return None
+
+    @abstractmethod
+    def answer(self, asked: Asked, said: Said, n: int) -> dict[str, object]:
+        """The body of a good answer; ``n`` makes its id."""
+
+    @abstractmethod
+    def error(self, status: int, message: str) -> dict[str, object]:
+        """The body of an error."""
+
+    @abstractmethod
+    def key(self, headers: Mapping[str, str]) -> str | None:
+        """The API key in the headers."""
+
+    @abstractmethod
+    def charge(self, asked: Asked, said: Said) -> int:
+        """The tokens that count against a limit, by the vendor's rule."""
+
+    @abstractmethod
+    def limit_headers(self, levels: Mapping[str, Level]) -> Headers:
+        """What is left of the limits, by the vendor's names."""
+
+    @abstractmethod
+    def hint_headers(self, seconds: float) -> Headers:
+        """How long to wait, by the vendor's names."""
+
+    def refusal(self, status: int, message: str | None = None, headers: Headers = ()) -> Answer:
+        """A whole error reply."""
+        text = message or MESSAGES.get(status, "Something went wrong on this fake server.")
+        return Answer(status, orjson.dumps(self.error(status, text)), headers)
+
+
+def say(text: str, max_tokens: int | None) -> Said:
+    """A text cut to so many words."""
+    words = text.split()
+    if max_tokens is None or len(words) <= max_tokens:
+        return Said(text, is_cut=False, output_tokens=len(words))
+    return Said(" ".join(words[:max_tokens]), is_cut=True, output_tokens=max_tokens)
+
+
+def measure(messages: list[dict[str, object]]) -> tuple[str, int]:
+    """The text of the last user message, and the words of all messages."""
+    prompt, words = "", 0
+    for message in messages:
+        text = words_of(message.get("content"))
+        words += len(text.split())
+        if message.get("role") == "user":
+            prompt = text
+    return prompt, words
+
+
+def words_of(content: object) -> str:
+    """The text of a content, whatever its form."""
+    if isinstance(content, str):
+        return content
+    return "".join(_texts(content)) if isinstance(content, list) else ""
+
+
+def _texts(parts: list[object]) -> Iterator[str]:
+    for part in parts:
+        if isinstance(part, dict) and isinstance(text := part.get("text"), str):
+            yield text
