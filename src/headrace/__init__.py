@@ -11,48 +11,73 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headrace.client import LLMClient
-    from headrace.core import errors, events
+    from headrace.core import chunks, errors, events
     from headrace.core.context import RequestContext
-    from headrace.core.conversation import Conversation, Image, Message, Text, ToolCall
+    from headrace.core.conversation import Conversation, Message
     from headrace.core.errors import ConfigError, HeadraceError, NoRouteError, ProviderError
+    from headrace.core.media import Audio, File, Image
     from headrace.core.model import Model, Price
     from headrace.core.params import SamplingParams
+    from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall, ToolResult
     from headrace.core.response import APIResponse, Responses, Usage
+    from headrace.core.schema import OutputSchema
+    from headrace.core.tools import Tool, VendorTool
 
 __version__ = "0.1.0"
 
 __all__ = [
     "APIResponse",
+    "Audio",
+    "CacheBreakpoint",
     "ConfigError",
     "Conversation",
+    "File",
     "HeadraceError",
     "Image",
     "LLMClient",
     "Message",
     "Model",
     "NoRouteError",
+    "Opaque",
+    "OutputSchema",
     "Price",
     "ProviderError",
     "RequestContext",
     "Responses",
     "SamplingParams",
     "Text",
+    "Thinking",
+    "Tool",
     "ToolCall",
+    "ToolResult",
     "Usage",
+    "VendorTool",
     "__version__",
+    "chunks",
     "errors",
     "events",
 ]
 
-_MODULES = ("errors", "events")
+_MODULES = ("chunks", "errors", "events")
 _HOMES = {
     "headrace.client": ("LLMClient",),
     "headrace.core.context": ("RequestContext",),
-    "headrace.core.conversation": ("Conversation", "Image", "Message", "Text", "ToolCall"),
+    "headrace.core.conversation": ("Conversation", "Message"),
     "headrace.core.errors": ("ConfigError", "HeadraceError", "NoRouteError", "ProviderError"),
+    "headrace.core.media": ("Audio", "File", "Image"),
     "headrace.core.model": ("Model", "Price"),
     "headrace.core.params": ("SamplingParams",),
+    "headrace.core.parts": (
+        "CacheBreakpoint",
+        "Opaque",
+        "Text",
+        "Thinking",
+        "ToolCall",
+        "ToolResult",
+    ),
     "headrace.core.response": ("APIResponse", "Responses", "Usage"),
+    "headrace.core.schema": ("OutputSchema",),
+    "headrace.core.tools": ("Tool", "VendorTool"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from headrace.adapters.disk import LocalDisk
 from headrace.cli.output import FileOutput, journal_of, line_of
-from headrace.core.conversation import ToolCall
 from headrace.core.errors import BadRowError, ConfigError
+from headrace.core.parts import ToolCall
 from headrace.core.response import APIResponse, Source, Usage
 
 if TYPE_CHECKING:

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from headrace.core import fingerprint
 from headrace.core.context import RequestContext
-from headrace.core.conversation import Conversation, Image, Message, Text
+from headrace.core.conversation import Conversation, Message
 from headrace.core.errors import BadRowError, OverloadedError, RateLimitError
+from headrace.core.media import Image
 from headrace.core.params import SamplingParams
+from headrace.core.parts import Text
 
 GOLDEN: Final = Path(__file__).parents[1] / "golden" / "keys.json"
 PNG: Final = b"\x89PNG\r\n\x1a\n0123"

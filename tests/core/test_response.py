@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from headrace.core.conversation import Message, ToolCall
+from headrace.core.conversation import Message
 from headrace.core.errors import OverloadedError
 from headrace.core.model import Endpoint, Model, Price, Route
+from headrace.core.parts import ToolCall
 from headrace.core.response import NOTHING, APIResponse, Responses, Usage
 
 counts = st.integers(0, 10**12)

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.core.conversation import Conversation, Image, Message, Text
+from headrace.core.conversation import Conversation, Message
+from headrace.core.media import Image
+from headrace.core.parts import Text
 from headrace.policy.reservation import PER_IMAGE, PER_MESSAGE, input_tokens, output_tokens
 
 

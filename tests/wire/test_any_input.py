@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.core.errors import ProviderError, RejectedError, ReplyError
-from headrace.core.model import Model
 from headrace.core.reply import Reply
-from headrace.wire import anthropic, failure, gemini, openai_chat, openai_responses, record
+from headrace.wire import failure, record
+from tests.wire.golden import CODECS, GOLDEN, context, route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,24 +22,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.once
 
-MODEL: Final = Model(id="endpoint/m")
-Decode: TypeAlias = "Callable[[Reply, Model], APIResponse[object]]"
+Decode: TypeAlias = "Callable[[Reply], APIResponse[object]]"
 DECODE: Final[list[Decode]] = [
-    openai_chat.decode,
-    openai_responses.decode,
-    anthropic.decode,
-    gemini.decode,
+    partial(codec.decode, context({}), route(wire)) for wire, codec in CODECS.items()
 ]
-GOLDEN: Final = Path(__file__).resolve().parents[1] / "golden"
 BODIES: Final[list[Any]] = [
     case["body"]
-    for name in (
-        "openai_chat_replies.json",
-        "openai_responses_replies.json",
-        "anthropic_replies.json",
-        "gemini_replies.json",
-        "errors.json",
-    )
+    for name in ["errors.json", *(f"{wire}_replies.json" for wire in CODECS)]
     for case in json.loads((GOLDEN / name).read_text(encoding="utf-8"))
     if "body" in case
 ]
@@ -90,7 +79,7 @@ def almost_bodies(draw: st.DrawFn) -> bytes:
 
 def outcome(decode: Decode, reply: Reply) -> APIResponse[object] | ProviderError:
     try:
-        return decode(reply, MODEL)
+        return decode(reply)
     except ProviderError as error:
         return error
 
@@ -158,7 +147,7 @@ def test_every_beginning_of_a_body_is_no_answer(body: object) -> None:
     for end in range(len(whole)):
         for decode in DECODE:
             with pytest.raises(ReplyError) as caught:
-                decode(Reply(200, whole[:end]), MODEL)
+                decode(Reply(200, whole[:end]))
             assert caught.value.reply == Reply(200, whole[:end])
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.core.conversation import ToolCall
 from headrace.core.errors import ReplyError
+from headrace.core.parts import Opaque, Text, Thinking, ToolCall
 from headrace.core.reply import Reply
 from headrace.core.response import APIResponse, Usage
 from headrace.wire import record
@@ -27,11 +27,24 @@ JSON: st.SearchStrategy[object] = st.recursive(
     max_leaves=12,
 )
 MAYBE_TEXT = st.none() | TEXT
+SOUND = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+CALLS = st.builds(ToolCall, TEXT, TEXT, TEXT) | st.builds(
+    ToolCall, TEXT, TEXT, TEXT, st.just("custom"), MAYBE_TEXT
+)
+PARTS = (
+    CALLS
+    | st.builds(Text, SOUND)
+    | st.builds(Thinking, TEXT, MAYBE_TEXT, MAYBE_TEXT)
+    | st.builds(Opaque, TEXT, TEXT)
+)
 ANSWERS = st.builds(
     APIResponse,
     completion=MAYBE_TEXT,
     thinking=MAYBE_TEXT,
-    tool_calls=st.lists(st.builds(ToolCall, TEXT, TEXT, TEXT), max_size=3).map(tuple),
+    tool_calls=st.lists(CALLS, max_size=3).map(tuple),
+    content=st.lists(PARTS, max_size=3).map(tuple),
+    logprobs=st.none() | JSON,
+    adaptations=st.lists(TEXT, max_size=2).map(tuple),
     usage=st.none() | st.builds(Usage, COUNT, COUNT, COUNT, COUNT, COUNT),
     cost_nanos=st.none() | COUNT,
     finish_reason=MAYBE_TEXT,

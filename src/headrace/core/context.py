@@ -10,15 +10,18 @@ from headrace.core import fingerprint
 from headrace.core.conversation import Conversation, Prompt, brief
 from headrace.core.errors import BadRowError, HeadraceError
 from headrace.core.params import SamplingParams
+from headrace.core.schema import OutputSchema
+from headrace.core.tools import AnyTool, Tool, VendorTool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RequestContext:
-    """One prompt and what is asked for it alone. A caller sets the first six fields.
+    """One prompt and what is asked for it alone. A caller sets the first eight fields.
 
     ``id`` is yours (the row number when None), ``params`` overlay those of the call and the client,
     ``model`` replaces the client's models for this row, ``tags`` come back on the response,
-    ``deadline`` bounds the whole life of the request in seconds. The rest is the engine's: a failed
+    ``deadline`` bounds the whole life of the request in seconds, ``tools`` are what the model may
+    call, ``output_schema`` is what the answer has to look like. The rest is the engine's: a failed
     attempt yields the *next* context, with the error added to ``failures``.
     """
 
@@ -28,6 +31,8 @@ class RequestContext:
     model: str | None = None
     tags: Mapping[str, object] | None = None
     deadline: float | None = None
+    tools: tuple[AnyTool, ...] = ()
+    output_schema: OutputSchema | None = None
     index: int = 0
     sample: int = 0
     occurrence: int = 0
@@ -38,22 +43,15 @@ class RequestContext:
 
     def __post_init__(self) -> None:
         """Refuse what the engine would stumble over; the prompt is read when its turn comes."""
-        if isinstance(self.params, dict):
-            object.__setattr__(self, "params", SamplingParams.from_row(self.params))
-        elif self.params is not None and not isinstance(self.params, SamplingParams):
-            msg = f"params must be SamplingParams, not {type(self.params).__name__}"
-            raise BadRowError(msg)
-        if self.id is not None and not isinstance(self.id, str):
-            msg = f"the id of a request must be text, not {type(self.id).__name__}; use str()"
-            raise BadRowError(msg)
-        if self.model is not None and not isinstance(self.model, str):
+        _check_params(self)
+        _check_names(self)
+        if type(self.tools) is not tuple or self.tools:
+            object.__setattr__(self, "tools", _tools(self.tools))
+        if self.output_schema is not None and not isinstance(self.output_schema, OutputSchema):
             msg = (
-                f'the model of a request must be "endpoint/model", not {type(self.model).__name__};'
-                " give a Model row to the client"
+                "the output_schema of a request must be an OutputSchema, not"
+                f" {type(self.output_schema).__name__}; make it with OutputSchema.of()"
             )
-            raise BadRowError(msg)
-        if self.tags is not None and not isinstance(self.tags, Mapping):
-            msg = f"tags must be a dict of your own, not {type(self.tags).__name__}"
             raise BadRowError(msg)
         if self.deadline is not None and not _is_span(self.deadline):
             msg = f"a deadline must be a number of seconds above zero, not {self.deadline!r:.50}"
@@ -82,8 +80,13 @@ class RequestContext:
     @property
     def key(self) -> fingerprint.Key:
         """What this request is the same as; see ``core.fingerprint``."""
-        asked = {} if self.params is None else self.params.given()
-        return fingerprint.of_request(self.conversation.canonical(), asked)
+        asked = {} if self.params is None else self.params.asked
+        messages = self.conversation.canonical()
+        if not self.tools and self.output_schema is None:
+            return fingerprint.of_request(messages, asked)
+        shape = None if self.output_schema is None else self.output_schema.canonical()
+        tools = [tool.canonical() for tool in self.tools]
+        return fingerprint.of_request(messages, asked, tools=tools, schema=shape)
 
     @property
     def cache_key(self) -> str:
@@ -93,8 +96,8 @@ class RequestContext:
     @property
     def identity(self) -> tuple[object, ...]:
         """What is hashed to notice rows that ask the same; a cheap stand-in for ``key``."""
-        asked = None if self.params is None else repr(self.params.given())
-        return (self.prompt, self.model, asked)
+        asked = None if self.params is None else repr(self.params.asked)
+        return (self.prompt, self.model, asked, self.tools, self.output_schema)
 
     def carrying(self, other: RequestContext) -> RequestContext:
         """This request with what ``other``, the same one further on, has been through."""
@@ -116,6 +119,40 @@ class RequestContext:
             failures=(*self.failures, error),
             spent_nanos=self.spent_nanos + billed,
         )
+
+
+def _check_params(context: RequestContext) -> None:
+    params = context.params
+    if isinstance(params, dict):
+        object.__setattr__(context, "params", SamplingParams.from_row(params))
+    elif params is not None and not isinstance(params, SamplingParams):
+        msg = f"params must be SamplingParams, not {type(params).__name__}"
+        raise BadRowError(msg)
+
+
+def _check_names(context: RequestContext) -> None:
+    if context.id is not None and not isinstance(context.id, str):
+        msg = f"the id of a request must be text, not {type(context.id).__name__}; use str()"
+        raise BadRowError(msg)
+    if context.model is not None and not isinstance(context.model, str):
+        msg = (
+            f'the model of a request must be "endpoint/model", not {type(context.model).__name__};'
+            " give a Model row to the client"
+        )
+        raise BadRowError(msg)
+    if context.tags is not None and not isinstance(context.tags, Mapping):
+        msg = f"tags must be a dict of your own, not {type(context.tags).__name__}"
+        raise BadRowError(msg)
+
+
+def _tools(given: object) -> tuple[AnyTool, ...]:
+    if not isinstance(given, list | tuple):
+        raise BadRowError(f"tools must be a list of tools, not {type(given).__name__}")
+    for tool in given:
+        if not isinstance(tool, Tool | VendorTool):
+            msg = f"a tool must be a Tool or a VendorTool, not {type(tool).__name__}"
+            raise BadRowError(msg)
+    return tuple(given)
 
 
 def _is_span(value: object) -> bool:

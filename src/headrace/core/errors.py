@@ -22,6 +22,7 @@
         ├── RejectedError         this request is refused: 400, 413, 422
         │   ├── TooLongError      the prompt does not fit this model
         │   └── ContentFilterError   prompt or answer was blocked
+        ├── InvalidOutputError    an answer came that does not fit the output schema
         └── ReplyError            a reply came that cannot be read as an answer
             └── PageError             a web page came: something before the API answered
 
@@ -281,6 +282,20 @@ class ContentFilterError(RejectedError):
 
     code = "filtered"
     charged = Charged.UNKNOWN
+
+
+class InvalidOutputError(ProviderError):
+    """An answer came that does not fit the ``output_schema``; ``said`` is its text.
+
+    It is asked again with what was wrong, as one more attempt.
+    """
+
+    code = "invalid_output"
+    repeat_here = True
+    repeat_elsewhere = True
+    charged = Charged.YES
+    concerns = Concerns.REQUEST
+    said: str = ""
 
 
 class ReplyError(ProviderError):

@@ -35,9 +35,16 @@ def identity_of(*parts: str) -> bytes:
     return "\0".join(parts).encode()
 
 
-def of_request(messages: list[object], params: dict[str, object], operation: str = "chat") -> Key:
+def of_request(
+    messages: list[object],
+    params: dict[str, object],
+    operation: str = "chat",
+    *,
+    tools: list[list[object]] | None = None,
+    schema: list[object] | None = None,
+) -> Key:
     """The key of a request: everything that can change its answer, and nothing else."""
-    return _hash(canonical(messages, params, operation))
+    return _hash(canonical(messages, params, operation, tools=tools, schema=schema))
 
 
 def of_conversation(messages: list[object]) -> str:
@@ -45,9 +52,20 @@ def of_conversation(messages: list[object]) -> str:
     return _hash(canonical(messages, {}, "prompt")).fingerprint.hex()
 
 
-def canonical(messages: list[object], params: dict[str, object], operation: str) -> bytes:
+def canonical(
+    messages: list[object],
+    params: dict[str, object],
+    operation: str,
+    *,
+    tools: list[list[object]] | None = None,
+    schema: list[object] | None = None,
+) -> bytes:
     """The semantic form as JSON with sorted keys; ``VERSION`` says which form it is."""
     form = {"v": VERSION, "op": operation, "messages": messages, "params": params}
+    if tools:
+        form["tools"] = tools
+    if schema is not None:
+        form["schema"] = schema
     try:
         return orjson.dumps(form, option=orjson.OPT_SORT_KEYS)
     except TypeError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from functools import cached_property
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -10,15 +11,66 @@ from headrace.core.checked import Checked
 from headrace.core.errors import BadRowError
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-_PROTECTED = frozenset({"model", "messages", "stream", "system"})
+PromptCaching = Literal[
+    "automatic",
+    "system_and_tools",
+    "last_user_message",
+    "last_2_user_messages",
+    "last_3_user_messages",
+]
+# What is asked, under the names that the APIs have for it.
+PROTECTED_FIELDS: Final = frozenset(
+    {
+        "contents",
+        "input",
+        "instructions",
+        "messages",
+        "model",
+        "modelId",
+        "stream",
+        "system",
+        "systemInstruction",
+    }
+)
+PROTECTED_HEADERS: Final = frozenset(
+    {
+        "api-key",
+        "authorization",
+        "content-length",
+        "content-type",
+        "host",
+        "proxy-authorization",
+        "x-amz-security-token",
+        "x-api-key",
+        "x-goog-api-key",
+    }
+)
+# They change the bill, the speed, or what is refused; never what an answer says.
+_NOT_IN_KEYS: Final = frozenset({"on_unsupported", "prompt_caching", "service_tier"})
+
+
+def check_extras(body: dict[str, Any] | None, headers: dict[str, str] | None) -> None:
+    """Raise ``ValueError`` where extras would replace what is asked, or credentials."""
+    if body and (taken := PROTECTED_FIELDS & body.keys()):
+        msg = f"extra_body: it cannot replace {', '.join(sorted(taken))}"
+        raise ValueError(msg)
+    if headers and (taken := PROTECTED_HEADERS & {name.lower() for name in headers}):
+        msg = f"extra_headers: it cannot replace {', '.join(sorted(taken))}"
+        raise ValueError(msg)
 
 
 class SamplingParams(Checked):
     """Parameters of one generation. What is unset (or ``None``) is not sent at all.
 
-    ``max_tokens`` bounds the output in tokens (reasoning included). ``extra_body`` is merged into
-    the request body last, for what only one server knows; it cannot replace the model or the
-    messages. ``a | b`` overlays ``b`` on ``a``. Raises ``ConfigError`` for what is no parameter.
+    ``max_tokens`` bounds the output in tokens (reasoning included), ``thinking_budget`` the
+    reasoning alone. ``tool_choice`` is "auto", "none", "required", or the name of a tool.
+    ``prompt_caching`` says where marks for the provider's own cache go, where an API wants marks.
+    ``safety_settings`` maps categories of harm to thresholds (Gemini's words). ``extra_body`` is
+    merged into the request body last, ``extra_headers`` into the headers, for what only one server
+    knows; they cannot replace the model, the messages or credentials. ``on_unsupported`` says what
+    happens to what an API or a model cannot carry: "adapt" (the default; each adaptation is on the
+    response) or "error". ``a | b`` overlays ``b`` on ``a``. Raises ``ConfigError`` for what is no
+    parameter.
     """
 
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -31,6 +83,16 @@ class SamplingParams(Checked):
     frequency_penalty: Annotated[float, Field(allow_inf_nan=False)] | None = None
     presence_penalty: Annotated[float, Field(allow_inf_nan=False)] | None = None
     reasoning_effort: Effort | None = None
+    thinking_budget: Annotated[int, Field(ge=0)] | None = None
+    tool_choice: Annotated[str, Field(min_length=1)] | None = None
+    parallel_tool_calls: bool | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=100)] | None = None
+    prompt_caching: PromptCaching | None = None
+    safety_settings: dict[str, str] | None = None
+    service_tier: Annotated[str, Field(min_length=1)] | None = None
+    on_unsupported: Literal["adapt", "error"] | None = None
+    extra_headers: dict[str, str] | None = None
     extra_body: dict[str, Any] | None = None
 
     @model_validator(mode="before")
@@ -41,15 +103,18 @@ class SamplingParams(Checked):
         return data
 
     @model_validator(mode="after")
-    def _extra_body_stays_in_its_place(self) -> Self:
-        if self.extra_body and (taken := _PROTECTED & self.extra_body.keys()):
-            msg = f"extra_body: it cannot replace {', '.join(sorted(taken))}"
-            raise ValueError(msg)
+    def _extras_stay_in_their_place(self) -> Self:
+        check_extras(self.extra_body, self.extra_headers)
         return self
 
     def given(self) -> dict[str, object]:
         """Only what was set, by name, in a fixed order."""
         return {name: value for name, value in self if value is not None}
+
+    @cached_property
+    def asked(self) -> dict[str, object]:
+        """Of what was set, what can change an answer: what keys are made of."""
+        return {name: value for name, value in self.given().items() if name not in _NOT_IN_KEYS}
 
     def or_none(self) -> SamplingParams | None:
         """None where nothing is set, so that nothing has to be looked at."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from types import GenericAlias
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
-from headrace.core.conversation import Message, ToolCall, brief
+from headrace.core.conversation import Message, brief
 from headrace.core.errors import HeadraceError
+from headrace.core.parts import Part, ToolCall
 from headrace.core.reply import Reply
 
 T = TypeVar("T")
@@ -90,6 +91,9 @@ class APIResponse(Generic[T]):
     from the sending of the answering attempt to its reply. ``attempts`` counts the requests sent,
     ``uncertain_attempts`` those of them that may have been charged though no reply could be read.
     ``source`` says where this came from; ``"none"``: the row failed and nothing was sent for it.
+    ``adaptations`` are sentences on what the API or the model had no place for, ``logprobs`` what
+    the provider says of its tokens, in its own form. ``content`` holds the parts of an answer that
+    is more than text, in their order, for ``message``.
     """
 
     id: str = ""
@@ -99,6 +103,7 @@ class APIResponse(Generic[T]):
     completion: str | None = None
     thinking: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+    content: tuple[Part, ...] = ()
     parsed: T | None = None
     usage: Usage | None = None
     cost_nanos: int | None = None
@@ -108,6 +113,8 @@ class APIResponse(Generic[T]):
     route: str | None = None
     request_id: str | None = None
     metadata: Mapping[str, object] = field(default_factory=lambda: NOTHING)
+    logprobs: object = None
+    adaptations: tuple[str, ...] = ()
     attempts: int = 0
     uncertain_attempts: int = 0
     latency: float | None = None
@@ -139,6 +146,8 @@ class APIResponse(Generic[T]):
     @property
     def message(self) -> Message | None:
         """The answer as a message, to go on with the conversation."""
+        if self.content:
+            return Message("assistant", self.content)
         return None if self.completion is None else Message("assistant", self.completion)
 
     @property

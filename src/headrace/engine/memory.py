@@ -149,6 +149,8 @@ def _extras(response: APIResponse[object]) -> dict[str, object]:
     }
     if response.uncertain_attempts:
         extras["uncertain_attempts"] = response.uncertain_attempts
+    if response.adaptations:
+        extras["adaptations"] = response.adaptations
     return extras
 
 
@@ -161,7 +163,12 @@ def _with_extras(known: APIResponse[object], found: Found) -> APIResponse[object
         uncertain_attempts=_whole(found.extras.get("uncertain_attempts")) or 0,
         latency=_number(found.extras.get("latency")),
         cost_nanos=_whole(found.extras.get("cost_nanos")),
+        adaptations=_texts(found.extras.get("adaptations")),
     )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
 def _whole(value: object) -> int | None:

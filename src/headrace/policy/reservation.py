@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from headrace.core.conversation import Text
+from headrace.core.parts import Text
 
 if TYPE_CHECKING:
-    from headrace.core.conversation import Conversation, Part
+    from headrace.core.conversation import Conversation
+    from headrace.core.parts import Part
 
 BYTES_PER_TOKEN: Final = 4
 PER_MESSAGE: Final = 4

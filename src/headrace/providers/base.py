@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
+
+from headrace.wire import failure
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
+    from headrace.wire.draft import Draft
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -53,3 +57,41 @@ class ProviderRequest(ABC):
         """Read a recorded reply again, as a pure function; None where a class has no such form."""
         del context, route, reply
         return None
+
+
+class Codec(Protocol):
+    """How one API writes: a module of ``wire``. Pure."""
+
+    EPOCH: int
+
+    def encode(self, context: RequestContext, route: Route, *, stream: bool = False) -> Draft:
+        """The request; raises ``RejectedError`` for what the API cannot carry."""
+
+    def decode(self, context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
+        """The answer in a reply with status 200; raises the error that it is otherwise."""
+
+
+class CodecRequest(ProviderRequest):
+    """An exchange that a codec writes and reads, and nothing else has a say in."""
+
+    __slots__ = ()
+    codec: ClassVar[Codec]
+
+    def __init_subclass__(cls) -> None:
+        """Replies are read as the codec reads them, where a class does not say otherwise."""
+        if "epoch" not in vars(cls):
+            cls.epoch = cls.codec.EPOCH
+
+    async def execute_once(self) -> APIResponse[object]:
+        """Make one exchange; see ``ProviderRequest``."""
+        draft = self.codec.encode(self.context, self.route)
+        reply = await self.exchange.post(draft.path, draft.body, draft.headers)
+        failure.check(reply)
+        response = self.codec.decode(self.context, self.route, reply)
+        return replace(response, adaptations=draft.adaptations) if draft.adaptations else response
+
+    @classmethod
+    def decode(cls, context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
+        """Read a recorded reply again."""
+        failure.check(reply)
+        return cls.codec.decode(context, route, reply)

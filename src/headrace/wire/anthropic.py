@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Final
 from headrace.core.errors import ContentFilterError, RejectedError
 from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.wire import failure, reading
+from headrace.wire.draft import Draft
 from headrace.wire.reading import count, optional_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import TypeAlias
 
-    from headrace.core.conversation import Conversation, Image, Message, ToolCall
-    from headrace.core.model import Model
+    from headrace.core.context import RequestContext
+    from headrace.core.conversation import Message
+    from headrace.core.media import Image
+    from headrace.core.model import Route
     from headrace.core.params import SamplingParams
+    from headrace.core.parts import ToolCall
     from headrace.core.reply import Reply
 
     Headers: TypeAlias = tuple[tuple[str, str], ...]
@@ -65,13 +69,14 @@ def _samples(params: SamplingParams | None) -> bool:
     return params.extra_body is not None and not _SAMPLING.isdisjoint(params.extra_body)
 
 
-def encode(prompt: Conversation, params: SamplingParams | None, model: Model) -> bytes:
-    """The request body. What is unset is not sent; ``extra_body`` is merged in last.
+def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Draft:
+    """The request. What is unset is not sent; ``extra_body`` is merged in last.
 
     ``max_tokens``, which the API demands, is that of ``params``, else the model's maximum, else
     4,096. Raises ``RejectedError`` for what the dialect cannot carry.
     """
-    system, turns = _split(prompt.messages)
+    params, model = context.params, route.model
+    system, turns = _split(context.conversation.messages)
     if not turns:
         msg = "the prompt holds system messages only, which Anthropic refuses; add one of the user"
         raise RejectedError(msg)
@@ -88,9 +93,11 @@ def encode(prompt: Conversation, params: SamplingParams | None, model: Model) ->
     if system:
         body["system"] = _blocks(system)
     body["messages"] = _turns(turns)
+    if stream:
+        body["stream"] = True
     if params is not None:
         _add(body, params)
-    return reading.write(body)
+    return Draft(PATH, reading.write(body), headers(params))
 
 
 def _split(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
@@ -131,7 +138,7 @@ def _image(image: Image) -> dict[str, object]:
         source = {
             "type": "base64",
             "media_type": image.media_type,
-            "data": reading.in_base64(image),
+            "data": image.base64,
         }
     return {"type": "image", "source": source}
 
@@ -155,13 +162,14 @@ def _effort(effort: str) -> str:
     return effort
 
 
-def decode(reply: Reply, model: Model) -> APIResponse[object]:
+def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
     """The answer in a reply with status 200; its ``completion`` is a text, if an empty one.
 
     Raises ``ReplyError`` for what is no answer, ``ContentFilterError`` for a refusal, and the error
     that an error object stands for. The reply is on each of them. Usage that does not add up is
     None. No blocks at all are an answer where the reply says why it ended.
     """
+    del context
     data = failure.read_object(reply)
     if data.get("type") == "error" or data.get("error"):
         raise failure.from_error_object(data, reply)
@@ -179,7 +187,7 @@ def decode(reply: Reply, model: Model) -> APIResponse[object]:
         usage=usage,
         finish_reason=_finish(raw, calls),
         # One string for the whole run, not one for each answer.
-        model=sys.intern(named) if type(named) is str and named else model.name,
+        model=sys.intern(named) if type(named) is str and named else route.model.name,
         request_id=reading.request_id(reply.headers, data),
         metadata=_metadata(data, raw),
         reply=reply,

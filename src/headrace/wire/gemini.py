@@ -12,18 +12,21 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from headrace.core.conversation import Text
 from headrace.core.errors import RejectedError
+from headrace.core.parts import Text
 from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.wire import failure, reading
+from headrace.wire.draft import Draft
 from headrace.wire.reading import count, optional_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from headrace.core.conversation import Conversation, Message, Part, ToolCall
-    from headrace.core.model import Model
+    from headrace.core.context import RequestContext
+    from headrace.core.conversation import Message
+    from headrace.core.model import Route
     from headrace.core.params import SamplingParams
+    from headrace.core.parts import Part, ToolCall
     from headrace.core.reply import Reply
 
 EPOCH: Final = 1
@@ -76,17 +79,19 @@ _NOTED: Final = (
 )
 
 
-def path(model: Model) -> str:
+def path(route: Route, *, stream: bool = False) -> str:
     """Where to post: the model stands in the path, not in the body."""
-    return f"/models/{quote(model.name, safe='/')}:generateContent"
+    asked = "streamGenerateContent?alt=sse" if stream else "generateContent"
+    return f"/models/{quote(route.model.name, safe='/')}:{asked}"
 
 
-def encode(prompt: Conversation, params: SamplingParams | None) -> bytes:
-    """The request body. What is unset is not sent; ``extra_body`` is merged in last.
+def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Draft:
+    """The request. What is unset is not sent; ``extra_body`` is merged in last.
 
     Raises ``RejectedError`` for what the dialect cannot carry.
     """
-    runs = [(role, list(run)) for role, run in groupby(prompt.messages, lambda m: m.role)]
+    params, messages = context.params, context.conversation.messages
+    runs = [(role, list(run)) for role, run in groupby(messages, lambda m: m.role)]
     system = runs.pop(0)[1] if runs and runs[0][0] == "system" else None
     if not runs:
         msg = "the prompt holds system messages only, which Gemini refuses; add one of the user"
@@ -106,7 +111,7 @@ def encode(prompt: Conversation, params: SamplingParams | None) -> bytes:
         body["systemInstruction"] = {"parts": _parts(system)}
     if params is not None:
         _add(body, params)
-    return reading.write(body)
+    return Draft(path(route, stream=stream), reading.write(body))
 
 
 def _parts(run: Iterable[Message]) -> list[dict[str, object]]:
@@ -116,12 +121,13 @@ def _parts(run: Iterable[Message]) -> list[dict[str, object]]:
 def _part(part: Part) -> dict[str, object]:
     if isinstance(part, Text):
         return {"text": part.text}
+    part = reading.an_image(part)
     if part.detail not in {None, "auto"}:
         msg = "Gemini knows no detail of an image; leave it out for this model"
         raise RejectedError(msg)
     if part.url is not None:
         return {"fileData": {"fileUri": part.url}}
-    return {"inlineData": {"mimeType": part.media_type, "data": reading.in_base64(part)}}
+    return {"inlineData": {"mimeType": part.media_type, "data": part.base64}}
 
 
 def _add(body: dict[str, object], params: SamplingParams) -> None:
@@ -142,7 +148,7 @@ def _add(body: dict[str, object], params: SamplingParams) -> None:
     body.update(extra)
 
 
-def decode(reply: Reply, model: Model) -> APIResponse[object]:
+def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
     """The answer in a reply with status 200; its ``completion`` is a text, if an empty one.
 
     Raises ``ReplyError`` for what is no answer, ``ContentFilterError`` for a prompt or an answer
@@ -150,6 +156,7 @@ def decode(reply: Reply, model: Model) -> APIResponse[object]:
     is None. A missing text is an answer where a tool call, thinking, or the bound on output stands
     in its place.
     """
+    del context
     data = failure.read_object(reply)
     if data.get("error"):
         raise failure.from_error_object(data, reply)
@@ -173,7 +180,7 @@ def decode(reply: Reply, model: Model) -> APIResponse[object]:
         usage=usage,
         finish_reason=finish,
         # One string for the whole run, not one for each answer.
-        model=sys.intern(named) if type(named) is str and named else model.name,
+        model=sys.intern(named) if type(named) is str and named else route.model.name,
         request_id=reading.text(data.get("responseId")),
         metadata=_metadata(candidate, raw),
         reply=reply,

@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.wire import failure, reading
+from headrace.wire.draft import Draft
 from headrace.wire.reading import count, optional_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headrace.core.conversation import Conversation, Image, Message, ToolCall
+    from headrace.core.context import RequestContext
+    from headrace.core.conversation import Message
     from headrace.core.errors import ProviderError
-    from headrace.core.model import Model
-    from headrace.core.params import SamplingParams
+    from headrace.core.media import Image
+    from headrace.core.model import Route
+    from headrace.core.parts import ToolCall
     from headrace.core.reply import Reply
 
 EPOCH: Final = 1
 PATH: Final = "/chat/completions"
-HEADERS: Final[tuple[tuple[str, str], ...]] = ()
 
 _SENT_AS_NAMED: Final = (
     "temperature",
@@ -55,32 +57,28 @@ _CACHED: Final = ("prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens
 _REASONED: Final = ("reasoning_tokens",)
 
 
-def encode(
-    prompt: Conversation,
-    params: SamplingParams | None,
-    model: Model,
-    *,
-    max_tokens_field: str = "max_completion_tokens",
-) -> bytes:
-    """The request body. What is unset is not sent; ``extra_body`` is merged in last.
+def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Draft:
+    """The request. What is unset is not sent; ``extra_body`` is merged in last.
 
-    ``max_tokens_field`` is the name that the endpoint knows the bound on output by. Raises
-    ``RejectedError`` for what the dialect cannot carry.
+    Raises ``RejectedError`` for what the dialect cannot carry.
     """
+    params = context.params
     body: dict[str, object] = {
-        "model": model.name,
-        "messages": [_message(message) for message in prompt.messages],
+        "model": route.model.name,
+        "messages": [_message(message) for message in context.conversation.messages],
     }
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
     if params is not None:
         if params.max_tokens is not None:
-            body[max_tokens_field] = params.max_tokens
+            body[route.endpoint.max_tokens_field] = params.max_tokens
         for name in _SENT_AS_NAMED:
             value = getattr(params, name)
             if value is not None:
                 body[name] = value
         if params.extra_body:
             body.update(params.extra_body)
-    return reading.write(body)
+    return Draft(PATH, reading.write(body))
 
 
 def _message(message: Message) -> dict[str, object]:
@@ -94,10 +92,10 @@ def _message(message: Message) -> dict[str, object]:
 
 def _image(image: Image) -> dict[str, object]:
     detail = {} if image.detail is None else {"detail": image.detail}
-    return {"type": "image_url", "image_url": {"url": reading.image_url(image), **detail}}
+    return {"type": "image_url", "image_url": {"url": image.data_uri, **detail}}
 
 
-def decode(reply: Reply, model: Model) -> APIResponse[object]:
+def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
     """The answer in a reply with status 200; its ``completion`` is a text, if an empty one.
 
     Raises ``ReplyError`` for what is no answer, ``ContentFilterError`` for what was blocked, and
@@ -106,6 +104,7 @@ def decode(reply: Reply, model: Model) -> APIResponse[object]:
     An empty text is an answer. A missing one is an answer where a tool call, thinking, or the
     finish reason ``length`` stands in its place (a bound that was used up by hidden reasoning).
     """
+    del context
     data = failure.read_object(reply)
     choice = _choice(data, reply)
     usage = None if (billed := data.get("usage")) is None else _usage(billed)
@@ -132,7 +131,7 @@ def decode(reply: Reply, model: Model) -> APIResponse[object]:
         usage=usage,
         finish_reason=finish,
         # One string for the whole run, not one for each answer.
-        model=sys.intern(named) if type(named) is str and named else model.name,
+        model=sys.intern(named) if type(named) is str and named else route.model.name,
         request_id=reading.request_id(reply.headers, data),
         metadata=_metadata(data, choice, raw, finish, refusal),
         reply=reply,

@@ -11,17 +11,19 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from headrace.core.conversation import Text
+from headrace.core.parts import Text
 from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.wire import failure, reading
+from headrace.wire.draft import Draft
 from headrace.wire.reading import count, optional_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from headrace.core.conversation import Conversation, Message, Part, ToolCall
-    from headrace.core.model import Model
-    from headrace.core.params import SamplingParams
+    from headrace.core.context import RequestContext
+    from headrace.core.conversation import Message
+    from headrace.core.model import Route
+    from headrace.core.parts import Part, ToolCall
     from headrace.core.reply import Reply
 
 EPOCH: Final = 1
@@ -37,16 +39,19 @@ _ARGUMENTS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
 _CUT: Final = {"max_output_tokens": "length", "content_filter": "filtered"}
 
 
-def encode(prompt: Conversation, params: SamplingParams | None, model: Model) -> bytes:
-    """The request body. What is unset is not sent; ``extra_body`` is merged in last.
+def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Draft:
+    """The request. What is unset is not sent; ``extra_body`` is merged in last.
 
     Raises ``RejectedError`` for what the dialect cannot carry.
     """
+    params = context.params
     body: dict[str, object] = {
-        "model": model.name,
-        "input": [_item(message) for message in prompt.messages],
+        "model": route.model.name,
+        "input": [_item(message) for message in context.conversation.messages],
         "store": False,
     }
+    if stream:
+        body["stream"] = True
     if params is not None:
         reading.refuse(params, _NOT_CARRIED, "OpenAI Responses")
         for name, sent_as in _SENT_AS:
@@ -56,7 +61,7 @@ def encode(prompt: Conversation, params: SamplingParams | None, model: Model) ->
             body["reasoning"] = {"effort": params.reasoning_effort}
         if params.extra_body:
             body.update(params.extra_body)
-    return reading.write(body)
+    return Draft(PATH, reading.write(body))
 
 
 def _item(message: Message) -> dict[str, object]:
@@ -72,14 +77,15 @@ def _item(message: Message) -> dict[str, object]:
 def _part(part: Part, kind: str) -> dict[str, object]:
     if isinstance(part, Text):
         return {"type": kind, "text": part.text}
+    part = reading.an_image(part)
     return {
         "type": "input_image",
-        "image_url": reading.image_url(part),
+        "image_url": part.data_uri,
         "detail": part.detail or "auto",
     }
 
 
-def decode(reply: Reply, model: Model) -> APIResponse[object]:
+def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
     """The answer in a reply with status 200; its ``completion`` is a text, if an empty one.
 
     Raises ``ReplyError`` for what is no answer, ``ContentFilterError`` for what was blocked, and
@@ -87,6 +93,7 @@ def decode(reply: Reply, model: Model) -> APIResponse[object]:
     usage is None. A missing text is an answer where a tool call, thinking, or the bound on output
     stands in its place.
     """
+    del context
     data = failure.read_object(reply)
     usage = _usage(data.get("usage"))
     if data.get("error"):
@@ -107,7 +114,7 @@ def decode(reply: Reply, model: Model) -> APIResponse[object]:
         usage=usage,
         finish_reason=finish,
         # One string for the whole run, not one for each answer.
-        model=sys.intern(named) if type(named) is str and named else model.name,
+        model=sys.intern(named) if type(named) is str and named else route.model.name,
         request_id=reading.request_id(reply.headers, data),
         metadata=_metadata(data, reason, refusal),
         reply=reply,

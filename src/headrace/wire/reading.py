@@ -8,19 +8,21 @@ U+FFFD.
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from headrace.core.conversation import Image, Message, Text, ToolCall
 from headrace.core.errors import RejectedError
+from headrace.core.media import Image
+from headrace.core.parts import Text, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from headrace.core.conversation import Message
     from headrace.core.params import SamplingParams
+    from headrace.core.parts import Part
 
 LARGEST_COUNT: Final = 2**53
 SHOWN: Final = 200
@@ -131,19 +133,17 @@ def refuse(params: SamplingParams, names: tuple[str, ...], who: str) -> None:
 def parts(message: Message, image: Callable[[Image], dict[str, object]]) -> list[object]:
     """The content as a list of blocks; ``image`` says how the dialect writes one."""
     return [
-        {"type": "text", "text": part.text} if isinstance(part, Text) else image(part)
+        {"type": "text", "text": part.text} if isinstance(part, Text) else image(an_image(part))
         for part in message.parts
     ]
 
 
-def image_url(image: Image) -> str:
-    """An image as OpenAI's dialects take it: its URL, or its bytes as a ``data:`` URI."""
-    return image.url or f"data:{image.media_type};base64,{in_base64(image)}"
-
-
-def in_base64(image: Image) -> str:
-    """The bytes of an image as text."""
-    return base64.b64encode(image.data or b"").decode()
+def an_image(part: Part) -> Image:
+    """``part`` if it is an image; raises ``RejectedError`` where it is what no codec carries."""
+    if isinstance(part, Image):
+        return part
+    msg = f"this API carries no {type(part).__name__}; leave it out for this model"
+    raise RejectedError(msg)
 
 
 def clean(said: str, most: int = SHOWN) -> str:

@@ -2,7 +2,8 @@ r"""An answer as JSON bytes and back: what caches keep. Pure; no class tags, not
 
 A record is one object, ``{"v": 1, "completion": …, "usage": [input, output, cache read, cache
 write, reasoning], "tool_calls": [[id, name, arguments], …], "metadata": {…}, …}``; what is None or
-empty is left out. Strings with lone surrogates, which no UTF-8 can hold, are kept by an escape:
+empty is left out. Parts of an answer that is more than text stand in ``"content"``, each as its
+kind and its fields. Strings with lone surrogates, which no UTF-8 can hold, are kept by an escape:
 such a record has ``"escaped": true``, and in each of its strings a surrogate stands as ``\udXXX``
 (six characters) and a backslash as two.
 """
@@ -10,13 +11,13 @@ such a record has ``"escaped": true``, and in each of its strings a surrogate st
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Final, TypedDict, cast
 
 import orjson
 
-from headrace.core.conversation import ToolCall
+from headrace.core.parts import Opaque, Part, Text, Thinking, ToolCall
 from headrace.core.response import NOTHING, APIResponse, Usage
 
 VERSION: Final = 1
@@ -39,8 +40,19 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "usage": (list, NoneType),
     "tool_calls": (list, NoneType),
     "metadata": (dict, NoneType),
+    "content": (list, NoneType),
+    "adaptations": (list, NoneType),
 }
 _PLAIN: Final = tuple(_KINDS)[:10]
+_PARTS: Final[dict[str, type[Part]]] = {
+    "text": Text,
+    "thinking": Thinking,
+    "tool_call": ToolCall,
+    "opaque": Opaque,
+}
+_KIND: Final[dict[type, str]] = {made: name for name, made in _PARTS.items()}
+# How many fields each may have, and how many of them are texts and not None.
+_LENGTHS: Final = {"text": (1, 1), "thinking": (3, 1), "tool_call": (5, 3), "opaque": (2, 2)}
 
 
 class _Record(TypedDict, total=False):
@@ -58,6 +70,9 @@ class _Record(TypedDict, total=False):
     usage: list[int]
     tool_calls: list[list[str]]
     metadata: dict[str, object]
+    content: list[list[str]]
+    adaptations: list[str]
+    logprobs: object
 
 
 def dump(response: APIResponse[object]) -> bytes:
@@ -99,13 +114,35 @@ def _form(response: APIResponse[object]) -> dict[str, object]:
             usage.cache_write_tokens,
             usage.reasoning_tokens,
         )
-    if response.uncertain_attempts:
-        form["uncertain_attempts"] = response.uncertain_attempts
-    if response.tool_calls:
-        form["tool_calls"] = [(c.id, c.name, c.arguments) for c in response.tool_calls]
-    if response.metadata:
-        form["metadata"] = dict(response.metadata)
+    form.update((name, value) for name, value in _richer(response) if value)
+    if response.logprobs is not None:
+        form["logprobs"] = response.logprobs
     return form
+
+
+def _richer(response: APIResponse[object]) -> Iterator[tuple[str, object]]:
+    """What only some answers have."""
+    yield "tool_calls", [_fields_of(call) for call in response.tool_calls]
+    yield "metadata", dict(response.metadata)
+    yield "content", [(_KIND[type(part)], *_fields_of(part)) for part in response.content]
+    yield "adaptations", response.adaptations
+    yield "uncertain_attempts", response.uncertain_attempts
+
+
+def _fields_of(part: Part) -> tuple[str | None, ...]:
+    match part:
+        case ToolCall(kind="function", signature=None):
+            return (part.id, part.name, part.arguments)
+        case ToolCall():
+            return (part.id, part.name, part.arguments, part.kind, part.signature)
+        case Text():
+            return (part.text,)
+        case Thinking():
+            return (part.text, part.signature, part.wire)
+        case Opaque():
+            return (part.wire, part.json)
+    msg = f"an answer holds no {type(part).__name__}"
+    raise ValueError(msg)
 
 
 def _dump_escaped(form: dict[str, object]) -> bytes:
@@ -159,8 +196,25 @@ def _checked(form: dict[str, object]) -> _Record:
     if (usage := record.get("usage")) is not None:
         _check_items("usage", usage, int, 5)
     for call in record.get("tool_calls") or ():
-        _check_items("tool_calls", call, str, 3)
+        _check_part("tool_calls", call, "tool_call")
+    for part in record.get("content") or ():
+        if not isinstance(part, list) or not part or part[0] not in _PARTS:
+            raise _wrong("content")
+        _check_part("content", part[1:], part[0])
+    _check_texts("adaptations", record.get("adaptations") or [])
     return record
+
+
+def _check_part(name: str, fields: object, kind: str) -> None:
+    most, least = _LENGTHS[kind]
+    if not isinstance(fields, list) or not least <= len(fields) <= most:
+        raise _wrong(name)
+    _check_texts(name, [field for n, field in enumerate(fields) if n < least or field is not None])
+
+
+def _check_texts(name: str, items: Sequence[object]) -> None:
+    if not all(type(item) is str for item in items):
+        raise _wrong(name)
 
 
 def _check_items(name: str, items: object, kind: type, count: int) -> None:
@@ -170,6 +224,11 @@ def _check_items(name: str, items: object, kind: type, count: int) -> None:
 
 def _wrong(name: str) -> ValueError:
     return ValueError(f"the record's {name} is not what a record holds; treat it as a miss")
+
+
+def _part(kind: str, *fields: str) -> Part:
+    made: Callable[..., Part] = _PARTS[kind]
+    return made(*fields)
 
 
 def _response(record: _Record) -> APIResponse[object]:
@@ -185,7 +244,10 @@ def _response(record: _Record) -> APIResponse[object]:
         provider=record.get("provider"),
         route=record.get("route"),
         request_id=record.get("request_id"),
+        content=tuple(_part(*part) for part in record.get("content") or ()),
         metadata=record.get("metadata") or NOTHING,
+        logprobs=record.get("logprobs"),
+        adaptations=tuple(record.get("adaptations") or ()),
         attempts=record.get("attempts") or 0,
         uncertain_attempts=record.get("uncertain_attempts") or 0,
         latency=record.get("latency"),

@@ -1,0 +1,60 @@
+"""What a streamed answer comes in: typed chunks, and the whole response at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from headrace.core.errors import HeadraceError
+from headrace.core.response import APIResponse, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class TextChunk:
+    """A piece of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingChunk:
+    """A piece of what the model thinks aloud."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallChunk:
+    """A piece of the call with this ``index``; ``arguments`` are to be joined to JSON text.
+
+    ``id`` and ``name`` are set on the first piece of a call.
+    """
+
+    index: int
+    arguments: str = ""
+    id: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageChunk:
+    """What has been billed so far."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class RestartChunk:
+    """The stream broke off with ``error`` and begins again: forget the chunks before this one."""
+
+    error: HeadraceError
+
+
+@dataclass(frozen=True, slots=True)
+class EndChunk:
+    """The last chunk: the whole response, as without streaming."""
+
+    response: APIResponse[Any]
+
+
+Chunk: TypeAlias = TextChunk | ThinkingChunk | ToolCallChunk | UsageChunk | RestartChunk | EndChunk

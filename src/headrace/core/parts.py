@@ -1,0 +1,164 @@
+"""What a message can hold beside plain text: media, tool calls and their results, thinking.
+
+All frozen, and checked when they are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+import orjson
+
+from headrace.core.errors import BadRowError
+from headrace.core.media import Audio, File, Image
+from headrace.core.plain import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of text beside other parts."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is not Unicode."""
+        object.__setattr__(self, "text", plain(self.text))
+
+    def canonical(self) -> list[object]:
+        """What keys are made of."""
+        return ["text", self.text]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that the model asks for; ``arguments`` is the raw JSON text, as it came.
+
+    ``kind`` is "function", or what the vendor calls a tool of its own ("custom", "computer_call").
+    ``signature`` is what the vendor wants to have back with the call, untouched.
+    """
+
+    id: str
+    name: str
+    arguments: str
+    kind: str = "function"
+    signature: str | None = field(default=None, repr=False)
+
+    def canonical(self) -> list[object]:
+        """What keys are made of."""
+        found: list[object] = ["tool_call", self.id, self.name, self.arguments]
+        return [*found, self.kind, self.signature] if self.kind != "function" else found
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool gave back for the call with this id: a text, or parts where images are taken.
+
+    ``name`` is the tool's; some APIs ask for it, and it is found from the call when left out.
+    """
+
+    id: str
+    content: str | tuple[Text | Image | File, ...]
+    name: str | None = None
+    is_error: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what is neither text nor parts."""
+        plain(self.id)
+        if isinstance(self.content, str):
+            object.__setattr__(self, "content", plain(self.content))
+            return
+        given = tuple(self.content) if isinstance(self.content, Sequence) else ()
+        if not given or not all(isinstance(part, Text | Image | File) for part in given):
+            msg = "the content of a tool result must be text, or a list of texts, images and files"
+            raise BadRowError(msg)
+        object.__setattr__(self, "content", given)
+
+    @property
+    def text(self) -> str:
+        """Its text, without what is none."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content if isinstance(part, Text))
+
+    @property
+    def media(self) -> tuple[Image | File, ...]:
+        """What is no text in it."""
+        if isinstance(self.content, str):
+            return ()
+        return tuple(part for part in self.content if not isinstance(part, Text))
+
+    def canonical(self) -> list[object]:
+        """What keys are made of."""
+        content = self.content
+        said = content if isinstance(content, str) else [part.canonical() for part in content]
+        return ["tool_result", self.id, said, self.is_error]
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """What a model thought before it answered; with a signature it can be sent back to it.
+
+    ``wire`` is the API that signed it; to every other one the signature means nothing.
+    """
+
+    text: str
+    signature: str | None = field(default=None, repr=False)
+    wire: str | None = None
+
+    def canonical(self) -> list[object]:
+        """What keys are made of."""
+        return ["thinking", self.text, self.signature]
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A block of one API, kept word for word (as JSON text) to be sent back to the same API.
+
+    Encrypted reasoning, calls of tools that the vendor runs itself and their results are such.
+    """
+
+    wire: str
+    json: str = field(repr=False)
+
+    @classmethod
+    def of(cls, wire: str, block: Mapping[str, object]) -> Opaque:
+        """Keep ``block``."""
+        return cls(wire, orjson.dumps(block).decode())
+
+    @property
+    def block(self) -> dict[str, object]:
+        """The block as it came."""
+        found: dict[str, object] = orjson.loads(self.json)
+        return found
+
+    def canonical(self) -> list[object]:
+        """What keys are made of."""
+        return ["opaque", self.wire, self.json]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheBreakpoint:
+    """Up to here, the provider shall keep what it read: a mark where an API wants one.
+
+    ``ttl`` is for how long ("5m", "1h" at Anthropic). It changes the bill and never the answer, so
+    it is in no key.
+    """
+
+    ttl: Literal["5m", "30m", "1h", "12h"] | None = None
+
+
+Part: TypeAlias = (
+    Text | Image | File | Audio | ToolCall | ToolResult | Thinking | Opaque | CacheBreakpoint
+)
+PARTS: Final = (Text, Image, File, Audio, ToolCall, ToolResult, Thinking, Opaque, CacheBreakpoint)
+
+
+def canonical_content(content: str | tuple[Part, ...]) -> object:
+    """What keys are made of; a lone text is that text, and marks are left out."""
+    if isinstance(content, str):
+        return content
+    found = [part.canonical() for part in content if not isinstance(part, CacheBreakpoint)]
+    only = content[0] if len(found) == 1 else None
+    return only.text if isinstance(only, Text) else found

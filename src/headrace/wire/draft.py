@@ -1,0 +1,69 @@
+"""What all codecs have in common: drafts, what could not be carried, and folded streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+
+from headrace.core.errors import RejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from headrace.core.chunks import Chunk
+    from headrace.core.params import SamplingParams
+    from headrace.core.reply import Reply
+
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class Draft(NamedTuple):
+    """A request as it will be sent to the route's base URL.
+
+    ``adaptations`` are sentences that say what the API has no place for, and what became of it.
+    """
+
+    path: str
+    body: bytes
+    headers: Headers = ()
+    adaptations: tuple[str, ...] = ()
+
+
+class Fold(Protocol):
+    """Folds the frames of a stream into the reply that the same request had got without one."""
+
+    def feed(self, event: str, data: bytes) -> Sequence[Chunk]:
+        """Take one frame; raises the ``ProviderError`` that an error in it stands for."""
+
+    def reply(self) -> Reply:
+        """The whole reply; raises ``TruncatedError`` where the stream ended before its finish."""
+
+
+class Unsupported:
+    """Notes what an API cannot carry, or refuses it where the caller wants that."""
+
+    __slots__ = ("_refuses", "notes")
+
+    def __init__(self, params: SamplingParams | None) -> None:
+        self.notes: tuple[str, ...] = ()
+        self._refuses = params is not None and params.on_unsupported == "error"
+
+    def adapt(self, sentence: str) -> None:
+        """``sentence`` says what is not carried and what becomes of it; raises where wanted."""
+        if self._refuses:
+            raise RejectedError(f'{sentence}; change it, or allow on_unsupported="adapt"')
+        if sentence not in self.notes:
+            self.notes = (*self.notes, sentence)
+
+    def drop(self, params: SamplingParams, names: Sequence[str], who: str) -> None:
+        """Leave out those parameters of ``names`` that are set, which ``who`` does not know."""
+        for name in names:
+            if getattr(params, name) is not None:
+                self.adapt(f"{name} is left out: {who} has none")
+
+
+def merge(body: dict[str, object], *extras: Mapping[str, object] | None) -> dict[str, object]:
+    """``body`` with what only one server knows laid over it, one level deep."""
+    for extra in extras:
+        if extra:
+            body.update(extra)
+    return body
