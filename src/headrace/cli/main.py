@@ -208,6 +208,16 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
     add("--frequency-penalty", type=float, metavar="F")
     add("--presence-penalty", type=float, metavar="F")
     add("--reasoning-effort", metavar="EFFORT", help="none, minimal, low, medium, high, xhigh, max")
+    add("--thinking-budget", type=int, metavar="N", help="tokens to think with")
+    add("--tool-choice", metavar="CHOICE", help="auto, none, required, or the name of a tool")
+    add("--parallel-tool-calls", action=argparse.BooleanOptionalAction)
+    add("--logprobs", action=argparse.BooleanOptionalAction)
+    add("--top-logprobs", type=int, metavar="N")
+    add("--prompt-caching", metavar="WHERE", help="automatic, system_and_tools, last_user_message")
+    add("--safety-settings", type=json_object, metavar="JSON", help="category to threshold")
+    add("--service-tier", metavar="TIER")
+    add("--on-unsupported", metavar="WHAT", help="adapt (if not given) or error")
+    add("--extra-headers", type=json_object, metavar="JSON", help="sent with each request")
     add("--extra-body", type=json_object, metavar="JSON", help="merged into each request's body")
 
 

@@ -56,19 +56,8 @@ _CLIENT: Final = (
     "ca_file",
     "trust_env",
 )
-_SAMPLING: Final = {
-    "max_tokens": "max_tokens",
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "stop": "stop",
-    "sampling_seed": "seed",
-    "frequency_penalty": "frequency_penalty",
-    "presence_penalty": "presence_penalty",
-    "reasoning_effort": "reasoning_effort",
-    "extra_body": "extra_body",
-}
+# The flags of sampling parameters, where they are not called as these.
+_SAMPLING: Final = {name: name for name in SamplingParams.model_fields} | {"seed": "sampling_seed"}
 
 
 def execute(arguments: Namespace) -> int:
@@ -248,7 +237,7 @@ def _api_key(name: str | None) -> str | None:
 
 
 def _sampling(arguments: Namespace) -> SamplingParams | None:
-    flags = {name: getattr(arguments, flag) for flag, name in _SAMPLING.items()}
+    flags = {name: getattr(arguments, flag) for name, flag in _SAMPLING.items()}
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         return SamplingParams.from_row(given) if given else None
