@@ -133,7 +133,8 @@ class LLMClient:
         self._shares = self.config.shares(self._cache)
         self._fleet = self.config.fleet(place, self._catalog.epoch)
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
-        self._loops = LoopScopes(self.config.opener(), sender.pump, self._forked, sender.take_back)
+        opener = self.config.opener(self._clock)
+        self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
         self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
         self.last_run: Run | None = None
