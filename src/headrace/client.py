@@ -126,9 +126,8 @@ class LLMClient:
         )
         check_world(chance, clock=clock, catalog=catalog, disk=disk)
         place = Place(base_url=base_url, api_key=secret, allow_http=self.config.allow_http)
-        self._clock = clock or SystemClock()
+        self._clock, self._disk = clock or SystemClock(), disk
         self._catalog = catalog or Catalog()
-        self._disk = disk
         self._cache = caches.open_cache(cache)
         self._shares = self.config.shares(self._cache)
         self._fleet = self.config.fleet(place, self._catalog.epoch)

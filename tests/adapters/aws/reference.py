@@ -22,6 +22,7 @@ def signature(
     url: str,
     sent: Mapping[str, str],
     body: bytes,
+    *,
     keys: AwsKeys,
     region: str,
     service: str,

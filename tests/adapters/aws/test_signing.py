@@ -27,7 +27,7 @@ JSON: Final = {"Content-Type": "application/json", "User-Agent": "headrace"}
 AT: Final = datetime(2026, 2, 28, 23, 59, 59, tzinfo=UTC).timestamp()
 AWKWARD: Final = {
     "anthropic.claude-3-5-sonnet-20241022-v2:0": "anthropic.claude-3-5-sonnet-20241022-v2%3A0",
-    "us.anthropic.claude-sonnet-4-5-20250929-v1:0": "us.anthropic.claude-sonnet-4-5-20250929-v1%3A0",
+    "us.anthropic.claude-opus-4-20250514-v1:0": "us.anthropic.claude-opus-4-20250514-v1%3A0",
     "global.amazon.nova-2-lite-v1:0:256k": "global.amazon.nova-2-lite-v1%3A0%3A256k",
     "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.meta.llama3-1-8b-instruct-v1:0": (
         "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile"
@@ -38,9 +38,7 @@ AWKWARD: Final = {
     ),
     "a model with  spaces ": "a%20model%20with%20%20spaces%20",
     "modèle-文-\U0001d11e": "mod%C3%A8le-%E6%96%87-%F0%9D%84%9E",
-    "100%3A+?#&=;@!$'()*,[]~": (
-        "100%253A%2B%3F%23%26%3D%3B%40%21%24%27%28%29%2A%2C%5B%5D~"
-    ),
+    "100%3A+?#&=;@!$'()*,[]~": ("100%253A%2B%3F%23%26%3D%3B%40%21%24%27%28%29%2A%2C%5B%5D~"),
     "/../a//b/./": "%2F..%2Fa%2F%2Fb%2F.%2F",
     "...": "...",
 }
@@ -67,7 +65,8 @@ def ours(
         service=service,
         now=now,
     )
-    theirs = signature(method, url, made, body, credentials, region, service, now)
+    place = {"region": region, "service": service}
+    theirs = signature(method, url, made, body, keys=credentials, now=now, **place)
     assert made["Authorization"] == theirs
     return made
 

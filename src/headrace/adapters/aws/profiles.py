@@ -152,8 +152,9 @@ def _parse(path: str, size: int) -> RawConfigParser | str:
     except OSError as error:
         return _why(error)
     except ParsingError as error:
-        lines = [line for line, _ in error.errors] or [getattr(error, "lineno", 1)]
-        return f"is no INI file, as line {lines[0]} shows"
+        lines = [line for line, _ in getattr(error, "errors", ())]
+        first = lines[0] if lines else getattr(error, "lineno", 1)
+        return f"is no INI file, as line {first} shows"
     except ValueError:
         return "is not text in UTF-8"
     return parser
