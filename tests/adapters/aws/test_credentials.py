@@ -169,10 +169,10 @@ def test_a_file_is_read_once_for_many_requests(home: Path, monkeypatch: pytest.M
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     (home / "credentials").write_text(f"[default]\n{KEYS}")
     first = profiles.find(None)
-    again = profiles.find(None)
     assert first is not None
-    assert again is not None
-    assert first.sections[0][1] is again.sections[0][1]
+    assert profiles.find(None) is first
+    (home / "config").write_text("[default]\nregion = eu-west-1\n")
+    assert profiles.find(None) is not first
 
 
 BAD: Final = {

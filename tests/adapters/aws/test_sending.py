@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from headrace.adapters.http import Transport
+from headrace.adapters.http import opener
 from headrace.core.errors import GoneError, HeldBackError, NotSentError
 from headrace.core.model import AwsKeys, Endpoint, KeySource, Model, Route
 from headrace.core.secret import Secret
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from headrace.adapters.http import Transport
     from headrace.core.reply import Reply
 
 PLAIN: Final = AwsKeys("AKIDEXAMPLE", Secret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"))
@@ -91,7 +92,7 @@ async def way() -> AsyncIterator[Way]:
     server, clock = Server(), VirtualClock()
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.address = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    transport = Transport(clock=clock)
+    transport = opener(ca_file=None, proxy=None, trust_env=False, clock=clock)()
     try:
         yield Way(server, transport, clock)
     finally:

@@ -85,7 +85,7 @@ def _credentials(route: Route) -> AwsKeys | Secret:
     if found:
         return found
     if (profile := profiles.find(key.profile)) is not None:
-        return profile.keys()
+        return profile.keys
     bearer = f"{key.env}, or " if key.env else ""
     msg = (
         f"no AWS credentials are found; set {bearer}{_ID} and {_SECRET}, or name a profile in"
@@ -105,7 +105,6 @@ def _of_environment() -> AwsKeys | None:
     try:
         return AwsKeys(key_id, secret, _secret(_TOKEN))
     except ConfigError as error:
-        del key_id  # it may be a secret in the wrong place
         msg = error.message if _TOKEN in error.message else f"{error.message}; check {_ID}"
         raise ConfigError(msg) from None
 

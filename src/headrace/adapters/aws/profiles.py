@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from configparser import ParsingError, RawConfigParser
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -30,29 +30,32 @@ _WAYS: Final = {
 }
 _EXPORT: Final = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
 _Stamp: TypeAlias = tuple[int, int, int]
+_Parsed: TypeAlias = RawConfigParser | None
 _read: dict[str, tuple[_Stamp, RawConfigParser | str]] = {}
+_found: dict[str, tuple[list[_Parsed], Profile | None]] = {}
 
 
-@dataclass(frozen=True, slots=True)
 class Profile:
     """One profile, as its two files have it together."""
 
-    name: str
-    sections: tuple[tuple[str, RawConfigParser, str], ...]
-    """Path, what was read of it, and what the profile is called there."""
+    def __init__(self, name: str, sections: tuple[tuple[str, RawConfigParser, str], ...]) -> None:
+        """``sections``: path, what was read of it, and what the profile is called there."""
+        self.name = name
+        self._sections = sections
 
-    @property
+    @cached_property
     def region(self) -> str | None:
         """Where the profile is at home."""
         return self._value("region")
 
+    @cached_property
     def keys(self) -> AwsKeys:
         """Its keys; raises ``ConfigError`` where it has none, or comes to them by another way."""
         way = next((said for name, said in _WAYS.items() if self._value(name)), None)
         if self._value("role_arn"):  # whatever else it has is not whom it is to act as
             raise self._elsewhere(way or "takes on a role")
         names = ("aws_access_key_id", "aws_secret_access_key")
-        for path, parser, section in self.sections:
+        for path, parser, section in self._sections:
             if any(parser.get(section, name, fallback="") for name in names):
                 return _keys(self.name, path, parser, section)
         if way is not None:
@@ -67,7 +70,7 @@ class Profile:
         )
 
     def _value(self, name: str) -> str | None:
-        found = (p.get(section, name, fallback="").strip() for _, p, section in self.sections)
+        found = (p.get(section, name, fallback="").strip() for _, p, section in self._sections)
         return next(filter(None, found), None)
 
 
@@ -78,18 +81,12 @@ def find(name: str | None) -> Profile | None:
     there, and for a file that cannot be read.
     """
     named = name or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
-    wanted = named or "default"
-    sections = []
-    for path, is_config in _paths():
-        parser = _parsed(path)
-        if parser is None:
-            continue
-        own = [s for s in parser.sections() if _called(s, is_config=is_config) == wanted]
-        sections += [(path, parser, section) for section in own]
-    if sections:
-        return Profile(wanted, tuple(sections))
-    if named is None:
-        return None
+    wanted, parsed = named or "default", [_parsed(path) for path, _ in _paths()]
+    known = _found.get(wanted)
+    if known is None or any(old is not new for old, new in zip(known[0], parsed, strict=True)):
+        known = _found[wanted] = (parsed, _together(wanted, parsed))
+    if known[1] is not None or named is None:
+        return known[1]
     places = " nor in ".join(path for path, _ in _paths())
     msg = (
         f"there is no AWS profile {named!r} in {places}; name one that is there, in AWS_PROFILE or"
@@ -98,9 +95,22 @@ def find(name: str | None) -> Profile | None:
     raise ConfigError(msg)
 
 
+def _together(wanted: str, parsed: list[_Parsed]) -> Profile | None:
+    """What both files have of a profile."""
+    sections = tuple(
+        (path, parser, section)
+        for (path, is_config), parser in zip(_paths(), parsed, strict=True)
+        if parser is not None
+        for section in parser.sections()
+        if _called(section, is_config=is_config) == wanted
+    )
+    return Profile(wanted, sections) if sections else None
+
+
 def forget() -> None:
     """Read the files again next time, changed or not."""
     _read.clear()
+    _found.clear()
 
 
 def _paths() -> tuple[tuple[str, bool], tuple[str, bool]]:
@@ -133,7 +143,7 @@ def _parsed(path: str) -> RawConfigParser | None:
     known = _read.get(path)
     if known is None or known[0] != stamp:
         if len(_read) > 64:  # noqa: PLR2004 - who changes the path often fills no memory
-            _read.clear()
+            forget()
         known = _read[path] = (stamp, _parse(path, found.st_size))
     if isinstance(known[1], str):
         raise ConfigError(_unreadable(path, known[1]))
@@ -183,7 +193,6 @@ def _keys(name: str, path: str, parser: RawConfigParser, section: str) -> AwsKey
         said = "has an aws_access_key_id and no aws_secret_access_key"
     except ConfigError:
         said = "holds a key that no header may carry, or an id that is none"
-    del key_id
     msg = f"{where} {said}; mend it, or {_EXPORT}"
     raise ConfigError(msg)
 

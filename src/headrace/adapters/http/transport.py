@@ -192,19 +192,18 @@ class Transport:
         self, route: Route, path: str, headers: tuple[tuple[str, str], ...], body: bytes
     ) -> _Prepared:
         """What is built once for each route and key value; the key is read each time."""
-        auth = route.endpoint.auth
-        if auth == "aws":
-            plain = _headers(route, None, headers)
-            made = signed.prepare(route, path, plain, body, self._clock.wall())
-            return *made[:3], self._proxy_to(route, made[3])
-        key = None if auth == "none" else keys.reveal(route.key)
+        key = None if route.endpoint.auth == "none" else keys.reveal(route.key)
         slot = (route, path, headers)
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
             del key, known  # what fails now must not show a key in its traceback
+            if route.endpoint.auth == "aws":  # never kept, and so only looked for here
+                plain, now = _headers(route, None, headers), self._clock.wall()
+                made = signed.prepare(route, path, plain, body, now)
+                return *made[:3], self._proxy_to(route, made[3])
             base_url = route.base_url.rstrip("/")
             url, proxy = base_url + path, self._proxy_to(route, base_url)
-            key = None if auth == "none" else keys.require(route)
+            key = None if route.endpoint.auth == "none" else keys.require(route)
             ready = (url, _headers(route, key, headers), keys.Veil(key), proxy)
             known = self._prepared[slot] = (key, ready)
         return known[1]
