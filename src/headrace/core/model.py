@@ -116,16 +116,19 @@ class Endpoint(Checked):
 
 @dataclass(frozen=True, slots=True)
 class AwsKeys:
-    """What requests to AWS are signed with. Raises ``ConfigError`` for an id that is none."""
+    """What requests to AWS are signed with; raises ``ConfigError`` for what cannot be that."""
 
     access_key_id: str
     secret_access_key: Secret
     session_token: Secret | None = None
 
     def __post_init__(self) -> None:
-        # It stands in a header, and may be the secret one, given in the wrong place: not shown.
+        secret, token = self.secret_access_key, self.session_token
+        if not isinstance(secret, Secret) or not isinstance(token, Secret | None):
+            msg = "the AWS secret access key and session token must each be given as a Secret"
+            raise ConfigError(msg)
+        # It stands in a header, and may be the secret one, given in the wrong place: not quoted.
         if not isinstance(self.access_key_id, str) or not _KEY_ID.fullmatch(self.access_key_id):
-            object.__setattr__(self, "access_key_id", "********")
             msg = "the AWS access key id is not made of 1 to 128 letters, digits and underscores"
             raise ConfigError(msg)
 

@@ -310,3 +310,7 @@ def test_keys_refuse_to_be_plain_data_or_to_hold_a_secret_for_an_id() -> None:
     with pytest.raises(ConfigError, match="the AWS access key id is not made of") as caught:
         AwsKeys(CANARY, Secret(CANARY))
     assert CANARY not in str(caught.value)
+    for wrong in ((CANARY, None), (None, None), (Secret(CANARY), CANARY)):
+        with pytest.raises(ConfigError, match="must each be given as a Secret") as caught:
+            AwsKeys("AKID", *wrong)
+        assert CANARY not in str(caught.value)

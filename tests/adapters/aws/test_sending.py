@@ -8,12 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+import orjson
 import pytest
 
+from headrace import LLMClient
 from headrace.adapters.http import opener
 from headrace.core.errors import GoneError, HeldBackError, NotSentError
 from headrace.core.model import AwsKeys, Endpoint, KeySource, Model, Route
 from headrace.core.secret import Secret
+from headrace.providers.catalog import Catalog
 from headrace.testing import VirtualClock
 from headrace.wire.segment import segment
 from tests.adapters.aws.reference import signature
@@ -24,13 +27,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headrace.adapters.http import Transport
+    from headrace.core.context import RequestContext
     from headrace.core.reply import Reply
+    from headrace.providers.base import Exchange, Headers, ProviderRequest
 
 PLAIN: Final = AwsKeys("AKIDEXAMPLE", Secret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"))
 TOKEN: Final = "IQoJb3JpZ2luX2VjE-CANARY//+=="
 SESSION: Final = AwsKeys("ASIAEXAMPLE", Secret("a+b/c=="), Secret(TOKEN))
 BODY: Final = '{"messages":[{"content":"é"}]}'.encode()
 VARIABLE: Final = "AWS_BEARER_TOKEN_BEDROCK"
+
+
+ANSWER: Final = orjson.dumps(
+    {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "text", "text": "yes"}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+)
 
 
 class Server:
@@ -71,8 +87,10 @@ class Way:
             region="eu-west-3",
         )
 
-    async def post(self, path: str = "/model/m/converse", body: bytes = BODY) -> Reply:
-        return await self.transport.post(self.route, path, body, (), timeout=20, gate=None)
+    async def post(
+        self, path: str = "/model/m/converse", body: bytes = BODY, headers: Headers = ()
+    ) -> Reply:
+        return await self.transport.post(self.route, path, body, headers, timeout=20, gate=None)
 
     def checked(self, keys: AwsKeys, service: str = "bedrock") -> str:
         """The path of the last request, once its signature has been found right."""
@@ -85,6 +103,18 @@ class Way:
         assert headers["authorization"] == right
         assert self.server.address.endswith(headers["host"])
         return path
+
+
+class Here(Catalog):
+    """Sends whatever a client asks along one way; its exchange is the way itself."""
+
+    def __init__(self, there: Way) -> None:
+        super().__init__()
+        self.there = there
+
+    def bind(self, context: RequestContext, route: Route, exchange: Exchange) -> ProviderRequest:
+        del exchange
+        return super().bind(context, route, self.there)
 
 
 @asynccontextmanager
@@ -223,5 +253,27 @@ def test_the_region_stands_in_the_host_and_in_what_is_said_of_it() -> None:
             there.route = replace(there.route, base_url="http://{region}:1", region="localhost")
             with pytest.raises(NotSentError, match=r"^http://localhost:1 \(bedrock/m\) cannot"):
                 await there.post()
+
+    asyncio.run(main())
+
+
+def test_the_requests_in_flight_while_keys_are_rotated_are_sent_again(home: Path) -> None:
+    """Through the whole engine: nobody is told, and no route is closed."""
+
+    async def main() -> None:
+        async with way() as there:
+            _write(home, "AKIDFIRST", 5)
+            there.route = replace(there.route, key=KeySource(env=VARIABLE))
+
+            def rotate() -> None:
+                if len(there.server.seen) == 1:
+                    _write(home, "AKIDOTHER", 6)
+
+            there.server.on_request = rotate
+            there.server.replies = [(403, b'{"message":"expired"}'), (200, ANSWER)]
+            async with LLMClient("anthropic/m", api_key="unused", catalog=Here(there)) as client:
+                response = await client.ask("hello")
+            assert response.completion == "yes"
+            assert [response.attempts, len(there.server.seen)] == [1, 2]
 
     asyncio.run(main())
