@@ -126,14 +126,14 @@ class LLMClient:
         )
         check_world(chance, clock=clock, catalog=catalog, disk=disk)
         place = Place(base_url=base_url, api_key=secret, allow_http=self.config.allow_http)
-        self._clock = clock or SystemClock()
+        self._clock, self._disk = clock or SystemClock(), disk
         self._catalog = catalog or Catalog()
-        self._disk = disk
         self._cache = caches.open_cache(cache)
         self._shares = self.config.shares(self._cache)
         self._fleet = self.config.fleet(place, self._catalog.epoch)
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
-        self._loops = LoopScopes(self.config.opener(), sender.pump, self._forked, sender.take_back)
+        opener = self.config.opener(self._clock)
+        self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
         self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
         self.last_run: Run | None = None

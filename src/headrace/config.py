@@ -202,9 +202,11 @@ class Config(Checked):
         """Do identical requests share one answer?"""
         return cache is not None if self.coalesce is None else self.coalesce
 
-    def opener(self) -> Callable[[], Transport]:
-        """How sessions are made."""
-        return http.opener(ca_file=self.ca_file, proxy=self.proxy, trust_env=self.trust_env)
+    def opener(self, clock: Clock) -> Callable[[], Transport]:
+        """How sessions are made; ``clock`` dates what they sign."""
+        return http.opener(
+            ca_file=self.ca_file, proxy=self.proxy, trust_env=self.trust_env, clock=clock
+        )
 
     def sender(self, bind: Bind, clock: Clock, chance: Callable[[], float] | None) -> Sender:
         """What sends, with these bounds; ``chance`` None rolls real dice."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from headrace.adapters.aws import credentials
 from headrace.core.errors import ConfigError, GoneError
 from headrace.core.secret import Secret
 
@@ -69,9 +70,13 @@ def require(route: Route) -> str:
 
 def check(route: Route) -> None:
     """Raise ``ConfigError`` before the first request when a needed key is missing or malformed."""
-    if route.endpoint.auth == "none":
-        return
-    _checked(route)
+    match route.endpoint.auth:
+        case "none":
+            return
+        case "aws":
+            credentials.standing(route)
+        case _:
+            _checked(route)
 
 
 def _checked(route: Route) -> str:

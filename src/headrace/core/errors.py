@@ -209,7 +209,10 @@ class NotSentError(ProviderError):
 
 
 class HeldBackError(NotSentError):
-    """We kept the request back at the last moment: its route was parked. Never seen outside."""
+    """The request is to go out anew, as if it had not been sent. Never seen outside.
+
+    Its route was parked at the last moment, or credentials that were refused have been renewed.
+    """
 
     code = "held_back"
     trips_breaker = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import Field
 
 from headrace.core.checked import Checked
+from headrace.core.errors import ConfigError
 from headrace.core.secret import Secret
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Wire = Literal["openai_chat", "openai_responses", "anthropic", "gemini"]
+_KEY_ID: Final = re.compile(r"\w{1,128}", re.ASCII)
 # Of our own, so that no decimal context of the caller can round a price.
 _EXACT: Final = Context(prec=200)
 
@@ -103,7 +106,8 @@ class Endpoint(Checked):
     wire: Wire
     base_url: str | None = None
     key_env: str | None = None
-    auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"] = "bearer"
+    auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "aws", "none"] = "bearer"
+    service: str | None = None
     max_tokens_field: str = "max_tokens"
     models: tuple[str, ...] | None = None
     price: Price | None = None
@@ -111,21 +115,49 @@ class Endpoint(Checked):
 
 
 @dataclass(frozen=True, slots=True)
+class AwsKeys:
+    """What requests to AWS are signed with; raises ``ConfigError`` for what cannot be that."""
+
+    access_key_id: str
+    secret_access_key: Secret
+    session_token: Secret | None = None
+
+    def __post_init__(self) -> None:
+        secret, token = self.secret_access_key, self.session_token
+        if not isinstance(secret, Secret) or not isinstance(token, Secret | None):
+            msg = "the AWS secret access key and session token must each be given as a Secret"
+            raise ConfigError(msg)
+        # It stands in a header, and may be the secret one, given in the wrong place: not quoted.
+        if not isinstance(self.access_key_id, str) or not _KEY_ID.fullmatch(self.access_key_id):
+            msg = "the AWS access key id is not made of 1 to 128 letters, digits and underscores"
+            raise ConfigError(msg)
+
+
+@dataclass(frozen=True, slots=True)
 class KeySource:
-    """Where an API key comes from: a named environment variable, or a secret given in code."""
+    """Where an API key comes from: a named environment variable, or a secret given in code.
+
+    Where requests are signed for AWS: also keys given in code, or the name of a profile.
+    """
 
     env: str | None = None
     secret: Secret | None = None
+    aws: AwsKeys | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """model @ endpoint @ key: what limits, breakers and statistics belong to."""
+    """model @ endpoint @ key (@ region): what limits, breakers and statistics belong to.
+
+    ``region`` fills ``{region}`` in ``base_url``; None takes AWS's own settings.
+    """
 
     model: Model
     endpoint: Endpoint
     base_url: str
     key: KeySource = KeySource()
+    region: str | None = None
     id: str = field(init=False)
     """The name of the route in responses, errors and statistics."""
 

@@ -20,6 +20,8 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http_writer import StreamWriter
 
 from headrace.adapters import keys
+from headrace.adapters.clock import SystemClock
+from headrace.adapters.http import signed
 from headrace.adapters.proxy import Proxy
 from headrace.adapters.tls import trusted
 from headrace.core.errors import (
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
 
     from aiohttp.client_reqrep import ClientResponse
     from aiohttp.connector import Connection
+    from aiohttp.typedefs import StrOrURL
 
+    from headrace.adapters.clock import Clock
     from headrace.adapters.http import Gate
     from headrace.adapters.tls import CaFile
     from headrace.core.model import Route
@@ -56,7 +60,7 @@ _FIRST_ERROR: Final = 300
 _PROXY: Final = "check proxy= and the proxy variables of the environment"
 
 
-_Prepared: TypeAlias = tuple[str, dict[str, str], keys.Veil, str | None]
+_Prepared: TypeAlias = tuple["StrOrURL", dict[str, str], keys.Veil, str | None]
 _gate: ContextVar[Gate | None] = ContextVar("headrace_gate", default=None)
 
 
@@ -125,8 +129,10 @@ class Transport:
         ca_file: CaFile = None,
         proxy: Proxy | None = None,
         trust_env: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         self._proxy = proxy
+        self._clock = clock or SystemClock()
         # Read here: aiohttp would also send what ~/.netrc has for the host, in the key's place.
         self._trust_env = trust_env
         self._session = aiohttp.ClientSession(
@@ -150,7 +156,7 @@ class Transport:
         gate: Gate | None,
     ) -> Reply:
         """Send ``body`` once and return whatever reply comes; raise what became of it otherwise."""
-        url, ready, veil, proxy = self._prepare(route, path, headers)
+        url, ready, veil, proxy = self._prepare(route, path, headers, body)
         _gate.set(gate)
         try:
             response = await self._session.post(
@@ -164,9 +170,14 @@ class Transport:
             kept = veil.over_headers(_kept(response.headers))
             if gate is not None and response.status >= _FIRST_ERROR:
                 gate.hear(response.status, kept)
-            return Reply(response.status, veil.over(await _read(response)), kept)
+            reply = Reply(response.status, veil.over(await _read(response)), kept)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            failed = _translate(error, route, timeout, veil)
+            base_url = str(url).removesuffix(path)
+            failed = _translate(error, base_url, route, timeout, veil)
+        else:
+            if reply.status >= _FIRST_ERROR:
+                signed.check_current(route, reply.status, ready)
+            return reply
         # Out here, so that aiohttp's error is not kept with it: that one holds frames, the prompt
         # and the request's headers, for as long as a failed response is kept.
         raise failed
@@ -177,31 +188,38 @@ class Transport:
         # Transports close in the turns after; without these asyncio warns about open sockets.
         await asyncio.sleep(0)
 
-    def _prepare(self, route: Route, path: str, headers: tuple[tuple[str, str], ...]) -> _Prepared:
+    def _prepare(
+        self, route: Route, path: str, headers: tuple[tuple[str, str], ...], body: bytes
+    ) -> _Prepared:
         """What is built once for each route and key value; the key is read each time."""
         key = None if route.endpoint.auth == "none" else keys.reveal(route.key)
         slot = (route, path, headers)
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
             del key, known  # what fails now must not show a key in its traceback
-            url, proxy = route.base_url.rstrip("/") + path, self._proxy_to(route)
+            if route.endpoint.auth == "aws":  # never kept, and so only looked for here
+                plain, now = _headers(route, None, headers), self._clock.wall()
+                made = signed.prepare(route, path, plain, body, now)
+                return *made[:3], self._proxy_to(route, made[3])
+            base_url = route.base_url.rstrip("/")
+            url, proxy = base_url + path, self._proxy_to(route, base_url)
             key = None if route.endpoint.auth == "none" else keys.require(route)
             ready = (url, _headers(route, key, headers), keys.Veil(key), proxy)
             known = self._prepared[slot] = (key, ready)
         return known[1]
 
-    def _proxy_to(self, route: Route) -> str | None:
+    def _proxy_to(self, route: Route, base_url: str) -> str | None:
         if not route.endpoint.base_url:  # started by us, on this machine
             return None
         proxy = self._proxy
         try:
             if proxy is None and self._trust_env:
-                proxy = Proxy.of_environment(route.base_url)
+                proxy = Proxy.of_environment(base_url)
         except ConfigError as error:
             msg = f"{route.id}: the environment's {error}"
             raise GoneError(msg) from None
         # One elsewhere would look for this machine's server on its own, and get the key in clear.
-        is_local = is_loopback(urlsplit(route.base_url).hostname or "")
+        is_local = is_loopback(urlsplit(base_url).hostname or "")
         if proxy is None or (is_local and not proxy.is_here):
             return None
         return keys.Masked(proxy.reveal())
@@ -218,9 +236,11 @@ class Transport:
         return known
 
 
-def opener(*, ca_file: CaFile, proxy: Proxy | None, trust_env: bool) -> Callable[[], Transport]:
+def opener(
+    *, ca_file: CaFile, proxy: Proxy | None, trust_env: bool, clock: Clock
+) -> Callable[[], Transport]:
     """How the sessions of a client are made."""
-    return partial(Transport, ca_file=ca_file, proxy=proxy, trust_env=trust_env)
+    return partial(Transport, ca_file=ca_file, proxy=proxy, trust_env=trust_env, clock=clock)
 
 
 def _headers(route: Route, key: str | None, headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
@@ -289,11 +309,11 @@ def _check_size(size: int, response: ClientResponse) -> None:
 
 
 def _translate(
-    error: Exception, route: Route, timeout: float, veil: keys.Veil
+    error: Exception, base_url: str, route: Route, timeout: float, veil: keys.Veil
 ) -> NotSentError | OutcomeUnknownError:
     """aiohttp's exceptions as ours; the one place that knows them."""
-    where = f"{route.base_url} ({route.id})"
-    host = urlsplit(route.base_url).hostname
+    where = f"{base_url} ({route.id})"
+    host = urlsplit(base_url).hostname
     return (
         _by_proxy(error, where, host)
         or _before_sending(error, where, host)
