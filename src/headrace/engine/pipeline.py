@@ -13,8 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.adapters.cache import is_storable
+from headrace.core import shape
 from headrace.core.errors import (
     HeadraceError,
+    InvalidOutputError,
     RunStoppedError,
     UnexpectedError,
 )
@@ -33,9 +35,10 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.fingerprint import Key
     from headrace.engine.admission import Lanes
-    from headrace.engine.attempt import Record, Sender
+    from headrace.engine.attempt import Sender
     from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
+    from headrace.engine.outcomes import Record
     from headrace.engine.scope import RouteState
 
 # Live requests beyond those in flight: enough that a free slot never waits for the next prompt.
@@ -288,16 +291,21 @@ class Pipeline:
         response = await self._sender.answer(
             context, lanes, self._scope, record, write_off, may_move=may_move
         )
-        if self._cache is not None and is_storable(response):
-            state = next(s for s in lanes if s.route.id == response.route)
-            try:
-                await self._cache.put(key.bound_to(state.identity), response)
-            except Exception as error:  # noqa: BLE001  the caller's own store, and a paid answer
-                self._log_once(error, "the cache failed to put an answer, which is safe")
-            except BaseException:
-                write_off(response)
-                raise
+        try:
+            await self._keep(response, key, lanes)
+        except BaseException:
+            write_off(response)
+            raise
         return response
+
+    async def _keep(self, response: APIResponse[object], key: Key, lanes: Lanes) -> None:
+        if self._cache is None or not is_storable(response):
+            return
+        state = next(s for s in lanes if s.route.id == response.route)
+        try:
+            await self._cache.put(key.bound_to(state.identity), response)
+        except Exception as error:  # noqa: BLE001  the caller's own store, and a paid answer
+            self._log_once(error, "the cache failed to put an answer, which is safe")
 
     async def _cached(
         self, cache: Cache, context: RequestContext, lanes: Lanes, key: Key
@@ -306,7 +314,9 @@ class Pipeline:
             for state in lanes:
                 hit = await cache.get(key.bound_to(state.identity))
                 if hit is not None:
-                    return readdress(hit, context, "cache")
+                    return readdress(shape.fitted(hit, context), context, "cache")
+        except InvalidOutputError:
+            return None  # the type has changed, and the schema has not
         except Exception as error:  # noqa: BLE001  the caller's own store: a miss
             self._log_once(error, "the cache failed to get an answer, which is asked for instead")
         return None

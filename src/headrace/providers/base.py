@@ -50,6 +50,11 @@ class ProviderRequest(ABC):
     async def execute_once(self) -> APIResponse[object]:
         """Make one exchange; return the answer or raise a typed error."""
 
+    def stream_once(self) -> AsyncIterator[Chunk]:
+        """Make one exchange and yield what comes as it comes, ``EndChunk`` last, or raise."""
+        msg = f"{self.route.id} cannot be streamed; ask without streaming"
+        raise RejectedError(msg)
+
     @classmethod
     def decode(
         cls, context: RequestContext, route: Route, reply: Reply
@@ -63,12 +68,17 @@ class Codec(Protocol):
     """How one API writes: a module of ``wire``. Pure."""
 
     EPOCH: int
+    FRAMING: Framing
 
     def encode(self, context: RequestContext, route: Route, *, stream: bool = False) -> Draft:
         """The request; raises ``RejectedError`` for what the API cannot carry."""
 
     def decode(self, context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
         """The answer in a reply with status 200; raises the error that it is otherwise."""
+
+
+    def fold(self, context: RequestContext, route: Route) -> Fold:
+        """What takes the frames of a stream."""
 
 
 class CodecRequest(ProviderRequest):
@@ -86,8 +96,7 @@ class CodecRequest(ProviderRequest):
         """Make one exchange; see ``ProviderRequest``."""
         draft = self.codec.encode(self.context, self.route)
         reply = await self.exchange.post(draft.path, draft.body, draft.headers)
-        failure.check(reply)
-        response = self.codec.decode(self.context, self.route, reply)
+        response = self.decode(self.context, self.route, reply)
         return replace(response, adaptations=draft.adaptations) if draft.adaptations else response
 
     @classmethod
