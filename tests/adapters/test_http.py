@@ -65,8 +65,8 @@ class Way:
         self.gate = Gate()
 
     async def post(self, body: bytes = BODY, *, seconds: float = 20.0) -> Reply:
-        return await self.transport.post(
-            self.route, PATH, body, (), timeout=seconds, gate=self.gate
+        return await self.transport.send(
+            self.route, "POST", PATH, body, (), timeout=seconds, gate=self.gate
         )
 
     async def fails(self, body: bytes = BODY, *, seconds: float = 20.0) -> ProviderError:

@@ -6,6 +6,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
+
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.reply import Reply
@@ -14,13 +17,64 @@ if TYPE_CHECKING:
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
 
+class Incoming(Protocol):
+    """A reply whose head has come, and whose body comes."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The kept headers, as in ``Reply``."""
+
+    async def read(self) -> Reply:
+        """The whole body, capped as that of ``post``; for what is no stream, such as a refusal.
+
+        Raises ``OutcomeUnknownError`` where its end does not come, ``ReplyError`` for a large one.
+        """
+
+    def blocks(self) -> AsyncIterator[bytes]:
+        """The body, decompressed, in blocks as they come, which are cut anywhere.
+
+        It may be left at any place, and ends when the server says so; a stream can be told whole
+        only by what is in it. Raises ``OutcomeUnknownError`` where it broke off or fell silent for
+        the exchange's time-out (comments and pings are no silence), ``ReplyError`` above 256 MiB.
+        """
+
+
 class Exchange(Protocol):
-    """The way to the provider for one attempt: credentials, timeout and bounds are its business."""
+    """The way to the provider for one attempt: credentials, timeout and bounds are its business.
 
-    async def post(self, path: str, body: bytes, headers: Headers = ()) -> Reply:
-        """Send ``body`` once to the route's base URL plus ``path`` and return whatever came back.
+    Each call makes one exchange on the path below the route's base URL. It raises ``NotSentError``
+    or ``OutcomeUnknownError`` where nothing readable came back. One of your own needs ``post``
+    alone, as long as nothing else is asked of it.
+    """
 
-        Raises ``NotSentError`` or ``OutcomeUnknownError`` where nothing readable came back.
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        headers: Headers = (),
+        *,
+        content_type: str = "application/json",
+    ) -> Reply:
+        """Send ``body`` once and return whatever came back."""
+
+    async def get(self, path: str, headers: Headers = ()) -> Reply:
+        """Ask once and return whatever came back."""
+
+    async def delete(self, path: str, headers: Headers = ()) -> Reply:
+        """Ask once and return whatever came back."""
+
+    def stream(
+        self, path: str, body: bytes, headers: Headers = ()
+    ) -> AbstractAsyncContextManager[Incoming]:
+        """Send ``body`` once, and begin to read whatever comes back.
+
+        The time-out is that to the head of the reply, and that of each silence in its body; the
+        whole may last longer. Leaving closes the connection, or gives it back when the body came
+        to its end.
         """
 
 
