@@ -3,9 +3,9 @@
 Lines of JSON without ``data:`` are no event by the standard. Gemini sends its errors so, over
 several lines; google-genai collects such lines until their braces balance, and so does this.
 
-By the standard an event without its blank line at the end of the stream is lost. google-genai
-reads it all the same, and small servers leave out what follows ``data: [DONE]``. Here ``end``
-gives it, and whoever reads it finds out whether it was cut.
+By the standard an event without its blank line at the end of the stream is lost, as it is in the
+SDKs of OpenAI and Anthropic; google-genai reads it. Here ``end`` gives it, and whoever reads it
+finds out whether it was cut.
 """
 
 from __future__ import annotations
