@@ -33,6 +33,10 @@ class Veil:
             return body
         return body.replace(self._bytes, b"********")
 
+    def over_blocks(self) -> BlockVeil:
+        """The same for one body that comes in blocks."""
+        return BlockVeil(self._bytes)
+
     def over_headers(self, kept: dict[str, str]) -> dict[str, str]:
         """The same for a reply's headers."""
         if self._text is None or not any(self._text in value for value in kept.values()):
@@ -42,6 +46,38 @@ class Veil:
     def over_text(self, said: str) -> str:
         """``said`` with asterisks in the place of the key."""
         return said if self._text is None else said.replace(self._text, "********")
+
+
+class BlockVeil:
+    """Hides the key in a body that comes in blocks, also where it is cut between two of them.
+
+    What might be the beginning of the key is held back until the next block. A line's end is in no
+    key, so that a whole event never waits. Nobody hides a key that is spread over several events:
+    a server that quotes it does so in one, and a model never gets to see it.
+    """
+
+    __slots__ = ("_held", "_key")
+
+    def __init__(self, key: bytes | None) -> None:
+        self._key = key
+        self._held = b""
+
+    def over(self, block: bytes) -> bytes:
+        """What can be shown by now, which may be nothing."""
+        key = self._key
+        if key is None:
+            return block
+        shown = (self._held + block).replace(key, b"********")
+        at = shown.find(key[:1], max(0, len(shown) - len(key) + 1))
+        while at >= 0 and not key.startswith(shown[at:]):
+            at = shown.find(key[:1], at + 1)
+        self._held = shown[at:] if at >= 0 else b""
+        return shown[: len(shown) - len(self._held)]
+
+    def end(self) -> bytes:
+        """What was held back, and was no key."""
+        held, self._held = self._held, b""
+        return held
 
 
 class Masked(str):

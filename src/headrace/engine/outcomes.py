@@ -153,10 +153,9 @@ class Outcomes:
         if course.may_move and not isinstance(error, RateLimitError):
             raise course.moved_on()
 
-    def end(self, course: Course, permit: Permit, error: ProviderError) -> HeadraceError:
-        """The final error of a stream that broke off after its consumer had begun to read."""
+    def end(self, course: Course, permit: Permit, error: ProviderError) -> None:
+        """A stream broke off after its consumer had begun to read: the error is final."""
         self._judge(course, permit, error)
-        return course.last_error(error)
 
     def _cut(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """The request's own deadline ended the attempt: that says nothing about the route."""

@@ -24,7 +24,7 @@ from headrace.engine.course import Course, MovedOn, failed
 from headrace.engine.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from headrace.core.chunks import Chunk
     from headrace.core.context import RequestContext
@@ -38,11 +38,13 @@ if TYPE_CHECKING:
 class TokenPipeline(Pipeline):
     """The way of one streamed request; a cached answer comes in one piece."""
 
-    async def stream(self, context: RequestContext, *, restarts: bool) -> AsyncIterator[Chunk]:
+    async def stream(self, context: RequestContext, *, restarts: bool) -> AsyncGenerator[Chunk]:
         """The chunks of the answer, ``EndChunk`` last; raises the error that ends it."""
         try:
             async with aclosing(self._stream(context, restarts=restarts)) as chunks:
                 async for chunk in chunks:
+                    if isinstance(chunk, EndChunk):
+                        self._sender.tell(RequestFinished(chunk.response))
                     yield chunk
         except HeadraceError as error:
             self._sender.tell(RequestFinished(failed(context, error)))
@@ -52,29 +54,37 @@ class TokenPipeline(Pipeline):
             message = f"{type(error).__name__}: {error} (unforeseen; please report it as a bug)"
             raise UnexpectedError(message) from error
 
-    async def _stream(self, context: RequestContext, *, restarts: bool) -> AsyncIterator[Chunk]:
+    async def _stream(self, context: RequestContext, *, restarts: bool) -> AsyncGenerator[Chunk]:
         choice, key = self._choose(context), context.key
         if not choice.is_started:
             await choice.start()
-        if self._cache is not None and choice.weights is None:
-            hit = await self._cached(self._cache, context, choice.lanes, key)
-            if hit is not None:
-                for chunk in whole(hit):
-                    yield chunk
-                return
         for lanes in choice.in_turn(key.digest, context.occurrence):
-            attempts = Attempts(self._sender, self._scope, self._write_off, restarts=restarts)
+            hit = None
+            if self._cache is not None:
+                hit = await self._cached(self._cache, context, lanes, key)
             try:
-                async with aclosing(attempts.of(context, lanes)) as chunks:
+                async with aclosing(self._of(context, lanes, hit, restarts=restarts)) as chunks:
                     async for chunk in chunks:
-                        if isinstance(chunk, EndChunk):
+                        if isinstance(chunk, EndChunk) and hit is None:
                             await self._keep(chunk.response, key, lanes)
-                            self._sender.tell(RequestFinished(chunk.response))
                         yield chunk
             except MovedOn as moved:
                 context = context.carrying(moved.context)
             else:
                 return
+
+    def _of(
+        self,
+        context: RequestContext,
+        lanes: Lanes,
+        hit: APIResponse[object] | None,
+        *,
+        restarts: bool,
+    ) -> AsyncGenerator[Chunk]:
+        if hit is not None:
+            return _whole(hit)
+        attempts = Attempts(self._sender, self._scope, self._write_off, restarts=restarts)
+        return attempts.of(context, lanes)
 
 
 class Attempts:
@@ -89,39 +99,40 @@ class Attempts:
         self._restarts = restarts
         self._said: list[str] = []
         self._has_begun = False
+        self._response: APIResponse[object] | None = None
 
-    async def of(self, context: RequestContext, lanes: Lanes) -> AsyncIterator[Chunk]:
+    async def of(self, context: RequestContext, lanes: Lanes) -> AsyncGenerator[Chunk]:
         """Send until a stream comes to its end, or a failure is final."""
         course = Course(context, lanes, self._sender.admission.number())
-        response = None
         try:
-            while True:
+            while self._response is None:
                 permit = await self._sender.admit(course, self._scope)
                 self._scope.permits.add(permit)
-                try:
-                    async with aclosing(self._once(course, permit)) as chunks:
-                        async for chunk in chunks:
-                            if isinstance(chunk, EndChunk):
-                                response = chunk.response
-                                self._sender.succeed(permit, response)
-                            yield chunk
-                    return
-                except ProviderError as error:
-                    await self._fail(course, permit, error)
-                    if self._has_begun:
-                        self._forget()
-                        yield RestartChunk(error)
-                except BaseException as error:
-                    if response is None:
-                        self._sender.break_off(course, permit, error, None)
-                    raise
-                finally:
-                    self._scope.permits.discard(permit)
+                async with aclosing(self._attempt(course, permit)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
         except BaseException as error:
-            course.leave(error, response, self._write_off)
+            course.leave(error, self._response, self._write_off)
             raise
 
-    async def _once(self, course: Course, permit: Permit) -> AsyncIterator[Chunk]:
+    async def _attempt(self, course: Course, permit: Permit) -> AsyncGenerator[Chunk]:
+        try:
+            async with aclosing(self._once(course, permit)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except ProviderError as error:
+            await self._fail(course, permit, error)
+            if self._has_begun:
+                self._said, self._has_begun = [], False
+                yield RestartChunk(error)
+        except BaseException as error:
+            if self._response is None:
+                self._sender.break_off(course, permit, error, None)
+            raise
+        finally:
+            self._scope.permits.discard(permit)
+
+    async def _once(self, course: Course, permit: Permit) -> AsyncGenerator[Chunk]:
         request = self._sender.request(course, permit, self._scope)
         usage = None
         try:
@@ -131,7 +142,9 @@ class Attempts:
                         raw = chunk.response
                         if course.context.output_schema is not None:
                             raw = shape.fitted(raw, course.context)
-                        yield EndChunk(course.finish(raw, permit, self._sender.clock.now()))
+                        self._response = course.finish(raw, permit, self._sender.clock.now())
+                        self._sender.succeed(permit, self._response)
+                        yield EndChunk(self._response)
                         return
                     usage = chunk.usage if isinstance(chunk, UsageChunk) else usage
                     self._note(chunk)
@@ -148,9 +161,6 @@ class Attempts:
         if isinstance(chunk, TextChunk):
             self._said.append(chunk.text)
 
-    def _forget(self) -> None:
-        self._said, self._has_begun = [], False
-
     async def _fail(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """Return when it is time for the next send; raises the final error."""
         if not self._has_begun:
@@ -158,15 +168,15 @@ class Attempts:
             return
         error.arrived = "".join(self._said)
         if not self._restarts:
-            raise self._sender.end(course, permit, error)
+            self._sender.end(course, permit, error)
+            raise error
         await self._sender.after(course, permit, error, None)
 
 
-def whole(response: APIResponse[object]) -> list[Chunk]:
+async def _whole(response: APIResponse[object]) -> AsyncGenerator[Chunk]:
     """An answer that is there already, in chunks."""
-    found: list[Chunk] = []
     if response.thinking:
-        found.append(ThinkingChunk(response.thinking))
+        yield ThinkingChunk(response.thinking)
     if response.completion:
-        found.append(TextChunk(response.completion))
-    return [*found, EndChunk(response)]
+        yield TextChunk(response.completion)
+    yield EndChunk(response)
