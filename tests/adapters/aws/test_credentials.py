@@ -268,7 +268,9 @@ def send() -> None:
     async def main() -> None:
         transport = Transport()
         try:
-            await transport.post(ROUTE, "/model/m/converse", b"{}", (), timeout=1, gate=None)
+            await transport.send(
+                ROUTE, "POST", "/model/m/converse", b"{}", (), timeout=1, gate=None
+            )
         finally:
             await transport.aclose()
 

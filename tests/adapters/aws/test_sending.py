@@ -90,7 +90,9 @@ class Way:
     async def post(
         self, path: str = "/model/m/converse", body: bytes = BODY, headers: Headers = ()
     ) -> Reply:
-        return await self.transport.post(self.route, path, body, headers, timeout=20, gate=None)
+        return await self.transport.send(
+            self.route, "POST", path, body, headers, timeout=20, gate=None
+        )
 
     def checked(self, keys: AwsKeys, service: str = "bedrock") -> str:
         """The path of the last request, once its signature has been found right."""
