@@ -10,14 +10,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headrace.adapters.registered import (
+        list_aliases,
+        list_endpoints,
+        list_models,
+        load_rows,
+        register_alias,
+        register_endpoint,
+        register_model,
+        unregister_alias,
+        unregister_endpoint,
+        unregister_model,
+    )
     from headrace.client import LLMClient
     from headrace.core import errors, events
     from headrace.core.context import RequestContext
     from headrace.core.conversation import Conversation, Image, Message, Text, ToolCall
     from headrace.core.errors import ConfigError, HeadraceError, NoRouteError, ProviderError
-    from headrace.core.model import Model, Price
+    from headrace.core.model import Endpoint, Model, Price
     from headrace.core.params import SamplingParams
     from headrace.core.response import APIResponse, Responses, Usage
+    from headrace.providers.base import ProviderRequest
+    from headrace.providers.catalog import (
+        list_providers,
+        register_provider,
+        unregister_provider,
+    )
 
 __version__ = "0.1.0"
 
@@ -25,6 +43,7 @@ __all__ = [
     "APIResponse",
     "ConfigError",
     "Conversation",
+    "Endpoint",
     "HeadraceError",
     "Image",
     "LLMClient",
@@ -33,6 +52,7 @@ __all__ = [
     "NoRouteError",
     "Price",
     "ProviderError",
+    "ProviderRequest",
     "RequestContext",
     "Responses",
     "SamplingParams",
@@ -42,17 +62,44 @@ __all__ = [
     "__version__",
     "errors",
     "events",
+    "list_aliases",
+    "list_endpoints",
+    "list_models",
+    "list_providers",
+    "load_rows",
+    "register_alias",
+    "register_endpoint",
+    "register_model",
+    "register_provider",
+    "unregister_alias",
+    "unregister_endpoint",
+    "unregister_model",
+    "unregister_provider",
 ]
 
 _MODULES = ("errors", "events")
 _HOMES = {
+    "headrace.adapters.registered": (
+        "list_aliases",
+        "list_endpoints",
+        "list_models",
+        "load_rows",
+        "register_alias",
+        "register_endpoint",
+        "register_model",
+        "unregister_alias",
+        "unregister_endpoint",
+        "unregister_model",
+    ),
     "headrace.client": ("LLMClient",),
     "headrace.core.context": ("RequestContext",),
     "headrace.core.conversation": ("Conversation", "Image", "Message", "Text", "ToolCall"),
     "headrace.core.errors": ("ConfigError", "HeadraceError", "NoRouteError", "ProviderError"),
-    "headrace.core.model": ("Model", "Price"),
+    "headrace.core.model": ("Endpoint", "Model", "Price"),
     "headrace.core.params": ("SamplingParams",),
     "headrace.core.response": ("APIResponse", "Responses", "Usage"),
+    "headrace.providers.base": ("ProviderRequest",),
+    "headrace.providers.catalog": ("list_providers", "register_provider", "unregister_provider"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -79,7 +79,7 @@ class LLMClient:
         *,
         model_weights: Sequence[float] | None = None,
         base_url: str | None = None,
-        api_key: str | None = None,
+        api_key: str | Sequence[str] | None = None,
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
         max_requests_per_minute: float | None = None,
         max_tokens_per_minute: float | None = None,
@@ -102,7 +102,7 @@ class LLMClient:
     ) -> None:
         """See the class. The last four are for tests that bring their own world."""
         try:
-            secret = None if api_key is None else Secret(api_key)
+            secrets = Secret.several(api_key)
         finally:
             del api_key  # or tracebacks with local variables would show it
         names = listed(models)
@@ -125,7 +125,7 @@ class LLMClient:
             trust_env=trust_env,
         )
         check_world(chance, clock=clock, catalog=catalog, disk=disk)
-        place = Place(base_url=base_url, api_key=secret, allow_http=self.config.allow_http)
+        place = Place(base_url=base_url, api_keys=secrets, allow_http=self.config.allow_http)
         self._clock = clock or SystemClock()
         self._catalog = catalog or Catalog()
         self._disk = disk

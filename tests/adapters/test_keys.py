@@ -13,15 +13,15 @@ KEY = "sk-live-0123456789"
 MODEL = Model(id="openai/m")
 OPENAI = Endpoint(name="openai", wire="openai_chat")
 OPEN = Endpoint(name="local", wire="openai_chat", auth="none")
-FROM_ENV = Route(MODEL, OPENAI, "https://a.test/v1", KeySource(env="TEST_API_KEY"))
+FROM_ENV = Route(MODEL, OPENAI, "https://a.test/v1", KeySource(env=("TEST_API_KEY",)))
 FROM_CODE = Route(MODEL, OPENAI, "https://a.test/v1", KeySource(secret=Secret(KEY)))
 FROM_NOWHERE = Route(MODEL, OPENAI, "https://a.test/v1")
 
 
 def test_a_key_given_in_code_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_API_KEY", "other")
-    assert keys.reveal(KeySource(env="TEST_API_KEY", secret=Secret(KEY))) == KEY
-    assert keys.reveal(KeySource(env="TEST_API_KEY")) == "other"
+    assert keys.reveal(KeySource(env=("TEST_API_KEY",), secret=Secret(KEY))) == KEY
+    assert keys.reveal(KeySource(env=("TEST_API_KEY",))) == "other"
     assert keys.reveal(KeySource()) is None
     keys.check(FROM_CODE)
     assert keys.require(FROM_CODE) == KEY

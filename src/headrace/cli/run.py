@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.adapters.disk import LocalDisk, remedy
 from headrace.adapters.progress import Progress
+from headrace.adapters.registered import load_rows
 from headrace.cli import say
 from headrace.cli.flags import in_flags
 from headrace.cli.forms import called
@@ -219,6 +220,8 @@ class _Run:
 
 
 def _client(arguments: Namespace) -> LLMClient:
+    if arguments.rows is not None:
+        load_rows(arguments.rows)
     given = {name: getattr(arguments, name) for name in _CLIENT}
     return LLMClient(
         _models(arguments),

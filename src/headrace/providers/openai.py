@@ -28,6 +28,7 @@ class OpenAIChatRequest(ProviderRequest):
             context.params,
             route.model,
             max_tokens_field=route.endpoint.max_tokens_field,
+            renames=route.endpoint.renames,
         )
         reply = await self.exchange.post(openai_chat.PATH, body)
         failure.check(reply)

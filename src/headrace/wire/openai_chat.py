@@ -9,6 +9,7 @@ does not say that it was cut.
 from __future__ import annotations
 
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from headrace.core.response import NOTHING, APIResponse, Usage
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
 
 EPOCH: Final = 1
+NO_RENAMES: Final[Mapping[str, str]] = MappingProxyType({})
 PATH: Final = "/chat/completions"
 HEADERS: Final[tuple[tuple[str, str], ...]] = ()
 
@@ -61,11 +63,12 @@ def encode(
     model: Model,
     *,
     max_tokens_field: str = "max_completion_tokens",
+    renames: Mapping[str, str] = NO_RENAMES,
 ) -> bytes:
     """The request body. What is unset is not sent; ``extra_body`` is merged in last.
 
-    ``max_tokens_field`` is the name that the endpoint knows the bound on output by. Raises
-    ``RejectedError`` for what the dialect cannot carry.
+    ``max_tokens_field`` is the name that the endpoint knows the bound on output by, ``renames`` are
+    its names for other parameters. Raises ``RejectedError`` for what the dialect cannot carry.
     """
     body: dict[str, object] = {
         "model": model.name,
@@ -77,7 +80,7 @@ def encode(
         for name in _SENT_AS_NAMED:
             value = getattr(params, name)
             if value is not None:
-                body[name] = value
+                body[renames.get(name, name)] = value
         if params.extra_body:
             body.update(params.extra_body)
     return reading.write(body)

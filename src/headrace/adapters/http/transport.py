@@ -32,7 +32,7 @@ from headrace.core.errors import (
     ReplyError,
 )
 from headrace.core.reply import Reply
-from headrace.registry.resolve import is_loopback
+from headrace.registry.address import is_loopback
 from headrace.wire import failure, reading
 
 if TYPE_CHECKING:
@@ -184,8 +184,8 @@ class Transport:
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
             del key, known  # what fails now must not show a key in its traceback
-            url, proxy = route.base_url.rstrip("/") + path, self._proxy_to(route)
-            key = None if route.endpoint.auth == "none" else keys.require(route)
+            url, proxy = route.base_url.rstrip("/") + path + route.query, self._proxy_to(route)
+            key = keys.require(route)
             ready = (url, _headers(route, key, headers), keys.Veil(key), proxy)
             known = self._prepared[slot] = (key, ready)
         return known[1]
