@@ -54,15 +54,15 @@ def base_url(
     model: Model, row: Endpoint, region: str | None, environ: Environ, *, allow_http: bool
 ) -> str:
     """The base URL of ``row`` for one region; raises ``ConfigError`` when something is missing."""
-    template = row.base_url or ""
-    if "{" not in template:
-        return template
+    template = row.base_url
+    if template is None:
+        return ""  # started on demand
     url = fill(template, model, row, environ, region)
     try:
         return check_url(url, allow_http=allow_http)
     except ConfigError as error:
-        names = ", ".join(n for n in _BLANK.findall(template) if n not in {"model", "region"})
-        msg = f"{names or row.name}: {error}"
+        names = [n for n in _BLANK.findall(template) if n not in {"model", "region"}]
+        msg = f"{', '.join(names) or model.id}: {error}"
         raise ConfigError(msg) from None
 
 

@@ -65,6 +65,8 @@ def routes(model: Model, place: Place, table: Table, environ: Environ) -> tuple[
     where = address.regions(model, row, environ)
     query = "" if row.query is None else f"?{address.fill(row.query, model, row, environ)}"
 
+    at_large = row.base_url or ""
+
     def at(region: str | None) -> str:
         return address.base_url(model, row, region, environ, allow_http=place.allow_http)
 
@@ -77,7 +79,7 @@ def routes(model: Model, place: Place, table: Table, environ: Environ) -> tuple[
             number=number,
             region=region,
             query=query,
-            place=None if region is None else at(None),
+            place=None if region is None else address.fill(at_large, model, row, environ),
         )
         for region, (number, source) in product(where, enumerate(sources, start=1))
     )
