@@ -51,6 +51,56 @@ def test_a_key_that_cannot_be_sent_stops_before_the_first_request(
     assert KEY not in str(gone.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (f" {KEY}", "spaces around it, a line break"),
+        (f"{KEY}\n{KEY}", "spaces around it, a line break"),
+        (f"{KEY}\u00e9", "a character that no header may carry"),
+        (f'"{KEY}"', "quotation marks around it"),
+        (f"'{KEY}'", "quotation marks around it"),
+        ("your-api-key", "a placeholder"),
+        ("YOUR_API_KEY", "a placeholder"),
+        ("your_openai_api_key_here", "a placeholder"),
+        ("sk-your-key-here", "a placeholder"),
+        ("<OPENAI_API_KEY>", "a placeholder"),
+        ("$OPENAI_API_KEY", "a placeholder"),
+        ("sk-...", "a placeholder"),
+        ("sk-xxxxxxxx", "a placeholder"),
+        ("changeme", "a placeholder"),
+        ("insert-key-here", "a placeholder"),
+        ("openai-api-key", "a placeholder"),
+    ],
+)
+def test_what_is_wrong_with_a_key_is_said_without_it(
+    value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_API_KEY", value)
+    with pytest.raises(ConfigError, match=f"^openai/m: the API key .*{said}") as caught:
+        keys.check(FROM_ENV)
+    assert value.strip() not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["EMPTY", "none", "x", "sk-test", "hf_aXXXXb", "no-key-needed", "gsk_yourkeybqZ8", "lm"],
+)
+def test_what_may_be_a_key_is_one(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_API_KEY", value)
+    assert keys.require(FROM_ENV) == value
+
+
+def test_a_server_that_needs_no_key_is_sent_one_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = Endpoint(name="vllm", wire="openai_chat", needs_key=False)
+    route = Route(MODEL, own, "http://127.0.0.1:8000/v1", KeySource(env=("TEST_API_KEY",)))
+    keys.check(route)
+    assert keys.require(route) is None
+    monkeypatch.setenv("TEST_API_KEY", KEY)
+    assert keys.require(route) == KEY
+
+
 def test_where_no_variable_is_named_none_is_advised() -> None:
     with pytest.raises(ConfigError, match=r"openai/m needs an API key; pass api_key=$"):
         keys.check(FROM_NOWHERE)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _registers_nothing(_clean_environment: None) -> Iterator[None]:
+def _registers_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
+    monkeypatch.delenv("HEADRACE_ROWS", raising=False)
     for alias in headrace.list_aliases():
         headrace.unregister_alias(alias)
     for model in headrace.list_models():

@@ -1,5 +1,4 @@
-"""Several keys or regions for one model: several routes, which share their answers and their fate
-with nobody."""
+"""Several keys or regions for one model are several routes, which share nothing but answers."""
 
 from __future__ import annotations
 

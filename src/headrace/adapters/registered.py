@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from importlib.metadata import entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -155,13 +156,18 @@ def unregister_class(name: str) -> None:
         del _classes[name]
 
 
+@lru_cache(maxsize=256)  # a million rows may name an endpoint that there is not
+def _offers(name: str) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP, name=name))
+
+
 def discover(name: str) -> bool:
     """Load what installed packages offer under ``name``; False where none offers it.
 
     A class is a request class of that name; a function is called, and registers what it likes.
     Raises ``ConfigError`` where a package cannot be loaded.
     """
-    offers = entry_points(group=GROUP, name=name)
+    offers = _offers(name)
     for offer in offers:
         try:
             found = offer.load()
