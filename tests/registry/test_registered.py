@@ -42,7 +42,7 @@ class Shouting(ProviderRequest):
 
 def asked(client: LLMClient, *prompts: Any, **options: Any) -> list[APIResponse[Any]]:
     with client:
-        return client.process_prompts_sync(prompts, show_progress=False, **options)
+        return list(client.process_prompts_sync(prompts, show_progress=False, **options))
 
 
 def test_a_new_vendor_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def test_a_new_vendor_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
                 name="acme",
                 wire="openai_chat",
                 base_url=server.base_url,
-                key_env="ACME_API_KEY",
+                key_env=("ACME_API_KEY",),
                 auth="x-acme-key",
                 renames={"seed": "random_seed"},
             )
@@ -105,11 +105,8 @@ def test_an_alias_is_another_word_for_its_model(tmp_path: Path) -> None:
         # The journal knows the model, and not what it was called that day.
         headrace.register_alias("fast", "openai/other")
         client = LLMClient("openai/fake", base_url=server.base_url)
-        rows = (
-            RequestContext(prompt="hi", model="openai/fake"),
-            RequestContext(prompt="hi", model="fast"),
-        )
-        again = asked(client, *rows, journal=journal)
+        both = [RequestContext(prompt="hi", model=name) for name in ("openai/fake", "fast")]
+        again = asked(client, *both, journal=journal)
     assert [(row.source, row.model) for row in again] == [
         ("journal", "fake"),
         ("provider", "other"),

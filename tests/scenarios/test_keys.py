@@ -146,7 +146,7 @@ def _regional() -> Iterator[None]:
             name="regional",
             wire="openai_chat",
             base_url="https://api.{region}.vendor.test/v1",
-            region_env="VENDOR_REGION",
+            region_env=("VENDOR_REGION",),
             auth="none",
         )
     )
@@ -199,9 +199,9 @@ def test_what_two_keys_cannot_be() -> None:
         with pytest.raises(ConfigError, match="empty list, or has a key twice"):
             LLMClient("openai/m", api_key=keys)
     with pytest.raises(ConfigError, match="leave out one"):
-        LLMClient(Model(id="openai/m", key_env="A"), api_key="sk-a")
+        LLMClient(Model(id="openai/m", key_env=("A",)), api_key="sk-a")
     with pytest.raises(ConfigError, match="has no regions"):
-        LLMClient(Model(id="openai/m", regions="us-east-1"), api_key="sk-a")
+        LLMClient(Model(id="openai/m", regions=("us-east-1",)), api_key="sk-a")
     with pytest.raises(ConfigError, match="names of environment variables") as caught:
         LLMClient(Model(id="openai/m", key_env=(KEYS[0],)))
     assert KEYS[0] not in str(caught.value)
