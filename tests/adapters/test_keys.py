@@ -90,6 +90,16 @@ def test_what_may_be_a_key_is_one(value: str, monkeypatch: pytest.MonkeyPatch) -
     assert keys.require(FROM_ENV) == value
 
 
+def test_a_server_on_this_machine_may_have_any_word_for_a_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEST_API_KEY", "changeme")
+    here = Route(MODEL, OPENAI, "http://127.0.0.1:8000/v1", KeySource(env=("TEST_API_KEY",)))
+    assert keys.require(here) == "changeme"
+    with pytest.raises(GoneError, match="placeholder"):
+        keys.require(FROM_ENV)
+
+
 def test_a_server_that_needs_no_key_is_sent_one_where_there_is_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -68,9 +68,20 @@ def test_clients_pick_up_the_file_that_the_environment_names(
 ) -> None:
     monkeypatch.setenv("HEADRACE_ROWS", str(path))
     assert repr(LLMClient("big")) == "<LLMClient acme/big>"
+    headrace.unregister_alias("big")
     monkeypatch.setenv("HEADRACE_ROWS", str(path.parent / "nowhere.toml"))
     with pytest.raises(ConfigError, match=r"nowhere\.toml' cannot be read: No such file"):
         LLMClient("big")
+
+
+def test_what_is_said_in_code_wins_over_the_file_of_the_environment(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_ROWS", str(path))
+    headrace.register_alias("big", "local/smollm2")
+    assert repr(LLMClient("big")) == "<LLMClient local/smollm2>"
+    headrace.unregister_model("acme/big")
+    assert [model.id for model in headrace.list_models()] == ["openai/gpt-x"]
 
 
 def test_the_command_line_takes_a_file_of_rows(

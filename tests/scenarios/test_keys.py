@@ -94,6 +94,37 @@ def test_healthy_keys_share_the_work_and_a_quiet_one_gets_less() -> None:
     assert answered["openai/fake#2"] <= answered["openai/fake"]
 
 
+def test_a_key_whose_requests_fail_is_left_alone_for_a_while() -> None:
+    def faults(seen: RequestSeen) -> Fault | None:
+        return Status(500) if seen.key == KEYS[0] else None
+
+    with FakeServer.in_thread(faults=faults, latency=0.01) as server:
+        client = LLMClient(
+            "openai/fake",
+            base_url=server.base_url,
+            api_key=KEYS[:2],
+            max_concurrent_requests=8,
+            clock=HurriedClock(),
+        )
+        rows = ask(client, PROMPTS)
+    assert {row.route for row in rows.succeeded} == {"openai/fake#2"}
+    assert not rows.failed
+    assert Counter(seen.key for seen in server.received)[KEYS[0]] <= 30
+
+
+def test_a_server_of_ones_own_that_wants_a_key_says_which_is_not_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with FakeServer.in_thread(api_key=KEYS[0]) as server:
+        monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{server.port}")
+        client = LLMClient("ollama/fake")
+        with pytest.raises(NoRouteError, match="none was sent, since OLLAMA_API_KEY is not set"):
+            client.process_prompts_sync(PROMPTS, show_progress=False)
+        monkeypatch.setenv("OLLAMA_API_KEY", KEYS[0])
+        assert len(client.process_prompts_sync(PROMPTS, show_progress=False).succeeded) == 200
+        client.close()
+
+
 def test_when_every_key_is_revoked_the_run_stops_and_names_each() -> None:
     with FakeServer.in_thread(api_key="another") as server:
         client = LLMClient("openai/fake", base_url=server.base_url, api_key=KEYS[:2])
@@ -200,6 +231,8 @@ def test_what_two_keys_cannot_be() -> None:
             LLMClient("openai/m", api_key=keys)
     with pytest.raises(ConfigError, match="leave out one"):
         LLMClient(Model(id="openai/m", key_env=("A",)), api_key="sk-a")
+    with pytest.raises(ConfigError, match="takes no key"):
+        LLMClient(Model(id="local/smollm2", key_env=("A",)))
     with pytest.raises(ConfigError, match="has no regions"):
         LLMClient(Model(id="openai/m", regions=("us-east-1",)), api_key="sk-a")
     with pytest.raises(ConfigError, match="names of environment variables") as caught:

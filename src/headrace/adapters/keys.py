@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from headrace.core.errors import ConfigError, GoneError
+from headrace.registry.address import is_loopback
 
 if TYPE_CHECKING:
     from headrace.core.model import KeySource, Route
@@ -88,14 +90,19 @@ def _checked(route: Route) -> str | None:
             return None
         msg = f"{route.id} needs an API key; {_remedy(route)}"
         raise ConfigError(msg)
-    if (wrong := _malformed(key)) is not None:
+    if (wrong := _malformed(key, is_ours=_is_here(route))) is not None:
         del key  # a traceback with local variables must not show it
         msg = f"{route.id}: the API key {wrong}; {_remedy(route)}"
         raise ConfigError(msg)
     return key
 
 
-def _malformed(key: str) -> str | None:
+def _is_here(route: Route) -> bool:
+    """Is it a server on this machine, whose key may be any word?"""
+    return is_loopback(urlsplit(route.base_url).hostname or "")
+
+
+def _malformed(key: str, *, is_ours: bool) -> str | None:
     """What is wrong with a key, in words that do not quote it."""
     if key != key.strip() or not key.isprintable():
         return "has spaces around it, a line break in it, or another character that cannot be sent"
@@ -103,7 +110,8 @@ def _malformed(key: str) -> str | None:
         return "holds a character that no header may carry"
     if key[0] in _QUOTES and key[-1] in _QUOTES:
         return "has quotation marks around it, which are no part of it"
-    return "is a placeholder, and none yet" if _PLACEHOLDER.search(key) else None
+    is_placeholder = not is_ours and _PLACEHOLDER.search(key) is not None
+    return "is a placeholder, and none yet" if is_placeholder else None
 
 
 def _remedy(route: Route) -> str:

@@ -42,7 +42,7 @@ def table() -> Table:
     if path:
         with _lock:
             if path not in _loaded:
-                load_rows(path)
+                _change(_read(path).over)  # what is said in code wins
                 _loaded.add(path)
     return _table
 
@@ -58,14 +58,18 @@ def load_rows(path: str | os.PathLike[str]) -> None:
 
     All of them or, where one is wrong, none: then ``ConfigError`` names the file and the field.
     """
+    found = _read(path)
+    _change(lambda now: now.over(found))
+
+
+def _read(path: str | os.PathLike[str]) -> Table:
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         msg = f"the rows in {os.fspath(path)!r} cannot be read: {why}; check the path"
         raise ConfigError(msg) from None
-    found = rows_file.parse(text, os.fspath(path))
-    _change(lambda now: now.over(found))
+    return rows_file.parse(text, os.fspath(path))
 
 
 def register_endpoint(row: Endpoint) -> None:
@@ -97,17 +101,22 @@ def register_alias(alias: str, model: str) -> None:
 
 def unregister_endpoint(name: str) -> None:
     """Forget a registered endpoint; one of our own is as it was. ``ConfigError``: there is none."""
-    _change(lambda now: now.without("endpoints", name))
+    _forget("endpoints", name)
 
 
 def unregister_model(name: str) -> None:
     """Forget the registered row of a model id; raises ``ConfigError`` where there is none."""
-    _change(lambda now: now.without("models", name))
+    _forget("models", name)
 
 
 def unregister_alias(alias: str) -> None:
     """Forget an alias; raises ``ConfigError`` where there is none."""
-    _change(lambda now: now.without("aliases", alias))
+    _forget("aliases", alias)
+
+
+def _forget(kind: str, name: str) -> None:
+    table()  # it may be a row of the file that nobody has read yet
+    _change(lambda now: now.without(kind, name))
 
 
 def list_endpoints() -> list[Endpoint]:

@@ -116,6 +116,9 @@ def _sources(model: Model, row: Endpoint, place: Place) -> list[KeySource]:
     if any(not _VARIABLE.fullmatch(name) for name in names) or len(set(names)) < len(names):
         msg = f"{model.id}: key_env= takes names of environment variables, each once, and no keys"
         raise ConfigError(msg)
+    if names and row.auth == "none" and place.base_url is None:
+        msg = f"{model.id} takes no key; leave out key_env="
+        raise ConfigError(msg)
     if names:
         return [KeySource(env=(name,)) for name in names]
     return [KeySource(env=row.key_env if place.base_url is None else ())]
