@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -93,7 +94,10 @@ def test_the_command_line_takes_a_file_of_rows(
         monkeypatch.setenv("ACME_HOST", server.anthropic_url)
         flags = ["--rows", str(path), "-m", "big", "-o", str(output), "--quiet"]
         assert main(["run", str(source), *flags]) == 0
-    assert '"echo: hi"' in output.read_text()
+        assert '"echo: hi"' in output.read_text()
+        assert main(["run", str(source), *flags, "--fresh", "--price", "1000000,0"]) == 0
+    line = json.loads(output.read_text())
+    assert line["cost"] == line["usage"]["input_tokens"]
 
 
 def test_a_bad_file_of_rows_ends_the_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -223,6 +224,18 @@ def test_a_region_is_looked_for_and_missed_before_the_run(monkeypatch: pytest.Mo
     for wrong in ("us east", "evil.test/", "a@b", "", "US"):
         with pytest.raises(ConfigError, match="must be names such as us-east-1"):
             LLMClient(Model(id="regional/m", regions=(wrong,)))
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_wrong_key_of_several_shows_none_of_them(at: int) -> None:
+    keys = [*KEYS[:2]]
+    keys[at] += "\n"
+    with pytest.raises(ConfigError, match="no header may carry") as caught:
+        LLMClient("openai/m", api_key=keys)
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    ours = [frame for frame in told.stack if "/headrace/" in frame.filename]
+    assert ours
+    assert not any(key in str(frame.locals) for frame in ours for key in KEYS)
 
 
 def test_what_two_keys_cannot_be() -> None:

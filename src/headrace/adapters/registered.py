@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +21,7 @@ from headrace.registry.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.metadata import EntryPoint
 
 GROUP: Final = "headrace.providers"
 FILE: Final = "HEADRACE_ROWS"
@@ -167,6 +167,8 @@ def unregister_class(name: str) -> None:
 
 @lru_cache(maxsize=256)  # a million rows may name an endpoint that there is not
 def _offers(name: str) -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points  # noqa: PLC0415  slow to load, and few ask
+
     return tuple(entry_points(group=GROUP, name=name))
 
 
