@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace import ConfigError, Endpoint, LLMClient, Model, Price
 from headrace.core.secret import Secret
+from headrace.registry.address import check_url
 from headrace.registry.resolve import Place, routes
 from headrace.registry.table import Table
 
@@ -101,6 +105,30 @@ def test_what_is_missing_is_said_before_the_run(name: str, said: str) -> None:
 def test_a_variable_within_a_url_is_a_name_and_nothing_more(project: str) -> None:
     with pytest.raises(ConfigError, match="PROJECT holds more than a name"):
         urls("cloud/m", PROJECT=project)
+
+
+@given(st.text(), st.sampled_from(["OLLAMA_HOST", "AZURE_OPENAI_ENDPOINT", "PROJECT"]))
+def test_whatever_a_variable_holds_it_is_a_safe_url_or_a_sentence(value: str, name: str) -> None:
+    model = {"OLLAMA_HOST": "ollama/m", "AZURE_OPENAI_ENDPOINT": "azure/m"}.get(name, "cloud/m")
+    try:
+        for url in urls(model, **{name: value}):
+            assert check_url(url, allow_http=False) == url
+            host = urlsplit(url).hostname or ""
+            assert name != "PROJECT" or host.endswith("-api.test")
+    except ConfigError as error:
+        told = str(error)
+    else:
+        return
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize("base_url", ["https://[::1", "nonsense", "https://u:p@a.test", ""])
+def test_a_bad_address_of_a_users_row_is_a_sentence(base_url: str) -> None:
+    bad = Table(endpoints={"a": Endpoint(name="a", wire="openai_chat", base_url=base_url)})
+    with pytest.raises(ConfigError, match=r"^a/m: base_url .*must"):
+        urls("a/m", bad)
+    place = Place(base_url="https://good.test/v1")
+    assert routes(Model(id="a/m"), place, bad, lambda _: None)[0].base_url == place.base_url
 
 
 def test_an_endpoint_has_regions_of_its_own_and_a_model_chooses() -> None:

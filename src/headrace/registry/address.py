@@ -108,8 +108,8 @@ def _root(found: str, fallback: str | None, rest: str) -> str:
 
 def is_under(url: str, row: Endpoint) -> bool:
     """Is the host of ``url`` one of the vendor's own, or below one?"""
-    host = urlsplit(url).hostname or ""
-    own = (*row.hosts, urlsplit(row.base_url or "").hostname or "")
+    host = _split(url)[1] or ""
+    own = (*row.hosts, _split(row.base_url or "")[1])
     return any(of and f".{host}".endswith(f".{of}") for of in own)
 
 
