@@ -111,7 +111,7 @@ def test_a_variable_within_a_url_is_a_name_and_nothing_more(project: str) -> Non
 def test_whatever_a_variable_holds_it_is_a_safe_url_or_a_sentence(value: str, name: str) -> None:
     model = {"OLLAMA_HOST": "ollama/m", "AZURE_OPENAI_ENDPOINT": "azure/m"}.get(name, "cloud/m")
     try:
-        for url in urls(model, **{name: value}):
+        for url in urls(model, PLACED, **{name: value}):
             assert check_url(url, allow_http=False) == url
             host = urlsplit(url).hostname or ""
             assert name != "PROJECT" or host.endswith("-api.test")
