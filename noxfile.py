@@ -182,6 +182,13 @@ def sweep(session: nox.Session) -> None:
     )
 
 
+@nox.session(name="endpoints-page", python=MEASURED, default=False)
+def endpoints_page(session: nox.Session) -> None:
+    """Write the table in docs/endpoints.md anew from the rows."""
+    session.install("-e", ".")
+    session.run("python", "docs/endpoints_page.py", "--write")
+
+
 @nox.session(name="errors-page", python=MEASURED, default=False)
 def errors_page(session: nox.Session) -> None:
     """Write docs/errors.md anew from the error tree."""

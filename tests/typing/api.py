@@ -8,18 +8,36 @@ from typing import TYPE_CHECKING, Any, assert_type
 from headrace import (
     APIResponse,
     Conversation,
+    Endpoint,
     LLMClient,
     Message,
     Model,
     Price,
+    ProviderRequest,
     RequestContext,
     Responses,
     SamplingParams,
     Usage,
+    list_endpoints,
+    list_models,
+    register_alias,
+    register_endpoint,
+    register_model,
+    register_provider,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+
+def rows() -> list[Endpoint]:
+    register_endpoint(Endpoint(name="a", wire="openai_chat", key_env=("A", "B")))
+    register_model(Model(id="a/m", key_env=("A", "B"), regions=("r",)))
+    register_alias("m", "a/m")
+    register_provider("a", ProviderRequest)  # type: ignore[type-abstract]  # a subclass is meant
+    LLMClient("m", api_key=["k", "l"])
+    assert_type(list_models(), list[Model])
+    return list_endpoints()
 
 
 def clients() -> LLMClient:

@@ -172,6 +172,8 @@ class Pipeline:
         choice = self._choose(context)
         if not choice.is_started:
             await choice.start()
+        if context.model is not None and context.model != choice.models[0]:
+            context = replace(context, model=choice.models[0])  # an alias may mean another one soon
         if not self._needs_key and choice.weights is None:
             return await self._sender.answer(
                 context, choice.lanes, self._scope, None, self._write_off
@@ -311,8 +313,9 @@ class Pipeline:
         self, cache: Cache, context: RequestContext, lanes: Lanes, key: Key
     ) -> APIResponse[object] | None:
         try:
-            for state in lanes:
-                hit = await cache.get(key.bound_to(state.identity))
+            # Keys and regions of one model share their answers.
+            for identity in dict.fromkeys(state.identity for state in lanes):
+                hit = await cache.get(key.bound_to(identity))
                 if hit is not None:
                     return readdress(shape.fitted(hit, context), context, "cache")
         except InvalidOutputError:

@@ -220,6 +220,7 @@ class RouteState:
             codec = f"{route.endpoint.wire} {self._epoch}"
             # One that is started on this machine is somewhere else each time.
             place = route.base_url if route.endpoint.base_url else route.endpoint.name
+            place = route.place or place
             parts = (place, route.model.name, codec, own)
             self._identity = (route, identity_of(*parts))
         return self._identity[1]

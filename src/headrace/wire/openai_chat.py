@@ -75,7 +75,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
         for name in _SENT_AS_NAMED:
             value = getattr(params, name)
             if value is not None:
-                body[name] = value
+                body[route.endpoint.renames.get(name, name)] = value
         if params.extra_body:
             body.update(params.extra_body)
     return Draft(PATH, reading.write(body))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from headrace.core.errors import ConnectionLostError, NotSentError, OutcomeUnknownError
-from headrace.registry.resolve import is_loopback
+from headrace.registry.address import is_loopback
 from headrace.wire import reading
 
 if TYPE_CHECKING:

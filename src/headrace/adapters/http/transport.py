@@ -26,7 +26,7 @@ from headrace.adapters.http.naming import CAUGHT, NOT_WHOLE, SILENT, Naming
 from headrace.adapters.proxy import Proxy
 from headrace.adapters.tls import trusted
 from headrace.core.errors import ConfigError, GoneError, HeldBackError
-from headrace.registry.resolve import is_loopback
+from headrace.registry.address import is_loopback
 from headrace.wire import failure
 
 if TYPE_CHECKING:
@@ -247,8 +247,8 @@ class Transport:
                 made = signed.prepare(route, method, path, plain, body or b"", now=now)
                 return made[3], *made[:3], self._proxy_to(route, made[3])
             base_url = route.base_url.rstrip("/")
-            url, proxy = base_url + path, self._proxy_to(route, base_url)
-            key = None if route.endpoint.auth == "none" else keys.require(route)
+            url, proxy = base_url + path + route.query, self._proxy_to(route, base_url)
+            key = keys.require(route)
             named = _headers(route, key, headers, content_type)
             ready = (base_url, url, named, keys.Veil(key), proxy)
             if len(self._prepared) >= _MAX_PREPARED:
