@@ -131,7 +131,7 @@ class LLMClient:
         self._disk = disk
         self._cache = caches.open_cache(cache)
         self._shares = self.config.shares(self._cache)
-        self._fleet = self.config.fleet(place, self._catalog.epoch)
+        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock)
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         self._loops = LoopScopes(self.config.opener(), sender.pump, self._forked, sender.take_back)
         self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
@@ -391,6 +391,7 @@ class LLMClient:
 
     def _close(self, run: Run) -> None:
         run.close((self._clock.now() - run.started_at) / SECOND)
+        run.summary.prices = self._fleet.price_remark(run.started_at)
 
     def _forked(self) -> None:
         self._sender.admission.reset()

@@ -97,7 +97,11 @@ class Model(Checked):
 
 
 class Endpoint(Checked):
-    """A row for where models are served: base URL, wire format, and how it takes its key."""
+    """A row for where models are served: base URL, wire format, and how it takes its key.
+
+    ``prices`` is what price data call the vendor, where that is not ``name``; empty: they know
+    nothing of this place.
+    """
 
     name: str
     wire: Wire
@@ -107,7 +111,13 @@ class Endpoint(Checked):
     max_tokens_field: str = "max_tokens"
     models: tuple[str, ...] | None = None
     price: Price | None = None
+    prices: str | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def vendor(self) -> str:
+        """Whose models these are in price data and tokenizers; empty: nobody's that is known."""
+        return self.name if self.prices is None else self.prices
 
 
 @dataclass(frozen=True, slots=True)

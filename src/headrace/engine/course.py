@@ -106,8 +106,7 @@ class Course:
 
     def fail(self, error: ProviderError, state: RouteState, *, counted: bool) -> None:
         """Go on with the next context; what a failed attempt was billed is not forgotten."""
-        rates = state.rates
-        billed = 0 if rates is None or error.usage is None else rates.cost(error.usage)
+        billed = state.pricing.billed(error)
         self.context = self.context.after(error, counted=counted, billed=billed)
         error.spent_nanos = self.context.spent_nanos or None
 
@@ -166,10 +165,9 @@ class Course:
     def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
         """The answer as the caller will see it; its raw reply is recorded apart."""
         context, route = self.context, permit.state.route
-        rates = permit.state.rates
-        cost = None
-        if rates is not None and raw.usage is not None:
-            cost = rates.cost(raw.usage) + context.spent_nanos
+        cost = permit.state.pricing.cost(raw, now)
+        if cost is not None:
+            cost += context.spent_nanos
         return APIResponse(
             id=context.name,
             index=context.index,

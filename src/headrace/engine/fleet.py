@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from headrace.adapters import keys
+from headrace.adapters.clock import SystemClock
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.model import Model
+from headrace.engine import pricing
 from headrace.engine.pipeline import Choice
 from headrace.engine.scope import RouteState, Scope
 from headrace.policy.adaptive import Concurrency
@@ -18,6 +20,7 @@ from headrace.registry import resolve
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from headrace.adapters.clock import Clock
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
@@ -39,9 +42,11 @@ class Fleet:
         requests_per_minute: float | None,
         tokens_per_minute: float | None,
         concurrency: int | None,
+        clock: Clock | None = None,
     ) -> None:
         self._place = place
         self._epoch = epoch
+        self._clock = clock or SystemClock()
         self._scope = Scope(
             "client",
             concurrency=Concurrency(concurrency or NO_BOUND, fixed=concurrency is not None),
@@ -90,7 +95,8 @@ class Fleet:
         return known
 
     async def start(self, lanes: Lanes) -> None:
-        """Start what runs on this machine and is not running, or not any more."""
+        """Start what runs on this machine and is not running, or not any more; read prices."""
+        await pricing.read_all(state.pricing for state in lanes)
         from headrace.adapters import local  # noqa: PLC0415  an extra, loaded by who uses it
 
         for state in lanes:
@@ -123,6 +129,11 @@ class Fleet:
         for state in tuple(self._states.values()):
             state.revive(now)
 
+    def price_remark(self, since: int) -> str | None:
+        """Where the prices since then came from, or what would make them known."""
+        used = [state.pricing for state in tuple(self._states.values())]
+        return pricing.remark(used, since, self._clock.wall())
+
     def forget_flights(self) -> None:
         """In a forked child: what is in flight belongs to the parent."""
         self._lock = threading.Lock()
@@ -147,7 +158,7 @@ class Fleet:
             place = self._place if row.endpoint == self._home else self._place.elsewhere()
             route = resolve.route(row, place)
             keys.check(route)
-            state = RouteState(route, self._scope, params, self._epoch(route))
+            state = RouteState(route, self._scope, params, self._epoch(route), self._clock)
             self._states[row.id] = state
             return state
 

@@ -84,6 +84,8 @@ def _elsewhere(model: Model, row: Endpoint, place: Place) -> Route:
     if place.api_key is not None and auth == "none":
         auth = "bearer"
     own = {"base_url": base_url, "auth": auth, "max_tokens_field": bound, "price": None}
+    if urlsplit(base_url).hostname != urlsplit(row.base_url or "").hostname:
+        own["prices"] = ""  # another server has other models and prices, and so may a residency
     here = row.model_copy(update=own)
     return Route(model, here, base_url, KeySource(secret=place.api_key))
 

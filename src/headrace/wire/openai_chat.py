@@ -130,6 +130,7 @@ def decode(reply: Reply, model: Model) -> APIResponse[object]:
         thinking=thinking,
         tool_calls=calls,
         usage=usage,
+        cost_nanos=None if billed is None else reading.reported_cost(billed),
         finish_reason=finish,
         # One string for the whole run, not one for each answer.
         model=sys.intern(named) if type(named) is str and named else model.name,

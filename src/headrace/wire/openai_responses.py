@@ -105,6 +105,7 @@ def decode(reply: Reply, model: Model) -> APIResponse[object]:
         thinking=thinking,
         tool_calls=calls,
         usage=usage,
+        cost_nanos=reading.reported_cost(data.get("usage")),
         finish_reason=finish,
         # One string for the whole run, not one for each answer.
         model=sys.intern(named) if type(named) is str and named else model.name,
