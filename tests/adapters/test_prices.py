@@ -6,7 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import genai_prices
 import pytest
@@ -69,7 +69,9 @@ usages = st.builds(
 
 
 @given(st.data(), usages, st.floats(WALL - 400 * DAY, WALL + 400 * DAY))
-def test_every_list_comes_to_what_the_data_say(data: Any, usage: Usage, wall: float) -> None:
+def test_every_list_comes_to_what_the_data_say(
+    data: st.DataObject, usage: Usage, wall: float
+) -> None:
     vendor, model = data.draw(st.sampled_from(models()))
     found = prices.find(vendor, model, wall)
     if found is None:
@@ -90,7 +92,7 @@ def test_every_list_comes_to_what_the_data_say(data: Any, usage: Usage, wall: fl
 
 
 @given(st.data(), usages)
-def test_prices_hold_until_they_say(data: Any, usage: Usage) -> None:
+def test_prices_hold_until_they_say(data: st.DataObject, usage: Usage) -> None:
     vendor, model = data.draw(st.sampled_from(models()))
     found = prices.find(vendor, model, WALL)
     if found is None or found.until == float("inf"):

@@ -7,9 +7,9 @@ they cannot express is computed by genai-prices for each reply.
 
 from __future__ import annotations
 
-import importlib
 import math
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -21,7 +21,7 @@ from headrace.core.model import Rates
 from headrace.core.prices import ALWAYS, PriceList, Steps, Tariff, is_standard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import date
 
     from headrace.core.response import Usage
@@ -88,15 +88,18 @@ def source(wall: float) -> tuple[str, date | None] | None:
 @cache
 def _package() -> Any | None:  # noqa: ANN401  an extra, which may not be there
     try:
-        return importlib.import_module("genai_prices")
+        import genai_prices  # noqa: PLC0415  an extra, loaded by who uses it
     except ImportError:
         return None
+    return genai_prices
 
 
 @cache
 def _days() -> list[date]:
     """Every day on which a price begins; the data bear no date of their own."""
-    data = importlib.import_module("genai_prices.data_snapshot").get_snapshot()
+    from genai_prices import data_snapshot  # noqa: PLC0415  an extra, loaded by who uses it
+
+    data = data_snapshot.get_snapshot()
     models = (model for provider in data.providers for model in provider.models)
     return sorted({day for model in models for day in _starts(model)})
 
@@ -174,17 +177,16 @@ def _steps(price: Any) -> Steps | None:  # noqa: ANN401  an extra's type
     starts = {tier.start for value in values for tier in getattr(value, "tiers", ())}
     steps = []
     for above in sorted(starts | {ALWAYS}, reverse=True):
-        of_step = [_at(value, above) for value in values]
-        nanos = [(of_step[0] if p is None else p) * _BILLION for p in of_step]
-        if any(p % 1 for p in nanos):
+        nanos = [_at(values[0] if value is None else value, above) * _BILLION for value in values]
+        if any(nano % 1 for nano in nanos):
             return None
         steps.append((above, Rates(*map(int, nanos))))
     return tuple(steps)
 
 
-def _at(value: Any, above: int) -> Decimal | None:  # noqa: ANN401  an extra's type
+def _at(value: Any, above: int) -> Decimal:  # noqa: ANN401  an extra's type
     """A price for input just above so many tokens."""
-    if value is None or isinstance(value, Decimal):
+    if isinstance(value, Decimal):
         return value
     price: Decimal = value.base
     for tier in value.tiers:  # in ascending order
@@ -208,11 +210,8 @@ def _until(info: Any, at: datetime) -> float:  # noqa: ANN401  an extra's type
     """When the next price begins: on a later day, or at an hour of each day."""
     changes = [datetime.combine(day, time(), UTC) for day in _starts(info)]
     for constraint in _constraints(info):
-        for hour in (
-            getattr(constraint, "start_time", None),
-            getattr(constraint, "end_time", None),
-        ):
-            if hour is not None:
-                next_one = datetime.combine(at.date(), hour, hour.tzinfo or UTC)
-                changes += [next_one + timedelta(days=n) for n in (-1, 0, 1, 2)]
+        if hasattr(constraint, "start_time"):
+            for hour in (constraint.start_time, constraint.end_time):
+                today = datetime.combine(at.date(), hour, hour.tzinfo or UTC)
+                changes += [today + timedelta(days=n) for n in (-1, 0, 1, 2)]
     return min((c.timestamp() for c in changes if c > at), default=math.inf)

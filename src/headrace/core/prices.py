@@ -52,7 +52,10 @@ class PriceList:
         if len(steps) == 1:
             return steps[0][1].cost(usage)
         given = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
-        return next(rates for above, rates in steps if given > above).cost(usage)
+        for above, rates in steps:
+            if given > above:
+                return rates.cost(usage)
+        return None
 
 
 def is_standard(tier: str | None) -> bool:
@@ -70,7 +73,8 @@ def nanos(dollars: object) -> int | None:
     mantissa, _, exponent = f"{dollars!r}".partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits, power = int(whole + fraction), int(exponent or 0) - len(fraction) + 9
-    return digits * 10**power if power >= 0 else (digits + 10**-power // 2) // 10**-power
+    unit: int = 10 ** abs(power)
+    return digits * unit if power >= 0 else (digits + unit // 2) // unit
 
 
 # Dollars for one reply; what is above is no price but a mistake.
