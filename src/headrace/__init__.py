@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.conversation import Conversation, Image, Message, Text, ToolCall
     from headrace.core.errors import ConfigError, HeadraceError, NoRouteError, ProviderError
+    from headrace.core.estimate import Estimate, TokenCount
     from headrace.core.model import Model, Price
     from headrace.core.params import SamplingParams
     from headrace.core.response import APIResponse, Responses, Usage
@@ -25,6 +26,7 @@ __all__ = [
     "APIResponse",
     "ConfigError",
     "Conversation",
+    "Estimate",
     "HeadraceError",
     "Image",
     "LLMClient",
@@ -37,6 +39,7 @@ __all__ = [
     "Responses",
     "SamplingParams",
     "Text",
+    "TokenCount",
     "ToolCall",
     "Usage",
     "__version__",
@@ -50,6 +53,7 @@ _HOMES = {
     "headrace.core.context": ("RequestContext",),
     "headrace.core.conversation": ("Conversation", "Image", "Message", "Text", "ToolCall"),
     "headrace.core.errors": ("ConfigError", "HeadraceError", "NoRouteError", "ProviderError"),
+    "headrace.core.estimate": ("Estimate", "TokenCount"),
     "headrace.core.model": ("Model", "Price"),
     "headrace.core.params": ("SamplingParams",),
     "headrace.core.response": ("APIResponse", "Responses", "Usage"),

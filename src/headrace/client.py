@@ -27,6 +27,7 @@ from headrace.core.conversation import Conversation
 from headrace.core.errors import RunStoppedError
 from headrace.core.secret import Secret
 from headrace.engine.course import failed
+from headrace.engine.estimates import Estimating
 from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
 from headrace.engine.listening import guarded, hand_over
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from headrace.engine.streams import Deliver
 
 
-class LLMClient:
+class LLMClient(Estimating):
     """Pushes prompts through language-model APIs, as fast as the limits allow.
 
     ``models`` is ``"endpoint/model"``, a ``Model`` row, or a list of these; several models are

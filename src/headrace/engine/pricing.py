@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.adapters.clock import Clock
     from headrace.core.errors import ProviderError
     from headrace.core.model import Route
-    from headrace.core.response import APIResponse
+    from headrace.core.response import APIResponse, Usage
 
 OLD: Final = timedelta(days=180)
 _UNREAD: Final = -math.inf
@@ -76,6 +76,12 @@ class Pricing:
         noted = reply.metadata
         tier = None if noted is NOTHING else noted.get("service_tier")
         return self.tariff.cost(usage, tier if type(tier) is str else None)
+
+    def quote(self, usage: Usage, tier: str | None) -> int | None:
+        """Nano-dollars that a reply with ``usage`` would cost; None: unknown."""
+        if self._clock.now() >= self._until:
+            self.read()
+        return None if self.tariff is None else self.tariff.cost(usage, tier)
 
     def billed(self, error: ProviderError) -> int:
         """Nano-dollars that a failed attempt is known to have cost."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from headrace.adapters.clock import SystemClock
 from headrace.adapters.pace import Pacer
 from headrace.core.fingerprint import identity_of
+from headrace.engine.learning import Learning
 from headrace.engine.pricing import Pricing
 from headrace.policy.adaptive import START, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
@@ -111,6 +112,7 @@ class RouteState:
         "gone",
         "has_token_limit",
         "last_good",
+        "learning",
         "own",
         "params",
         "parked_at",
@@ -139,6 +141,7 @@ class RouteState:
         self._epoch = epoch
         self._identity: tuple[Route, bytes] | None = None
         self.pricing = Pricing(route, clock or SystemClock())
+        self.learning = Learning()
         self.own = Scope(
             route.id,
             concurrency=Concurrency(_ceiling(route, client)),
