@@ -226,3 +226,14 @@ def test_without_the_extras_the_rule_counts_and_the_estimate_says_what_to_instal
         " Prices are known after pip install 'headrace[prices]', or give the model's row a price."
     )
     assert count == "TokenCount(tokens=7, is_exact=False)"
+
+
+def test_no_prompt_is_refused_by_what_others_taught() -> None:
+    """Its own estimate fits the limit; that earlier ones used four times theirs does not matter."""
+    script = Script(lambda *_: Answer("yes", input_tokens=416, output_tokens=1))
+    params = SamplingParams(max_tokens=1)
+
+    async def main(client: LLMClient) -> list[bool]:
+        return [(await client.ask("x" * 400, sampling_params=params)).is_error for _ in range(3)]
+
+    assert virtual(script, main, max_tokens_per_minute=300) == [False] * 3

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, assert_type
 from headrace import (
     APIResponse,
     Conversation,
+    Estimate,
     LLMClient,
     Message,
     Model,
@@ -15,6 +16,7 @@ from headrace import (
     RequestContext,
     Responses,
     SamplingParams,
+    TokenCount,
     Usage,
 )
 
@@ -94,6 +96,13 @@ def fields(response: APIResponse[int], responses: Responses[int]) -> None:
     assert_type(responses[0], APIResponse[int])
     response.completion = "frozen"  # type: ignore[misc]  # it is frozen
     assert_type(SamplingParams(seed=1) | SamplingParams(top_p=0.5), SamplingParams)
+
+
+def estimates(client: LLMClient) -> None:
+    assert_type(client.estimate_cost("p"), Estimate)
+    assert_type(client.estimate_cost(["p", "q"], model="openai/m").max_cost, float | None)
+    assert_type(client.count_tokens([{"role": "user", "content": "p"}]), TokenCount)
+    client.estimate_cost(5)  # type: ignore[arg-type]  # is no prompt
 
 
 def prices() -> Model:

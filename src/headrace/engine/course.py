@@ -251,7 +251,8 @@ def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int, int]:
         return lanes, 0, 0
     estimated = reservation.input_tokens(context.conversation, context.params)
     needed = lanes[0].learning.correction.of(estimated)
-    lanes = fitting(lanes, needed)
+    # Refusing is final: what other prompts have taught must not do it alone.
+    lanes = fitting(lanes, min(estimated, needed))
     own = lanes[0].params
     params = context.params if own is None else own | context.params
     declared = None if params is None else params.max_tokens
