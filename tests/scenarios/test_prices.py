@@ -20,7 +20,7 @@ from headrace.engine.pricing import Pricing
 from headrace.providers.base import ProviderRequest
 from headrace.providers.catalog import Catalog
 from headrace.testing import VirtualClock, run_virtual
-from headrace.wire import openai_chat
+from headrace.wire import openai_chat, openai_responses
 
 GPT: Final = "openai/gpt-5.6"
 TODAY: Final = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
@@ -107,6 +107,14 @@ def test_reported_costs_are_exact(said: dict[str, Any], nanos: int) -> None:
     unpriced = "openai/of-nobody"
     response, _ = asked(replying({**PLAIN, **said}), unpriced)
     assert response.cost_nanos == nanos
+
+
+def test_the_responses_api_reports_costs_too() -> None:
+    usage = {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10, "cost": 0.5}
+    said = [{"type": "message", "content": [{"type": "output_text", "text": "yes"}]}]
+    body = json.dumps({"status": "completed", "output": said, "usage": usage}).encode()
+    response = openai_responses.decode(Reply(200, body, {}), Model(id="x/m"))
+    assert (response.completion, response.cost_nanos) == ("yes", 500_000_000)
 
 
 @pytest.mark.parametrize(

@@ -91,16 +91,20 @@ def _package() -> Any | None:  # noqa: ANN401  an extra, which may not be there
         import genai_prices  # noqa: PLC0415  an extra, loaded by who uses it
     except ImportError:
         return None
+    _data()  # now, and not at the first look-up
     return genai_prices
+
+
+def _data() -> Any:  # noqa: ANN401  an extra's type
+    from genai_prices import data_snapshot  # noqa: PLC0415  an extra, loaded by who uses it
+
+    return data_snapshot.get_snapshot()
 
 
 @cache
 def _days() -> list[date]:
     """Every day on which a price begins; the data bear no date of their own."""
-    from genai_prices import data_snapshot  # noqa: PLC0415  an extra, loaded by who uses it
-
-    data = data_snapshot.get_snapshot()
-    models = (model for provider in data.providers for model in provider.models)
+    models = (model for provider in _data().providers for model in provider.models)
     return sorted({day for model in models for day in _starts(model)})
 
 
