@@ -63,6 +63,8 @@ def find(vendor: str, model: str, wall: float) -> Found | None:
         standard = ask.answer(package.Usage(), None)
     except LookupError:
         return None
+    if standard.provider.id != vendor:
+        return None  # found by likeness; another server's name may be like a vendor's
     info = standard.model
     tiers = _tiers(info, at) if any(info is own for own in standard.provider.models) else {}
     steps = _steps(standard.model_price)
