@@ -138,11 +138,14 @@ def test_prices_that_change_with_the_hour_hold_until_it_strikes() -> None:
     assert 0 < found.until - WALL <= DAY
 
 
-@pytest.mark.parametrize(("vendor", "model"), [
+@pytest.mark.parametrize(
+    ("vendor", "model"),
+    [
         ("openai", "no-such"),
         ("nobody", "gpt-4.1-mini"),
         ("my-anthropic-proxy", "claude-opus-4-5"),
-    ])
+    ],
+)
 def test_what_is_not_in_the_data_is_unknown(vendor: str, model: str) -> None:
     assert prices.find(vendor, model, WALL) is None
 
