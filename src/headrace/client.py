@@ -27,6 +27,7 @@ from headrace.core.conversation import Conversation
 from headrace.core.errors import RunStoppedError
 from headrace.core.secret import Secret
 from headrace.engine.course import failed
+from headrace.engine.estimates import Estimating
 from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
 from headrace.engine.listening import guarded, hand_over
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from headrace.engine.streams import Deliver
 
 
-class LLMClient:
+class LLMClient(Estimating):
     """Pushes prompts through language-model APIs, as fast as the limits allow.
 
     ``models`` is ``"endpoint/model"``, a ``Model`` row, or a list of these; several models are
@@ -130,7 +131,7 @@ class LLMClient:
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)
         self._shares = self.config.shares(self._cache)
-        self._fleet = self.config.fleet(place, self._catalog.epoch)
+        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock)
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         opener = self.config.opener(self._clock)
         self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
@@ -391,6 +392,7 @@ class LLMClient:
 
     def _close(self, run: Run) -> None:
         run.close((self._clock.now() - run.started_at) / SECOND)
+        run.summary.prices = self._fleet.price_remark(run.started_at)
 
     def _forked(self) -> None:
         self._sender.admission.reset()
