@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from headrace.client.bulk import Bulk
+from headrace.client.operations import Operations
 from headrace.client.single import Single
 
 __all__ = ["LLMClient"]
 
 
-class LLMClient(Bulk, Single):
+class LLMClient(Operations, Single):
     """Pushes prompts through language-model APIs, as fast as the limits allow.
 
     ``models`` is ``"endpoint/model"``, a ``Model`` row, or a list of these; several models are

@@ -26,6 +26,7 @@ class Draft(NamedTuple):
     body: bytes
     headers: Headers = ()
     adaptations: tuple[str, ...] = ()
+    content_type: str = "application/json"
 
 
 class Fold(Protocol):

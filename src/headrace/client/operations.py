@@ -1,0 +1,231 @@
+"""More than chat: vectors, rankings, speech and its text, judgements."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Sized
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack, cast, overload
+
+from headrace.adapters import registered
+from headrace.client.bulk import Bulk
+from headrace.config import Call
+from headrace.core.errors import ConfigError, RunStoppedError
+from headrace.core.operations import (
+    INPUT_TYPES,
+    Embed,
+    Operation,
+)
+from headrace.engine.course import failed
+from headrace.engine.packing import PackingPipeline
+from headrace.engine.pipeline import Pipeline
+from headrace.engine.scheduler import window
+from headrace.providers.catalog import CLASSES
+
+if TYPE_CHECKING:
+    import os
+    from typing import TypeAlias
+
+    from headrace.config import Models, OnResponse
+    from headrace.core.operations import InputType, Vector
+    from headrace.core.params import SamplingParams
+    from headrace.core.response import APIResponse, Responses
+
+    Texts: TypeAlias = Iterable[str] | AsyncIterable[str]
+
+A = TypeVar("A")
+T = TypeVar("T")
+# Rows that may be live at once: enough for a few full packs, and each is a coroutine.
+MOST_LIVE: Final = 8192
+PACKS: Final = 4
+
+
+class OperationOptions(TypedDict, total=False):
+    """Options of these calls; see ``AskOptions`` and ``RunOptions`` for what each means."""
+
+    model: Models | None
+    sampling_params: SamplingParams | None
+    deadline: float | None
+    show_progress: bool
+    on_response: OnResponse | None
+    journal: str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One call, read: what is asked, with which options, and in which way it goes."""
+
+    items: Iterable[Operation] | AsyncIterable[Operation]
+    is_one: bool
+    call: Call
+    kind: type[Pipeline]
+    width: int
+
+
+class Operations(Bulk):
+    """The verbs for what is no conversation.
+
+    One thing in, one response out; an iterable of them gives ``Responses``, one for each in order.
+    All go the way of prompts: limits, retries, cache, journal and progress are the same. A bad row
+    is a response with an ``error``. An endpoint that does not offer an operation raises
+    ``ConfigError``, which names those that do, before anything is sent.
+    """
+
+    @overload
+    async def embed(  # type: ignore[overload-overlap]  # a str is one text, not an iterable
+        self,
+        texts: str,
+        *,
+        dimensions: int | None = ...,
+        input_type: InputType | None = ...,
+        **options: Unpack[OperationOptions],
+    ) -> APIResponse[Vector]: ...
+    @overload
+    async def embed(
+        self,
+        texts: Texts,
+        *,
+        dimensions: int | None = ...,
+        input_type: InputType | None = ...,
+        **options: Unpack[OperationOptions],
+    ) -> Responses[Vector]: ...
+    async def embed(
+        self,
+        texts: str | Texts,
+        *,
+        dimensions: int | None = None,
+        input_type: InputType | None = None,
+        **options: Unpack[OperationOptions],
+    ) -> APIResponse[Vector] | Responses[Vector]:
+        """Turn texts into vectors; each response's ``parsed`` is an ``array`` of floats.
+
+        Many texts go out in one exchange, as many as the endpoint takes, and each has its own row
+        in cache and journal. ``dimensions`` shortens the vectors where a model can, ``input_type``
+        says what the texts are for: "query", "document", "classification", "clustering" or
+        "similarity".
+        """
+        asked = self._embed(texts, dimensions, input_type, options)
+        return cast("APIResponse[Vector] | Responses[Vector]", await self._asked(asked))
+
+    @overload
+    def embed_sync(  # type: ignore[overload-overlap]  # a str is one text, not an iterable
+        self,
+        texts: str,
+        *,
+        dimensions: int | None = ...,
+        input_type: InputType | None = ...,
+        **options: Unpack[OperationOptions],
+    ) -> APIResponse[Vector]: ...
+    @overload
+    def embed_sync(
+        self,
+        texts: Texts,
+        *,
+        dimensions: int | None = ...,
+        input_type: InputType | None = ...,
+        **options: Unpack[OperationOptions],
+    ) -> Responses[Vector]: ...
+    def embed_sync(
+        self,
+        texts: str | Texts,
+        *,
+        dimensions: int | None = None,
+        input_type: InputType | None = None,
+        **options: Unpack[OperationOptions],
+    ) -> APIResponse[Vector] | Responses[Vector]:
+        """``embed`` for scripts, threads and notebooks."""
+        asked = self._embed(texts, dimensions, input_type, options)
+        return cast("APIResponse[Vector] | Responses[Vector]", self._asked_sync(asked))
+
+    # Inside.
+
+    def _embed(
+        self,
+        texts: str | Texts,
+        dimensions: int | None,
+        input_type: InputType | None,
+        options: OperationOptions,
+    ) -> _Asked:
+        if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
+            msg = f"dimensions must be a whole number above zero, not {dimensions!r:.50}"
+            raise ConfigError(msg)
+        if input_type is not None and input_type not in INPUT_TYPES:
+            msg = f"input_type must be one of {', '.join(INPUT_TYPES)}, not {input_type!r:.50}"
+            raise ConfigError(msg)
+
+        def made(text: str) -> Embed:
+            return Embed(text, dimensions, input_type)
+
+        return self._read(Embed.name, texts, str, made, options)
+
+    def _read(
+        self,
+        name: str,
+        given: A | Iterable[A] | AsyncIterable[A],
+        single: type[A],
+        make: Callable[[A], Operation],
+        options: OperationOptions,
+    ) -> _Asked:
+        """The options, checked; raises ``ConfigError`` where an endpoint does not offer it."""
+        is_one = isinstance(given, single)
+        shown = {"show_progress": not is_one, **options}
+        call = self._call(OperationOptions, shown)
+        _check_offered(call, name)
+        kind, width = Pipeline, window(call.choice.slots)
+        if name == Embed.name:
+            offers = [s.route.endpoint.operations.get(name) for s in call.choice.lanes]
+            items = max(1 if offer is None else offer.items for offer in offers)
+            kind, width = PackingPipeline, max(width, min(PACKS * items, MOST_LIVE))
+        items_ = [make(cast("A", given))] if is_one else _each(cast("Iterable[A]", given), make)
+        return _Asked(items_, is_one, call, kind, width)
+
+    async def _asked(self, asked: _Asked) -> object:
+        if not asked.is_one:
+            run = await self._go(asked)
+            return run.responses
+        try:
+            run = await self._go(asked)
+        except RunStoppedError as error:
+            [item] = cast("list[Operation]", asked.items)
+            return failed(asked.call.context(0, item, self._clock.now()), error)
+        return run.responses[0]
+
+    def _asked_sync(self, asked: _Asked) -> object:
+        return self._portal.call(lambda: self._asked(asked))
+
+    def _go(self, asked: _Asked) -> Coroutine[Any, Any, Any]:
+        return self._run(
+            asked.items, asked.call, keep=True, deliver=None, kind=asked.kind, width=asked.width
+        )
+
+
+def _each(
+    given: Iterable[A] | AsyncIterable[A], make: Callable[[A], Operation]
+) -> Iterable[Operation] | AsyncIterable[Operation]:
+    """Lazily, but for what has a length, which progress shows."""
+    if isinstance(given, AsyncIterable):
+        return _each_async(given, make)
+    if not isinstance(given, Iterable):
+        return given  # the schedule says what is wrong with it
+    return [make(one) for one in given] if isinstance(given, Sized) else map(make, given)
+
+
+async def _each_async(
+    given: AsyncIterable[A], make: Callable[[A], Operation]
+) -> AsyncIterator[Operation]:
+    async for one in given:
+        yield make(one)
+
+
+def _check_offered(call: Call, name: str) -> None:
+    """Raise ``ConfigError`` where one of the endpoints does not do ``name``."""
+    for state in call.choice.lanes:
+        row = state.route.endpoint
+        # A request class of the user's own says itself what it cannot do.
+        if name not in row.operations and row.wire in CLASSES:
+            rows = registered.table().all_endpoints()
+            there = ", ".join(sorted(n for n, r in rows.items() if name in r.operations))
+            msg = (
+                f"the endpoint {row.name!r} does not {name}; use one of {there}, or give its row"
+                f" operations={{{name!r}: {{}}}} where it does"
+            )
+            raise ConfigError(msg)
