@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
-from headrace.core.errors import TruncatedError
+from headrace.core.errors import RejectedError, TruncatedError
 from headrace.core.reply import Reply
 from headrace.wire import failure, reading
 from headrace.wire.openai_responses import calls
@@ -73,7 +73,11 @@ class ResponsesFold:
         whole = self._last
         if not whole.get("output") and self._items:
             whole = {**whole, "output": self._items}
-        return Reply(failure.OK, reading.write(whole))
+        try:
+            return Reply(failure.OK, reading.write(whole))
+        except RejectedError:  # deeper than orjson writes
+            reply = Reply(failure.OK, b"{}")
+            raise failure.unreadable(reply, "its last event is nested too deep") from None
 
     def _end(self, response: Event) -> Iterator[Chunk]:
         self._last = response
@@ -94,7 +98,7 @@ class ResponsesFold:
     def _thinking(self, told: Event, place: object, delta: str) -> Chunk:
         """Parts are told apart by an empty line, as they are in the answer."""
         part = (place, told.get("summary_index"), told.get("content_index"))
-        new = self._thought not in {None, part}
+        new = self._thought is not None and self._thought != part
         self._thought = part
         return ThinkingChunk(f"\n\n{delta}" if new else delta)
 
