@@ -46,6 +46,12 @@ _EFFORTS: Final = ((10_000, "high"), (5_000, "medium"), (1, "low"), (0, "none"))
 _MOST_LOGPROBS: Final = 20
 _REASONING: Final = "reasoning.encrypted_content"
 _LOGPROBS: Final = "message.output_text.logprobs"
+# What hosted tools found is not in an answer by itself.
+_RESULTS: Final = {
+    "web_search": "web_search_call.action.sources",
+    "file_search": "file_search_call.results",
+    "code_interpreter": "code_interpreter_call.outputs",
+}
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_NAME: Final = 64
 
@@ -61,17 +67,19 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     body: Body = {"model": route.model.name, "input": sent, "store": False}
     if stream:
         body["stream"] = True
+    wanted: list[str] = []
     if context.tools and (rows := tools.written(context.tools, unsupported)):
         body["tools"] = rows
+        wanted += [_RESULTS[str(row["type"])] for row in rows if row["type"] in _RESULTS]
     if context.output_schema is not None:
         _shape(body, sent, context.output_schema, unsupported)
-    if params is None and len(messages) == 1:  # nothing was thought before
+    if params is None and len(messages) == 1 and not wanted:  # nothing was thought before
         return Draft(PATH, reading.write(body), (), unsupported.notes)
     headers: Headers = ()
     if params is not None:
         _params(body, params, context, unsupported)
         headers = tuple((params.extra_headers or {}).items())
-    _include(body, sent, params)
+    _include(body, wanted, sent, params)
     merge(body, _laid_over(body, None if params is None else params.extra_body))
     return Draft(PATH, reading.write(body), headers, unsupported.notes)
 
@@ -107,13 +115,14 @@ def _effort(params: SamplingParams, unsupported: Unsupported) -> str | None:
     return stands_for
 
 
-def _include(body: Body, sent: list[Body], params: SamplingParams | None) -> None:
+def _include(
+    body: Body, wanted: list[str], sent: list[Body], params: SamplingParams | None
+) -> None:
     """What the answer shall hold beside itself.
 
     Encrypted reasoning comes by itself today; it is asked for where a model surely reasons, since
     the others refuse a request that asks for it.
     """
-    wanted: list[str] = []
     if params is not None and (params.logprobs or params.top_logprobs is not None):
         wanted.append(_LOGPROBS)
     if _reasons(body, params) or any("encrypted_content" in item for item in sent):
