@@ -70,7 +70,8 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     wanted: list[str] = []
     if context.tools and (rows := tools.written(context.tools, unsupported)):
         body["tools"] = rows
-        wanted += [_RESULTS[str(row["type"])] for row in rows if row["type"] in _RESULTS]
+        found = dict.fromkeys(_RESULTS.get(str(row["type"])) for row in rows)
+        wanted += filter(None, found)
     if context.output_schema is not None:
         _shape(body, sent, context.output_schema, unsupported)
     if params is None and len(messages) == 1 and not wanted:  # nothing was thought before
@@ -91,8 +92,9 @@ def _params(
     for name, sent_as in _SENT_AS:
         if (value := getattr(params, name)) is not None:
             body[sent_as] = value
-    if params.tool_choice is not None:
-        body["tool_choice"] = tools.choice(params.tool_choice, context.tools)
+    if (asked := params.tool_choice) is not None:
+        choice = tools.choice(asked, context.tools, unsupported)
+        body |= {} if choice is None else {"tool_choice": choice}
     if (effort := _effort(params, unsupported)) is not None:
         body["reasoning"] = {"effort": effort}
     if (most := params.top_logprobs) is not None:

@@ -78,17 +78,26 @@ def _hosted(tool: VendorTool) -> dict[str, object] | None:
     return None if row is None else {**row, **settings}
 
 
-def choice(asked: str, tools: Sequence[AnyTool]) -> str | dict[str, object]:
+def choice(
+    asked: str, tools: Sequence[AnyTool], unsupported: Unsupported
+) -> str | dict[str, object] | None:
     """``tool_choice``: a mode, a function or custom tool, or the only hosted tool allowed."""
     if asked in _MODES:
         return asked
     for tool in tools:
-        row = None if isinstance(tool, Tool) else _hosted(tool)
-        if row is None:
+        if isinstance(tool, Tool):
             continue
+        row = _hosted(tool) or {}
         if row.get("type") == "custom" and asked == row.get("name"):
             return {"type": "custom", "name": asked}
-        if not isinstance(tool, Tool) and asked in {tool.kind, row.get("type")}:
-            named = {name: row[name] for name in ("type", "server_label", "name") if name in row}
-            return {"type": "allowed_tools", "mode": "required", "tools": [named]}
+        if asked in {tool.kind, row.get("type")}:
+            return _only(row, asked, unsupported)
     return {"type": "function", "name": asked}
+
+
+def _only(row: dict[str, object], asked: str, unsupported: Unsupported) -> dict[str, object] | None:
+    if not row:
+        unsupported.adapt(f"tool_choice is left out: OpenAI Responses has no tool {asked}")
+        return None
+    named = {name: row[name] for name in ("type", "server_label", "name") if name in row}
+    return {"type": "allowed_tools", "mode": "required", "tools": [named]}
