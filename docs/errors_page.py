@@ -56,6 +56,8 @@ ADVICE: Final = {
     "rejected": "Read the provider's sentence in the message and change the request.",
     "too_long": "Shorten the prompt, or add a model with a larger context.",
     "filtered": "Change the prompt, or leave the row out.",
+    "invalid_output": "Say in the prompt what is wanted, make the schema simpler, or raise"
+    " `max_attempts`.",
     "unreadable_reply": "Look at `reply`; a proxy or a login page often stands in the way.",
     "page": "Change the row if a firewall dislikes it alone; else check `base_url` and proxies.",
 }
