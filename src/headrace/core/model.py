@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from headrace.core.response import Usage
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# How an answer of a given shape is had; a model's row wins over its endpoint's.
+Structured = Literal["native", "tool", "instruct"]
 Wire = Literal["openai_chat", "openai_responses", "anthropic", "gemini"]
 # Of our own, so that no decimal context of the caller can round a price.
 _EXACT: Final = Context(prec=200)
@@ -84,6 +86,7 @@ class Model(Checked):
     requests_per_minute: Positive | None = None
     tokens_per_minute: Positive | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
+    structured: Structured | None = None
 
     @property
     def endpoint(self) -> str:
@@ -105,6 +108,7 @@ class Endpoint(Checked):
     key_env: str | None = None
     auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"] = "bearer"
     max_tokens_field: str = "max_tokens"
+    structured: Structured = "native"
     models: tuple[str, ...] | None = None
     price: Price | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
