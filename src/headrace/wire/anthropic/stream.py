@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.core.chunks import Chunk
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
+    from headrace.core.schema import OutputSchema
 
 # By the type of a delta: the field of the delta, the block's field, and the type of the block.
 _DELTAS: Final = {
@@ -31,9 +32,7 @@ _NO_FRAME: Final = frozenset({b"", b"[DONE]"})
 
 def fold(context: RequestContext, route: Route) -> AnthropicFold:
     """For one stream."""
-    wanted, name = context.output_schema, shape.tool_name(context, route)
-    said = name is not None and wanted is not None and shape.is_plain(wanted)
-    return AnthropicFold(name, is_said=said)
+    return AnthropicFold(context.output_schema, shape.tool_name(context, route))
 
 
 class _Block:
@@ -65,13 +64,14 @@ class _Block:
 class AnthropicFold:
     """A message that comes in events.
 
-    The call of the tool named ``answer`` is the answer itself: its arguments are streamed as text
-    where ``is_said``, and otherwise not before they are whole.
+    The call of the tool named ``answer`` is the answer itself: its arguments are streamed as text,
+    when they are whole where the answer has to be taken out of them.
     """
 
-    def __init__(self, answer: str | None = None, *, is_said: bool = False) -> None:
+    def __init__(self, wanted: OutputSchema | None = None, answer: str | None = None) -> None:
         self._answer = answer
-        self._is_said = is_said
+        self._wanted = wanted
+        self._is_plain = wanted is not None and shape.is_plain(wanted)
         self._message: dict[str, object] = {}
         self._usage: dict[str, object] = {}
         self._blocks: dict[int, _Block] = {}
@@ -119,7 +119,7 @@ class AnthropicFold:
             return self._open(place, reading.block(frame.get("content_block")))
         if kind == "content_block_delta":
             return self._grow(place, reading.block(frame.get("delta")))
-        return []
+        return self._close(place) if kind == "content_block_stop" else []
 
     def _open(self, index: int, start: dict[str, object]) -> list[Chunk]:
         block = self._blocks[index] = _Block(start)
@@ -128,12 +128,12 @@ class AnthropicFold:
             return [TextChunk(said)]
         if kind == "thinking" and (said := reading.text(start.get("thinking"))):
             return [ThinkingChunk(said)]
-        name = reading.text(start.get("name"))
-        if kind != "tool_use" or (name is not None and name == self._answer):
+        if kind != "tool_use" or self._is_answer(block):
             return []
         block.call = self._calls
         self._calls += 1
-        return [ToolCallChunk(block.call, "", reading.text(start.get("id")), name)]
+        identity, name = reading.text(start.get("id")), reading.text(start.get("name"))
+        return [ToolCallChunk(block.call, "", identity, name)]
 
     def _grow(self, index: int, delta: dict[str, object]) -> list[Chunk]:
         kind = str(delta.get("type"))
@@ -159,8 +159,17 @@ class AnthropicFold:
             return []
         if block.call is not None:
             return [ToolCallChunk(block.call, piece)]
-        is_answer = block.start.get("name") == self._answer and self._answer is not None
-        return [TextChunk(piece)] if is_answer and self._is_said else []
+        return [TextChunk(piece)] if self._is_plain and self._is_answer(block) else []
+
+    def _is_answer(self, block: _Block) -> bool:
+        return self._answer is not None and block.start.get("name") == self._answer
+
+    def _close(self, place: int) -> list[Chunk]:
+        block = self._blocks.get(place)
+        if block is None or self._wanted is None or self._is_plain or not self._is_answer(block):
+            return []
+        arguments = "".join(block.pieces.get("input", ()))
+        return [TextChunk(shape.answer(self._wanted, arguments))]
 
     def _end(self, frame: dict[str, object]) -> list[Chunk]:
         delta = reading.block(frame.get("delta"))
