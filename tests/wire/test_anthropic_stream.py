@@ -6,15 +6,19 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
-from headrace.core.errors import ProviderError, TruncatedError
+from headrace.core.errors import ProviderError, ReplyError, TruncatedError
 from headrace.wire import anthropic
 from tests.wire.golden import Case, cases, context, route
+from tests.wire.test_any_input import ODD, paths, replaced
 from tests.wire.test_golden import check_answer
 
 if TYPE_CHECKING:
     from headrace.core.chunks import Chunk
+    from headrace.core.response import APIResponse
     from headrace.wire.draft import Fold
 
 CASES = cases("anthropic_streams.json")
@@ -66,3 +70,49 @@ def test_a_stream_cut_before_its_finish_is_no_answer(case: Case) -> None:
         fold, _ = fed({**case, "frames": case["frames"][:end]})
         with pytest.raises(TruncatedError):
             fold.reply()
+
+
+@st.composite
+def almost_streams(draw: st.DrawFn) -> Case:
+    """A stream in which one value is replaced by an odd one, and one event may be missing."""
+    case: Case = draw(st.sampled_from([case.values[0] for case in CASES]))
+    frames: list[list[object]] = [frame for frame in case["frames"] if not draw(st.booleans())]
+    frames = frames or case["frames"] or [["ping", {}]]
+    n = draw(st.integers(0, len(frames) - 1))
+    event, data = frames[n]
+    odd = replaced(data, draw(st.sampled_from(paths(data))), draw(ODD))
+    return {**case, "frames": [*frames[:n], [event, odd], *frames[n + 1 :]]}
+
+
+def outcome(case: Case) -> APIResponse[object] | ProviderError:
+    try:
+        return anthropic.decode(context(case), route("anthropic", case), fed(case)[0].reply())
+    except ProviderError as error:
+        return error
+
+
+@pytest.mark.once
+@given(almost_streams())
+def test_any_stream_is_an_answer_or_a_typed_error(case: Case) -> None:
+    found = outcome(case)
+    if isinstance(found, ProviderError):
+        assert found.message.isprintable()
+        assert found.status == 200
+    else:
+        assert isinstance(found.completion, str)
+
+
+@pytest.mark.once
+@given(st.text(max_size=9), st.binary(max_size=50).filter(lambda data: data[:1] != b"{"))
+def test_any_bytes_are_no_answer(event: str, data: bytes) -> None:
+    found = outcome({"frames": [[event, data.decode("latin-1")]]})
+    assert isinstance(found, ReplyError | TruncatedError)
+
+
+def test_a_block_deeper_than_can_be_kept_is_unreadable() -> None:
+    deep: object = {}
+    for _ in range(300):
+        deep = [deep]
+    start = {"type": "content_block_start", "index": 0, "content_block": {"type": "x", "x": deep}}
+    end = {"type": "message_stop"}
+    assert isinstance(outcome({"frames": [["", start], ["", end]]}), ReplyError)

@@ -39,7 +39,7 @@ _FINISH: Final = {
 _CALLS: Final = frozenset({"server_tool_use", "mcp_tool_use"})
 _RESULT: Final = "_tool_result"
 _NOTED: Final = ("container", "stop_details", "diagnostics")
-_NOTED_OF_USAGE: Final = ("cache_creation", "server_tool_use")
+_COUNTS_OF_USAGE: Final = ("cache_creation", "server_tool_use")
 _WORDS_OF_USAGE: Final = ("service_tier", "speed", "inference_geo")
 
 
@@ -58,24 +58,36 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     if raw == "refusal":
         raise _refused(data, reply, billed)
     content = _content(data, raw, reply, billed)
-    parts = _parts(content, reply, billed)
-    if context.output_schema is not None:
-        parts = _shaped(parts, context, route)
-    said, thinking, calls, rich = _sorted(parts)
+    said = _only_text(content)
+    noted = _noted(data, raw)
+    parts: tuple[Part, ...] = ()
+    if said is None:
+        parts = _shaped(_parts(content, reply, billed), context, route)
+        noted.update(_noted_of(content))
+    calls = tuple([part for part in parts if type(part) is ToolCall]) if parts else ()
     named = data.get("model")
     return APIResponse(
-        completion=said,
-        thinking=thinking,
+        completion=_joined(parts, Text) if said is None else said,
+        thinking=_joined(parts, Thinking) or None,
         tool_calls=calls,
-        content=parts if rich else (),
+        content=parts if parts and any(type(part) is not Text for part in parts) else (),
         usage=billed,
         finish_reason=_finish(raw, calls),
         # One string for the whole run, not one for each answer.
         model=sys.intern(named) if type(named) is str and named else route.model.name,
         request_id=reading.request_id(reply.headers, data),
-        metadata=_metadata(data, raw, content),
+        metadata=noted or NOTHING,
         reply=reply,
     )
+
+
+def _only_text(content: list[object]) -> str | None:
+    """The text of an answer that is one plain text, which is the usual case."""
+    only = content[0] if len(content) == 1 else None
+    if type(only) is not dict or only.get("type") != "text" or only.get("citations"):
+        return None
+    said = only.get("text")
+    return said if type(said) is str else None
 
 
 def _content(
@@ -138,21 +150,18 @@ def _call(block: Mapping[str, object]) -> ToolCall | None:
     return ToolCall(call.id, call.name, call.arguments, toolset or "function", signature)
 
 
-def _sorted(parts: tuple[Part, ...]) -> tuple[str, str | None, tuple[ToolCall, ...], bool]:
-    """Text, thinking, calls, and whether there is more than text."""
-    if len(parts) == 1 and type(only := parts[0]) is Text:
-        return only.text, None, (), False
-    said = "".join([part.text for part in parts if type(part) is Text])
-    thought = "".join([part.text for part in parts if type(part) is Thinking])
-    calls = tuple([part for part in parts if type(part) is ToolCall])
-    return said, thought or None, calls, any(type(part) is not Text for part in parts)
+def _joined(parts: tuple[Part, ...], kind: type[Text | Thinking]) -> str:
+    return "".join([part.text for part in parts if isinstance(part, kind)]) if parts else ""
 
 
 def _shaped(parts: tuple[Part, ...], context: RequestContext, route: Route) -> tuple[Part, ...]:
     """An answer that came as the arguments of a tool is the text, and takes the place of others."""
-    name, wanted = shape.tool_name(context, route), context.output_schema
+    wanted = context.output_schema
+    if wanted is None:
+        return parts
+    name = shape.tool_name(context, route)
     given = [part for part in parts if type(part) is ToolCall and part.name == name]
-    if not given or wanted is None:
+    if not given:
         return parts
     answer = Text(shape.answer(wanted, given[0].arguments))
     kept = (part for part in parts if type(part) is not Text and part not in given)
@@ -179,25 +188,34 @@ def _refused(data: Mapping[str, object], reply: Reply, billed: Usage | None) -> 
     )
 
 
-def _metadata(
-    data: Mapping[str, object], raw: str | None, content: Sequence[object]
-) -> Mapping[str, object]:
+def _noted(data: Mapping[str, object], raw: str | None) -> dict[str, object]:
     noted: dict[str, object] = {}
     if raw is not None:  # no word of the dialect is one of ours
         noted["finish_reason"] = sys.intern(raw)
     if sequence := reading.text(data.get("stop_sequence")):
         noted["stop_sequence"] = sequence
-    usage = reading.block(data.get("usage"))
+    for name in _NOTED:
+        if value := reading.block(data.get(name)):
+            noted[name] = value
+    if type(usage := data.get("usage")) is dict:
+        _note_usage(noted, usage)
+    return noted
+
+
+def _note_usage(noted: dict[str, object], usage: Mapping[str, object]) -> None:
     for name in _WORDS_OF_USAGE:
-        if word := reading.text(usage.get(name)):
+        if type(word := usage.get(name)) is str and word:
             noted[name] = sys.intern(word)
-    for source, names in ((usage, _NOTED_OF_USAGE), (data, _NOTED)):
-        noted.update((name, value) for name in names if (value := reading.block(source.get(name))))
+    for name in _COUNTS_OF_USAGE:
+        if type(counts := usage.get(name)) is dict and any(counts.values()):
+            noted[name] = counts
+
+
+def _noted_of(content: Sequence[object]) -> Iterator[tuple[str, object]]:
     if calls := list(_vendor_calls(content)):
-        noted["vendor_calls"] = calls
+        yield "vendor_calls", calls
     if cited := [one for block in content for one in _cited(block)]:
-        noted["citations"] = cited
-    return noted or NOTHING
+        yield "citations", cited
 
 
 def _vendor_calls(content: Sequence[object]) -> Iterator[dict[str, object]]:

@@ -6,6 +6,7 @@ default values; the old one knows no system message among the turns.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.core.errors import RejectedError
@@ -37,6 +38,21 @@ _NONE_OF: Final = (
     "top_logprobs",
     "safety_settings",
 )
+# All that is looked at beside max_tokens, which is often set alone.
+_READ: Final = (
+    *_SAMPLING,
+    *_NONE_OF,
+    "stop",
+    "reasoning_effort",
+    "thinking_budget",
+    "tool_choice",
+    "parallel_tool_calls",
+    "prompt_caching",
+    "service_tier",
+    "extra_body",
+)
+_MORE: Final = attrgetter(*_READ)
+_NOTHING_MORE: Final = (None,) * len(_READ)
 _TIERS: Final = {
     "auto": "auto",
     "priority": "auto",
@@ -63,12 +79,35 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
 
     Raises ``RejectedError`` for what the API cannot carry.
     """
+    if not stream and (said := _only_text(context)) is not None:
+        plain = {
+            "model": route.model.name,
+            "max_tokens": _max_tokens(context.params, route),
+            "messages": [{"role": "user", "content": said}],
+        }
+        return Draft(PATH, reading.write(plain), _HEADERS)
     unsupported = Unsupported(context.params)
     asked = body(context, route, unsupported)
     whole = {"model": route.model.name, **asked.body}
     if stream:
         whole["stream"] = True
     return Draft(PATH, reading.write(whole), _headers(asked, context.params), unsupported.notes)
+
+
+def _only_text(context: RequestContext) -> str | None:
+    """The text of a prompt that is one text of the user, and asked with nothing but a bound.
+
+    It is the usual case, and written without looking for all that is not there.
+    """
+    params, messages = context.params, context.conversation.messages
+    only = messages[0]
+    if len(messages) > 1 or only.role != "user" or type(only.content) is not str:
+        return None
+    if context.tools or context.output_schema is not None:
+        return None
+    if params is not None and (params.extra_headers or _MORE(params) != _NOTHING_MORE):
+        return None
+    return only.content
 
 
 def body(
@@ -92,12 +131,13 @@ def body(
         return Asked(found)
     betas = (*prompt.betas, *tools.add(found, context, unsupported))
     answer = shape.add(found, context, route)
-    if params is not None:
+    if params is not None and _MORE(params) != _NOTHING_MORE:
         late = prompt.has_system_turns
         _add(found, params, unsupported, answer=answer, has_system_turns=late)
         caching.mark(found, params.prompt_caching)
         merge(found, params.extra_body)
-    caching.bound(found, unsupported)
+    if prompt.is_rich or (params is not None and params.prompt_caching is not None):
+        caching.bound(found, unsupported)
     return Asked(found, not found.keys().isdisjoint(_SAMPLING), tuple(dict.fromkeys(betas)))
 
 

@@ -104,7 +104,10 @@ class AnthropicFold:
         whole = {**self._message, "type": "message", "content": content}
         if self._usage:
             whole["usage"] = self._usage
-        return Reply(200, orjson.dumps(whole))
+        try:
+            return Reply(200, orjson.dumps(whole))
+        except TypeError:
+            raise failure.unreadable(Reply(200, b""), "it is deeper than can be read") from None
 
     def _begin(self, message: dict[str, object]) -> list[Chunk]:
         self._message = message
