@@ -49,7 +49,9 @@ STRICT: Final = SamplingParams(on_unsupported="error")
 PNG: Final = b"\x89PNG\r\n\x1a\n probe of an image"
 PDF: Final = b"%PDF-1.7 probe of a file"
 WAV: Final = b"RIFF\0\0\0\0WAVEfmt probe of audio"
-TOOL: Final = Tool("probe_of_tools", "Asks.", '{"type":"object","properties":{"a":{"type":"string"}}}')
+TOOL: Final = Tool(
+    "probe_of_tools", "Asks.", '{"type":"object","properties":{"a":{"type":"string"}}}'
+)
 SCHEMA: Final = OutputSchema(
     "probe",
     '{"type":"object","properties":{"probe_of_schema":{"type":"string"}},'

@@ -28,16 +28,22 @@ def apart(response: APIResponse[object], rows: Rows) -> list[APIResponse[object]
     """Each row's own answer, with its share of what the pack used and cost."""
     if len(rows) == 1:
         return [response]
+    values = cast("tuple[object, ...]", response.parsed)
+    return [
+        replace(readdress(bill, context, "provider"), parsed=value)
+        for (context, _), value, bill in zip(rows, values, bills(response, rows), strict=True)
+    ]
+
+
+def bills(response: APIResponse[object], rows: Rows) -> list[APIResponse[object]]:
+    """The response once for each row, with its share of what the pack used and cost."""
     weights = [weight for _, weight in rows]
     cost, usage = response.cost_nanos, response.usage
     costs = [None] * len(rows) if cost is None else split(cost, weights)
     usages = [None] * len(rows) if usage is None else split_usage(usage, weights)
-    values = cast("tuple[object, ...]", response.parsed)
     return [
-        replace(
-            readdress(response, context, "provider"), parsed=value, usage=used, cost_nanos=spent
-        )
-        for (context, _), value, used, spent in zip(rows, values, usages, costs, strict=True)
+        replace(response, usage=used, cost_nanos=spent)
+        for used, spent in zip(usages, costs, strict=True)
     ]
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.core.errors import HeadraceError, RejectedError, TooLargeError
 from headrace.core.operations import Embed, EmbedPack
 from headrace.engine.course import MovedOn, expired
-from headrace.engine.pack_record import PackRecord, apart, split_error
+from headrace.engine.pack_record import PackRecord, apart, bills, split_error
 from headrace.engine.pipeline import Pipeline
 from headrace.policy import reservation
 from headrace.policy.buckets import SECOND
@@ -94,15 +94,16 @@ class Pack:
 
     async def leave(self, asker: Asker) -> None:
         """A row does not wait any more; the last one to leave stops what is under way."""
-        if asker.is_settled:
-            return
-        asker.is_settled = True
-        self.open -= 1
-        if self.send is None:
-            del self.askers[asker]
-            self.tokens -= asker.weight
-        elif not self.open and not self.send.done():
-            self.send.cancel()
+        if not asker.is_settled:
+            asker.is_settled = True
+            self.open -= 1
+            if self.send is None:
+                del self.askers[asker]
+                self.tokens -= asker.weight
+            elif not self.open:
+                self.send.cancel()
+        # Nothing of a pack is left behind when its last row goes on.
+        if self.send is not None and not self.open and not self.send.done():
             await asyncio.wait({self.send})
 
 
@@ -213,12 +214,17 @@ class Packer:
         if records:
             alone = len(askers) == 1
             record = records[0] if alone else PackRecord(records, _rows(askers))
+
+        def write_off(response: APIResponse[object]) -> None:
+            for bill in bills(response, _rows(askers)):
+                self._write_off(bill)
+
         return await self._sender.answer(
             _together(askers),
             pack.lanes,
             pack.scope,
             record,
-            self._write_off,
+            write_off,
             may_move=pack.may_move,
         )
 

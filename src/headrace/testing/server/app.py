@@ -312,6 +312,9 @@ class FakeServer:
 
 
 def _answer(dialect: Dialect, asked: Asked, said: Said, n: int, headers: Headers) -> Answer:
+    sound = dialect.sound(asked)
+    if sound is not None:
+        return Answer(200, sound, headers, "audio/mpeg")
     body = dialect.answer(asked, said, n)
     if not asked.stream:
         return Answer(200, orjson.dumps(body), headers)

@@ -8,6 +8,13 @@ from headrace.testing.server.dialects.anthropic import Anthropic
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
 from headrace.testing.server.dialects.google import Gemini
 from headrace.testing.server.dialects.openai import OpenAI, Responses, go_duration
+from headrace.testing.server.dialects.openai_operations import (
+    Embeddings,
+    Moderations,
+    Rerank,
+    Speech,
+    Transcriptions,
+)
 
 __all__ = [
     "Anthropic",
@@ -30,6 +37,11 @@ _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/responses", Responses()),
     (":generateContent", _GEMINI),
     (":streamGenerateContent", _GEMINI),
+    ("/embeddings", Embeddings()),
+    ("/rerank", Rerank()),
+    ("/moderations", Moderations()),
+    ("/audio/transcriptions", Transcriptions()),
+    ("/audio/speech", Speech()),
 )
 
 
