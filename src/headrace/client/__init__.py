@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from headrace.client.operations import Operations
+from headrace.client.embedding import Embedding
+from headrace.client.judging import Judging
 from headrace.client.single import Single
+from headrace.client.speech import Speech
 
 __all__ = ["LLMClient"]
 
 
-class LLMClient(Operations, Single):
+class LLMClient(Embedding, Judging, Speech, Single):
     """Pushes prompts through language-model APIs, as fast as the limits allow.
 
     ``models`` is ``"endpoint/model"``, a ``Model`` row, or a list of these; several models are

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
 
 from headrace.adapters import registered
 from headrace.client.bulk import Bulk
 from headrace.config import Call
 from headrace.core.errors import ConfigError, RunStoppedError
 from headrace.core.operations import (
-    INPUT_TYPES,
     Embed,
     Operation,
 )
@@ -26,9 +25,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from headrace.config import Models, OnResponse
-    from headrace.core.operations import InputType, Vector
     from headrace.core.params import SamplingParams
-    from headrace.core.response import APIResponse, Responses
 
     Texts: TypeAlias = Iterable[str] | AsyncIterable[str]
 
@@ -51,7 +48,7 @@ class OperationOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asking:
     """One call, read: what is asked, with which options, and in which way it goes."""
 
     items: Iterable[Operation] | AsyncIterable[Operation]
@@ -61,101 +58,14 @@ class _Asked:
     width: int
 
 
-class Operations(Bulk):
-    """The verbs for what is no conversation.
+class Operating(Bulk):
+    """How the verbs for what is no conversation go.
 
     One thing in, one response out; an iterable of them gives ``Responses``, one for each in order.
     All go the way of prompts: limits, retries, cache, journal and progress are the same. A bad row
     is a response with an ``error``. An endpoint that does not offer an operation raises
     ``ConfigError``, which names those that do, before anything is sent.
     """
-
-    @overload
-    async def embed(  # type: ignore[overload-overlap]  # a str is one text, not an iterable
-        self,
-        texts: str,
-        *,
-        dimensions: int | None = ...,
-        input_type: InputType | None = ...,
-        **options: Unpack[OperationOptions],
-    ) -> APIResponse[Vector]: ...
-    @overload
-    async def embed(
-        self,
-        texts: Texts,
-        *,
-        dimensions: int | None = ...,
-        input_type: InputType | None = ...,
-        **options: Unpack[OperationOptions],
-    ) -> Responses[Vector]: ...
-    async def embed(
-        self,
-        texts: str | Texts,
-        *,
-        dimensions: int | None = None,
-        input_type: InputType | None = None,
-        **options: Unpack[OperationOptions],
-    ) -> APIResponse[Vector] | Responses[Vector]:
-        """Turn texts into vectors; each response's ``parsed`` is an ``array`` of floats.
-
-        Many texts go out in one exchange, as many as the endpoint takes, and each has its own row
-        in cache and journal. ``dimensions`` shortens the vectors where a model can, ``input_type``
-        says what the texts are for: "query", "document", "classification", "clustering" or
-        "similarity".
-        """
-        asked = self._embed(texts, dimensions, input_type, options)
-        return cast("APIResponse[Vector] | Responses[Vector]", await self._asked(asked))
-
-    @overload
-    def embed_sync(  # type: ignore[overload-overlap]  # a str is one text, not an iterable
-        self,
-        texts: str,
-        *,
-        dimensions: int | None = ...,
-        input_type: InputType | None = ...,
-        **options: Unpack[OperationOptions],
-    ) -> APIResponse[Vector]: ...
-    @overload
-    def embed_sync(
-        self,
-        texts: Texts,
-        *,
-        dimensions: int | None = ...,
-        input_type: InputType | None = ...,
-        **options: Unpack[OperationOptions],
-    ) -> Responses[Vector]: ...
-    def embed_sync(
-        self,
-        texts: str | Texts,
-        *,
-        dimensions: int | None = None,
-        input_type: InputType | None = None,
-        **options: Unpack[OperationOptions],
-    ) -> APIResponse[Vector] | Responses[Vector]:
-        """``embed`` for scripts, threads and notebooks."""
-        asked = self._embed(texts, dimensions, input_type, options)
-        return cast("APIResponse[Vector] | Responses[Vector]", self._asked_sync(asked))
-
-    # Inside.
-
-    def _embed(
-        self,
-        texts: str | Texts,
-        dimensions: int | None,
-        input_type: InputType | None,
-        options: OperationOptions,
-    ) -> _Asked:
-        if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
-            msg = f"dimensions must be a whole number above zero, not {dimensions!r:.50}"
-            raise ConfigError(msg)
-        if input_type is not None and input_type not in INPUT_TYPES:
-            msg = f"input_type must be one of {', '.join(INPUT_TYPES)}, not {input_type!r:.50}"
-            raise ConfigError(msg)
-
-        def made(text: str) -> Embed:
-            return Embed(text, dimensions, input_type)
-
-        return self._read(Embed.name, texts, str, made, options)
 
     def _read(
         self,
@@ -164,7 +74,7 @@ class Operations(Bulk):
         single: type[A],
         make: Callable[[A], Operation],
         options: OperationOptions,
-    ) -> _Asked:
+    ) -> Asking:
         """The options, checked; raises ``ConfigError`` where an endpoint does not offer it."""
         is_one = isinstance(given, single)
         shown = {"show_progress": not is_one, **options}
@@ -176,9 +86,9 @@ class Operations(Bulk):
             items = max(1 if offer is None else offer.items for offer in offers)
             kind, width = PackingPipeline, max(width, min(PACKS * items, MOST_LIVE))
         items_ = [make(cast("A", given))] if is_one else _each(cast("Iterable[A]", given), make)
-        return _Asked(items_, is_one, call, kind, width)
+        return Asking(items_, is_one, call, kind, width)
 
-    async def _asked(self, asked: _Asked) -> object:
+    async def _asked(self, asked: Asking) -> object:
         if not asked.is_one:
             run = await self._go(asked)
             return run.responses
@@ -189,10 +99,10 @@ class Operations(Bulk):
             return failed(asked.call.context(0, item, self._clock.now()), error)
         return run.responses[0]
 
-    def _asked_sync(self, asked: _Asked) -> object:
+    def _asked_sync(self, asked: Asking) -> object:
         return self._portal.call(lambda: self._asked(asked))
 
-    def _go(self, asked: _Asked) -> Coroutine[Any, Any, Any]:
+    def _go(self, asked: Asking) -> Coroutine[Any, Any, Any]:
         return self._run(
             asked.items, asked.call, keep=True, deliver=None, kind=asked.kind, width=asked.width
         )

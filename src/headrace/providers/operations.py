@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from headrace.core.errors import RejectedError
 from headrace.providers.base import ProviderRequest
-from headrace.wire import failure
+from headrace.wire import failure, moderation, rerank, speech, transcription
 from headrace.wire.embed import cohere, gemini, ollama, openai
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ CODECS: Final[dict[tuple[str, str], OperationCodec]] = {
     ("gemini", "embed"): gemini,
     ("cohere", "embed"): cohere,
     ("ollama", "embed"): ollama,
+    ("openai_chat", "rerank"): rerank,
+    ("cohere", "rerank"): rerank,
+    ("openai_chat", "moderate"): moderation,
+    ("openai_chat", "transcribe"): transcription,
+    ("cohere", "transcribe"): transcription,
+    ("openai_chat", "speak"): speech,
 }
 
 
