@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from headrace.client.embedding import Embedding
 from headrace.client.judging import Judging
+from headrace.client.listing import Listing
 from headrace.client.single import Single
 from headrace.client.speech import Speech
 
 __all__ = ["LLMClient"]
 
 
-class LLMClient(Embedding, Judging, Speech, Single):
+class LLMClient(Embedding, Judging, Speech, Listing, Single):
     """Pushes prompts through language-model APIs, as fast as the limits allow.
 
     ``models`` is ``"endpoint/model"``, a ``Model`` row, or a list of these; several models are

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, I
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
 
-from headrace.adapters import registered
 from headrace.client.bulk import Bulk
+from headrace.client.listing import check_offers
 from headrace.config import Call
-from headrace.core.errors import ConfigError, RunStoppedError
+from headrace.core.errors import RunStoppedError
 from headrace.core.operations import (
     Embed,
     Operation,
@@ -18,7 +18,6 @@ from headrace.engine.course import failed
 from headrace.engine.packing import PackingPipeline
 from headrace.engine.pipeline import Pipeline
 from headrace.engine.scheduler import window
-from headrace.providers.catalog import CLASSES
 
 if TYPE_CHECKING:
     import os
@@ -79,7 +78,8 @@ class Operating(Bulk):
         is_one = isinstance(given, single)
         shown = {"show_progress": not is_one, **options}
         call = self._call(OperationOptions, shown)
-        _check_offered(call, name)
+        for state in call.choice.lanes:
+            check_offers(state.route, name)
         kind, width = Pipeline, window(call.choice.slots)
         if name == Embed.name:
             offers = [s.route.endpoint.operations.get(name) for s in call.choice.lanes]
@@ -124,18 +124,3 @@ async def _each_async(
 ) -> AsyncIterator[Operation]:
     async for one in given:
         yield make(one)
-
-
-def _check_offered(call: Call, name: str) -> None:
-    """Raise ``ConfigError`` where one of the endpoints does not do ``name``."""
-    for state in call.choice.lanes:
-        row = state.route.endpoint
-        # A request class of the user's own says itself what it cannot do.
-        if name not in row.operations and row.wire in CLASSES:
-            rows = registered.table().all_endpoints()
-            there = ", ".join(sorted(n for n, r in rows.items() if name in r.operations))
-            msg = (
-                f"the endpoint {row.name!r} does not {name}; use one of {there}, or give its row"
-                f" operations={{{name!r}: {{}}}} where it does"
-            )
-            raise ConfigError(msg)

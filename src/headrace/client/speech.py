@@ -11,7 +11,7 @@ from headrace.core.operations import Speak, Transcribe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     from headrace.client.operations import Asking, Texts
     from headrace.core.response import APIResponse, Responses
