@@ -13,11 +13,17 @@ from headrace.core.model import Endpoint
 @cache
 def known() -> dict[str, Endpoint]:
     """All rows, by name."""
-    rows, offers = _read("endpoints.toml"), _read("operations.toml")
+    more = offers()
     return {
-        name: Endpoint(**{"operations": offers.get(name, {}), "name": name, **row})
-        for name, row in rows.items()
+        name: Endpoint(**{"operations": more.get(name, {}), "name": name, **row})
+        for name, row in _read("endpoints.toml").items()
     }
+
+
+@cache
+def offers() -> dict[str, dict[str, Any]]:
+    """What each of them does beside chat, by endpoint and operation."""
+    return _read("operations.toml")
 
 
 def _read(name: str) -> dict[str, dict[str, Any]]:
