@@ -38,6 +38,7 @@ ADVICE: Final = {
     "stopped": "Mend the cause and run the same command again; what is finished is kept.",
     "no_route": "Check key, model name and `base_url`, or wait for the provider; then run again.",
     "connection_lost": "Nothing, as long as retries are left; else look at the server and proxies.",
+    "truncated": "Nothing, as long as retries are left; else look at the server and proxies.",
     "journal": "End the other process or free the disk, then run again; `--fresh` starts over.",
     "request": "Read the class below it; the other rows are untouched.",
     "bad_row": "Mend the row in the input and run again; only changed rows are sent.",
