@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from headrace.core.checked import Checked
 from headrace.core.secret import Secret
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Wire = Literal["openai_chat", "openai_responses", "anthropic", "gemini"]
+# One text alone is a list of one.
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(lambda given: (given,) if type(given) is str else given)
+]
 # Of our own, so that no decimal context of the caller can round a price.
 _EXACT: Final = Context(prec=200)
 
@@ -105,6 +109,18 @@ class Endpoint(Checked):
     key_env: str | None = None
     auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"] = "bearer"
     max_tokens_field: str = "max_tokens"
+    renames: dict[str, str] = Field(default_factory=dict)
+    unsupported: Names = ()
+    names_tool_results: bool = False
+    structured: Literal["json_schema", "json_object", "none"] = "json_schema"
+    thinking: Literal["reasoning_effort", "reasoning", "thinking", "enable_thinking"] = (
+        "reasoning_effort"
+    )
+    replays: Names = ()
+    cache_marks: Literal["cache_control", "prompt_cache_breakpoint"] | None = None
+    media: Literal["openai", "openrouter", "mistral"] = "openai"
+    vendor_tools: dict[str, str] = Field(default_factory=dict)
+    vendor_fields: dict[str, str] = Field(default_factory=dict)
     models: tuple[str, ...] | None = None
     price: Price | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
