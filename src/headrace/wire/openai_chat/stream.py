@@ -89,7 +89,7 @@ class ChatFold:
         body = {**self._data, "choices": [{**self._choice, "message": message}]}
         if self._usage is not None:
             body["usage"] = self._usage
-        return Reply(200, orjson.dumps(body))
+        return Reply(200, _written(body))
 
     def _refuse(self, event: str, found: dict[str, object], data: bytes) -> None:
         """Raise what an error in a frame stands for, wherever the server puts it."""
@@ -204,7 +204,7 @@ class ChatFold:
             if index is None and identity is None:
                 return number
             if identity is not None and call.id is not None:
-                if identity == call.id and index in {None, call.index}:
+                if identity == call.id and (index is None or index == call.index):
                     return number
             elif index is None or index == call.index:
                 return number
@@ -259,7 +259,7 @@ class _Call:
         if given is None:
             given = ""
         elif type(given) is not str:
-            given = orjson.dumps(given).decode()
+            given = _written(given).decode()
         self._arguments.append(given)
         if not given and new_id is None and new_name is None:
             return []
@@ -270,6 +270,13 @@ class _Call:
         of_arguments = "input" if self._kind == "custom" else "arguments"
         inner = {"name": self._name, of_arguments: "".join(self._arguments)}
         return {"id": self.id, "type": self._kind, self._kind: inner}
+
+
+def _written(value: object) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # deeper than orjson writes
+        raise failure.unreadable(Reply(200, b""), "what it holds is nested too deeply") from None
 
 
 def _first(found: Mapping[str, object]) -> dict[str, object]:
