@@ -111,7 +111,7 @@ class ChatFold:
         chunks: list[Chunk] = []
         self._blank = self._blank or choice.get("finish_reason") == ""
         for name, value in choice.items():
-            if name == "logprobs":
+            if name == "logprobs" and value is not None:
                 self._choice[name] = _joined(self._choice.get(name), value)
             elif name not in _NOT_OF_THE_CHOICE and value not in (None, ""):
                 self._choice[name] = value
@@ -127,11 +127,11 @@ class ChatFold:
 
     def _bill(self, found: dict[str, object]) -> list[Chunk]:
         billed = found.get("usage") or reading.block(found.get("x_groq")).get("usage")
-        if not billed or billed == self._usage:
+        if not billed:
             return []
+        before, usage = read_usage(self._usage), read_usage(billed)
         self._usage = billed
-        usage = read_usage(billed)
-        return [] if usage is None else [UsageChunk(usage)]
+        return [] if usage is None or usage == before else [UsageChunk(usage)]
 
     def _think(self, delta: Mapping[str, object], chunks: list[Chunk]) -> None:
         for name in _THINKING:
@@ -215,6 +215,8 @@ class ChatFold:
             return
         heard = reading.block(self._message.setdefault("audio", {}))
         for name, value in sound.items():
+            if value is None:
+                continue
             before = heard.get(name)
             joins = name in {"data", "transcript"} and type(before) is str and type(value) is str
             heard[name] = f"{before}{value}" if joins else value
@@ -289,7 +291,7 @@ def _first(found: Mapping[str, object]) -> dict[str, object]:
 def _joined(before: object, more: object) -> object:
     """Lists under the same names, one after the other: what is said of tokens."""
     if type(before) is not dict or type(more) is not dict:
-        return before if more is None else more
+        return more
     made = dict(before)
     for name, value in more.items():
         old = made.get(name)
