@@ -24,6 +24,7 @@ FRAMES: Final[dict[str, list[Frames]]] = {
     wire: [
         case["frames"]
         for case in json.loads((GOLDEN / f"{wire}_streams.json").read_text(encoding="utf-8"))
+        if case["frames"]
     ]
     for wire in STREAMED
 }

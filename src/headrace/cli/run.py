@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.adapters.disk import LocalDisk, remedy
 from headrace.adapters.progress import Progress
+from headrace.adapters.registered import load_rows, table
 from headrace.cli import say
 from headrace.cli.flags import in_flags
 from headrace.cli.forms import called
@@ -20,13 +21,14 @@ from headrace.cli.output import FileOutput, Output, PipeOutput, journal_of
 from headrace.cli.rows import Input
 from headrace.client import LLMClient
 from headrace.core.errors import BadRowError, ConfigError, JournalError, RunStoppedError
-from headrace.core.model import Model, Price
+from headrace.core.model import Price
 from headrace.core.params import SamplingParams
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Iterator
 
+    from headrace.core.model import Model
     from headrace.core.response import APIResponse
 
 ALL_ANSWERED: Final = 0
@@ -56,19 +58,8 @@ _CLIENT: Final = (
     "ca_file",
     "trust_env",
 )
-_SAMPLING: Final = {
-    "max_tokens": "max_tokens",
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "stop": "stop",
-    "sampling_seed": "seed",
-    "frequency_penalty": "frequency_penalty",
-    "presence_penalty": "presence_penalty",
-    "reasoning_effort": "reasoning_effort",
-    "extra_body": "extra_body",
-}
+# The flags of sampling parameters, where they are not called as these.
+_SAMPLING: Final = {name: name for name in SamplingParams.model_fields} | {"seed": "sampling_seed"}
 
 
 def execute(arguments: Namespace) -> int:
@@ -219,6 +210,8 @@ class _Run:
 
 
 def _client(arguments: Namespace) -> LLMClient:
+    if arguments.rows is not None:
+        load_rows(arguments.rows)
     given = {name: getattr(arguments, name) for name in _CLIENT}
     return LLMClient(
         _models(arguments),
@@ -233,7 +226,8 @@ def _models(arguments: Namespace) -> list[str | Model]:
         return list(arguments.model)
     of_input, of_output = arguments.price
     price = Price(input=of_input, output=of_output)
-    return [Model(id=name, price=price) for name in arguments.model]
+    known = table()
+    return [known.model(name).model_copy(update={"price": price}) for name in arguments.model]
 
 
 def _api_key(name: str | None) -> str | None:
@@ -248,7 +242,7 @@ def _api_key(name: str | None) -> str | None:
 
 
 def _sampling(arguments: Namespace) -> SamplingParams | None:
-    flags = {name: getattr(arguments, flag) for flag, name in _SAMPLING.items()}
+    flags = {name: getattr(arguments, flag) for name, flag in _SAMPLING.items()}
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         return SamplingParams.from_row(given) if given else None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from headrace.core.checked import Checked
 from headrace.core.errors import BadRowError
@@ -94,6 +93,8 @@ class SamplingParams(Checked):
     on_unsupported: Literal["adapt", "error"] | None = None
     extra_headers: dict[str, str] | None = None
     extra_body: dict[str, Any] | None = None
+    # Asked for with each request of a run, and always the same.
+    _asked: dict[str, object] | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -111,10 +112,13 @@ class SamplingParams(Checked):
         """Only what was set, by name, in a fixed order."""
         return {name: value for name, value in self if value is not None}
 
-    @cached_property
+    @property
     def asked(self) -> dict[str, object]:
         """Of what was set, what can change an answer: what keys are made of."""
-        return {name: value for name, value in self.given().items() if name not in _NOT_IN_KEYS}
+        if self._asked is None:
+            given = self.given().items()
+            self._asked = {name: value for name, value in given if name not in _NOT_IN_KEYS}
+        return self._asked
 
     def or_none(self) -> SamplingParams | None:
         """None where nothing is set, so that nothing has to be looked at."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_FEW: Final = 12
 
 
 def near(word: str, known: Iterable[str]) -> str | None:
@@ -17,9 +20,10 @@ def near(word: str, known: Iterable[str]) -> str | None:
 
 
 def meant(word: str, known: Iterable[str], instead: str | None = None) -> str:
-    """The end of a sentence about an unknown name: what to do instead, and all that there are."""
+    """The end of a sentence about an unknown name: what to do instead, or all that there are."""
     names = sorted(known)
     if instead is None and (like := near(word, names)) is not None:
         instead = f"did you mean {like}?"
-    there_are = f" (there are {', '.join(names)})" if names else ""
+    is_short = instead is None or len(names) <= _FEW
+    there_are = f" (there are {', '.join(names)})" if names and is_short else ""
     return there_are if instead is None else f"; {instead}{there_are}"

@@ -1,75 +1,97 @@
-"""JSON schemas in the subset that OpenAI's strict mode takes: every object closed and complete."""
+"""The subset of JSON schema that OpenAI enforces while it writes ("strict"). Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from headrace.wire import reading
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DEEPEST: Final = 100
-_NAMED: Final = ("properties", "$defs", "definitions")
-# What an answer is still checked for here, while the server is not told of it.
-_UNTOLD: Final = frozenset(
-    {"default", "discriminator", "maxLength", "maxProperties", "minLength", "minProperties"}
-    | {"uniqueItems"}
+    Schema = dict[str, object]
+
+# What is not checked while writing is checked afterwards, by whoever asked.
+_DROPPED: Final = frozenset({"default", "examples", "discriminator", "$schema", "title"})
+_FORMATS: Final = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 )
-_UNSAID: Final = frozenset(
-    {"allOf", "contains", "dependentRequired", "dependentSchemas", "else", "if", "not"}
-    | {"patternProperties", "prefixItems", "propertyNames", "then"}
+_BEYOND: Final = frozenset(
+    {
+        "allOf",
+        "contains",
+        "dependentRequired",
+        "dependentSchemas",
+        "else",
+        "if",
+        "maxProperties",
+        "minProperties",
+        "not",
+        "patternProperties",
+        "prefixItems",
+        "propertyNames",
+        "then",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        "uniqueItems",
+    }
 )
-_SAYING: Final = frozenset({"$ref", "anyOf", "const", "enum", "oneOf", "type"})
 
 
-class _OpenError(Exception):
-    """The schema says what strict mode has no words for."""
+class _BeyondError(Exception):
+    """The subset cannot say it."""
 
 
-def strict(schema: Mapping[str, object]) -> dict[str, object] | None:
-    """``schema`` with every object closed and every property required; None: it cannot be said.
+def closed(schema: Mapping[str, object]) -> Schema | None:
+    """``schema`` as the subset says it, or None where it cannot.
 
-    Objects with names of any kind (``additionalProperties``), or with none told, are what strict
-    mode has no place for; nor has it one for a root that is no object.
+    All properties are required and no others allowed: what fits this fits ``schema`` too.
     """
-    root = dict(schema)
-    defs = reading.block(root.get("$defs"))
-    if (named := reading.text(root.get("$ref"))) is not None:  # a model that holds itself
-        root = {**reading.block(defs.get(named.removeprefix("#/$defs/"))), "$defs": defs}
-    if root.get("type") != "object":
-        return None
     try:
-        return _closed(root, 0)
-    except _OpenError:
+        found = _node(unfolded(schema))
+    except _BeyondError:
         return None
+    return found if found.get("type") == "object" else None
 
 
-def _closed(schema: object, depth: int) -> dict[str, object]:
-    if type(schema) is not dict or depth > _DEEPEST or _SAYING.isdisjoint(schema):
-        raise _OpenError
-    if not _UNSAID.isdisjoint(schema) or schema.get("additionalProperties", False) is not False:
-        raise _OpenError
+def unfolded(schema: Mapping[str, object]) -> Schema:
+    """A schema whose root is a reference, with what it refers to as its root."""
+    definitions, name = schema.get("$defs"), schema.get("$ref")
+    if isinstance(definitions, dict) and isinstance(name, str):
+        root = definitions.get(name.removeprefix("#/$defs/"))
+        if isinstance(root, dict):
+            return {**root, "$defs": definitions}
+    return dict(schema)
+
+
+def _node(schema: object) -> Schema:
+    if not isinstance(schema, dict) or _BEYOND & schema.keys():
+        raise _BeyondError
     if "$ref" in schema:
         return {"$ref": schema["$ref"]}
-    made = {name: value for name, value in schema.items() if name not in _UNTOLD}
-    for name in _NAMED:
-        if type(inner := made.get(name)) is dict:
-            made[name] = {key: _closed(item, depth + 1) for key, item in inner.items()}
-    if "items" in made:
-        made["items"] = _closed(made["items"], depth + 1)
-    if type(several := made.pop("oneOf", made.get("anyOf"))) is list:
-        made["anyOf"] = [_closed(item, depth + 1) for item in several]
-    return _complete(made, depth)
+    found: Schema = {}
+    for name, value in schema.items():
+        if name in _DROPPED or (name == "format" and value not in _FORMATS):
+            continue
+        found["anyOf" if name == "oneOf" else name] = _value(name, value)
+    if found.get("type") == "object" or "properties" in found:
+        _close(found)
+    return found
 
 
-def _complete(made: dict[str, object], depth: int) -> dict[str, object]:
-    kind = made.get("type")
-    if kind != "object" and not (type(kind) is list and "object" in kind):
-        return made
-    properties = reading.block(made.get("properties"))
-    if not properties and depth:
-        raise _OpenError
-    made |= {"properties": properties, "required": list(properties)}
-    made["additionalProperties"] = False
-    return made
+def _value(name: str, value: object) -> object:
+    if name in {"properties", "$defs", "definitions"}:
+        if not isinstance(value, dict):
+            raise _BeyondError
+        return {key: _node(inner) for key, inner in value.items()}
+    if name == "items":
+        return _node(value)
+    if name in {"anyOf", "oneOf"} and isinstance(value, list):
+        return [_node(inner) for inner in value]
+    return value
+
+
+def _close(found: Schema) -> None:
+    """An object of any keys is beyond the subset, which wants each of them named."""
+    properties = found.get("properties")
+    if not isinstance(properties, dict) or found.get("additionalProperties", False) is not False:
+        raise _BeyondError
+    found |= {"required": list(properties), "additionalProperties": False}

@@ -116,7 +116,9 @@ def _offer(
     if "tools" in row.unsupported:
         raise RejectedError(f"{row.name} takes no tools; leave them out, or ask another endpoint")
     made = [
-        _function(tool) if isinstance(tool, Tool) else _vendor(body, tool, row, unsupported)
+        _function(tool, unsupported)
+        if isinstance(tool, Tool)
+        else _vendor(body, tool, row, unsupported)
         for tool in tools
     ]
     offered = [tool for tool in made if tool is not None]
@@ -138,15 +140,19 @@ def _offer(
             body[row.renames.get(name, name)] = value
 
 
-def _function(tool: Tool) -> dict[str, object]:
+def _function(tool: Tool, unsupported: Unsupported) -> dict[str, object]:
     function: dict[str, object] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
     function["parameters"] = tool.parameters
     if tool.strict is not None:
         function["strict"] = tool.strict
-    if tool.strict and (schema := strict.strict(tool.parameters)) is not None:
-        function["parameters"] = schema
+    if tool.strict:
+        schema = strict.closed(tool.parameters)
+        if schema is None:
+            said = f"the tool {tool.name} is sent without strict, which cannot say its schema"
+            unsupported.adapt(said)
+        function |= {"parameters": schema or tool.parameters, "strict": schema is not None}
     return {"type": "function", "function": function}
 
 
@@ -190,7 +196,7 @@ def _shape(
     """The answer's shape: natively, or as JSON of a schema that an instruction tells."""
     if row.structured == "json_schema":
         name = _NO_NAME.sub("_", asked.name)[:_LONGEST_NAME] or "answer"
-        schema = strict.strict(asked.schema)
+        schema = strict.closed(asked.schema)
         form: dict[str, object] = {"name": name, "schema": schema or asked.schema}
         form["strict"] = schema is not None
         body["response_format"] = {"type": "json_schema", "json_schema": form}

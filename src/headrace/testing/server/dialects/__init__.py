@@ -23,11 +23,13 @@ __all__ = [
     "say",
 ]
 _OPENAI: Final = OpenAI()
+_GEMINI: Final = Gemini()
 _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/chat/completions", _OPENAI),
     ("/v1/messages", Anthropic()),
     ("/responses", Responses()),
-    (":generateContent", Gemini()),
+    (":generateContent", _GEMINI),
+    (":streamGenerateContent", _GEMINI),
 )
 
 

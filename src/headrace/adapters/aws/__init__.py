@@ -1,0 +1,1 @@
+"""AWS: where credentials come from, and how a request is signed with them."""

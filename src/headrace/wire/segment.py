@@ -1,0 +1,23 @@
+"""A name as one segment of a URL's path: a model's id, an ARN."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from headrace.core.errors import RejectedError
+
+
+def segment(name: str) -> str:
+    """``name`` with everything quoted but ASCII letters, digits and ``-._~``, as AWS wants it.
+
+    An ARN's slashes and the colon before a version are quoted too. Raises ``RejectedError`` for
+    what no path can hold as one segment.
+    """
+    if name in {"", ".", ".."}:
+        msg = f"{name!r} cannot stand in a URL as the name of a model; give its id or its ARN"
+        raise RejectedError(msg)
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError:
+        msg = f"the name of the model, {name!r}, is not Unicode; give its id or its ARN"
+        raise RejectedError(msg) from None
