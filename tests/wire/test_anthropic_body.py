@@ -10,7 +10,7 @@ from headrace.core.conversation import Conversation, Message
 from headrace.core.errors import RejectedError, ReplyError
 from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall
 from headrace.core.reply import Reply
-from headrace.wire import anthropic
+from headrace.wire import anthropic, claude_vertex
 from headrace.wire.draft import Unsupported
 from tests.wire.golden import Case, context, route
 
@@ -113,3 +113,35 @@ def test_what_another_vendor_signed_or_kept_is_not_sent() -> None:
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": [call, {"type": "text", "text": "b"}]},
     ]
+
+
+@pytest.mark.parametrize(
+    ("params", "version"),
+    [
+        ({}, "2026-10-21"),
+        ({"temperature": 0}, "vertex-2023-10-16"),
+        ({"extra_body": {"anthropic_version": "mine"}}, "mine"),
+    ],
+)
+def test_on_vertex_the_model_is_in_the_path_and_the_version_in_the_body(
+    params: Case, version: str
+) -> None:
+    case = {"params": params, "model": {"id": "vertex/claude-sonnet@20250929"}}
+    draft = claude_vertex.encode(context(case), route("anthropic", case))
+    body = json.loads(draft.body)
+    assert draft.path == "/publishers/anthropic/models/claude-sonnet@20250929:rawPredict"
+    assert body["anthropic_version"] == version
+    assert "model" not in body
+    assert draft.headers == ()
+
+
+def test_on_vertex_streams_have_a_path_and_betas_a_header() -> None:
+    file = {"type": "image", "source": {"type": "file", "file_id": "f"}}
+    case = {
+        "prompt": [{"role": "user", "content": [file]}],
+        "params": {"extra_headers": {"X-Mine": "1", "anthropic-beta": "b"}},
+    }
+    draft = claude_vertex.encode(context(case), route("anthropic"), stream=True)
+    assert draft.path == "/publishers/anthropic/models/m:streamRawPredict"
+    assert json.loads(draft.body)["stream"] is True
+    assert dict(draft.headers) == {"anthropic-beta": "files-api-2025-04-14,b", "x-mine": "1"}

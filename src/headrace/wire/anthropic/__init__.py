@@ -8,10 +8,22 @@ replies and the events of streams are the same everywhere.
 from __future__ import annotations
 
 from headrace.wire.anthropic.answer import decode
-from headrace.wire.anthropic.request import NEW, OLD, PATH, Asked, body, encode
+from headrace.wire.anthropic.request import NEW, OLD, PATH, Asked, body, encode, headers
 from headrace.wire.anthropic.stream import fold
 
-__all__ = ["EPOCH", "FRAMING", "NEW", "OLD", "PATH", "Asked", "body", "decode", "encode", "fold"]
+__all__ = [
+    "EPOCH",
+    "FRAMING",
+    "NEW",
+    "OLD",
+    "PATH",
+    "Asked",
+    "body",
+    "decode",
+    "encode",
+    "fold",
+    "headers",
+]
 
 EPOCH = 1
 FRAMING = "sse"
