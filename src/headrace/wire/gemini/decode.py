@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
-from headrace.core.errors import RejectedError
-from headrace.core.parts import Opaque, Text, Thinking, ToolCall
+from headrace.core.errors import ContentFilterError, RejectedError
+from headrace.core.parts import Opaque, Part, Text, Thinking, ToolCall
 from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.wire import failure, reading
 from headrace.wire.gemini.turns import MADE_ID, WIRE
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
-    from headrace.core.parts import Part
     from headrace.core.reply import Reply
 
 _FINISH: Final = {
@@ -62,6 +61,7 @@ _NOTED: Final = (
 # What Google ran itself, and what came of it.
 _RUN_BY_GOOGLE: Final = ("executableCode", "codeExecutionResult", "toolCall", "toolResponse")
 _ID: Final = 24
+_NONE: Final[list[Any]] = []
 
 
 def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
@@ -83,7 +83,8 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         raise failure.overloaded(reply, f"finishReason {raw}", usage)
     found = _read(candidate, data, reply, usage)
     finish = _finish(raw, found.calls)
-    said, thinking = "".join(found.texts), "".join(found.thoughts) or None
+    said = "".join(found.texts)
+    thinking = "".join(found.thoughts) or None
     if not said and not found.calls:
         _check_empty(raw, candidate, reply, usage)
         if not (found.texts or thinking or found.has_more or finish == "length"):
@@ -92,7 +93,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     return APIResponse(
         completion=said,
         thinking=thinking,
-        tool_calls=tuple(found.calls),
+        tool_calls=tuple(found.calls) if found.calls else (),
         content=tuple(found.parts) if found.is_rich else (),
         usage=usage,
         finish_reason=finish,
@@ -119,9 +120,7 @@ def _check_empty(
         raise RejectedError(msg, status=reply.status, reply=reply, usage=usage)
 
 
-def _blocked(
-    reply: Reply, reason: str, ratings: object, usage: Usage | None
-) -> failure.ContentFilterError:
+def _blocked(reply: Reply, reason: str, ratings: object, usage: Usage | None) -> ContentFilterError:
     error = failure.blocked(reply, reason, usage)
     rated = (reading.block(item) for item in (ratings if type(ratings) is list else ()))
     category = next((reading.text(r.get("category")) for r in rated if r.get("blocked")), None)
@@ -146,11 +145,11 @@ def _candidate(
 class _Found:
     """What the parts of an answer hold; ``is_rich`` where text alone would not say it again."""
 
-    texts: list[str] = field(default_factory=list)
-    thoughts: list[str] = field(default_factory=list)
-    calls: list[ToolCall] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
-    run: list[object] = field(default_factory=list)
+    texts: list[str]
+    thoughts: list[str]
+    calls: list[ToolCall]
+    parts: list[Part]
+    run: list[object]
     is_rich: bool = False
     has_more: bool = False
 
@@ -188,9 +187,13 @@ def _read(
     reply: Reply,
     usage: Usage | None,
 ) -> _Found:
-    found = _Found()
     parts = reading.block(candidate.get("content")).get("parts")
-    for item in parts if type(parts) is list else ():
+    if type(parts) is not list:
+        parts = []
+    if len(parts) == 1 and (only := _only_text(parts[0])) is not None:
+        return _Found([only], _NONE, _NONE, _NONE, _NONE)
+    found = _Found([], [], [], [], [])
+    for item in parts:
         part = reading.block(item)
         if type(text := part.get("text")) is str:
             found.text(text, part)
@@ -205,9 +208,13 @@ def _read(
     return found
 
 
-def _keep(
-    found: _Found, part: Mapping[str, object], reply: Reply, usage: Usage | None
-) -> None:
+def _only_text(part: object) -> str | None:
+    """The text of a part that is nothing else, as in the usual answer."""
+    found = part.get("text") if type(part) is dict and len(part) == 1 else None
+    return found if type(found) is str else None
+
+
+def _keep(found: _Found, part: Mapping[str, object], reply: Reply, usage: Usage | None) -> None:
     try:
         found.more(part)
     except TypeError:
@@ -247,8 +254,8 @@ def _metadata(
             noted[noted_as] = value
     if run:
         noted["vendor_calls"] = run
-    billed = reading.block(data.get("usageMetadata"))
-    if tier := billed.get("serviceTier") or billed.get("trafficType"):
+    billed = data.get("usageMetadata")
+    if type(billed) is dict and (tier := billed.get("serviceTier") or billed.get("trafficType")):
         noted["service_tier"] = tier
     if status := data.get("modelStatus"):
         noted["model_status"] = status

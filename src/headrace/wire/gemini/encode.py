@@ -88,7 +88,8 @@ def _overlay(
         body["generationConfig"] = config
     if body.get("cachedContent") is None:
         return
-    if any([body.pop(name, None) is not None for name in _OF_THE_CACHE]):
+    taken = [body.pop(name, None) for name in _OF_THE_CACHE]
+    if any(taken):
         unsupported.adapt(
             "the system prompt and the tools are left out: Gemini takes those of cachedContent"
         )
@@ -142,10 +143,15 @@ def _add(
         config |= {"responseLogprobs": True, "logprobs": _most(params.top_logprobs, unsupported)}
     if (thinking := _thinking(params, unsupported)) is not None:
         config["thinkingConfig"] = thinking
-    if params.tool_choice is not None:
-        body["toolConfig"] = {"functionCallingConfig": _choice(params.tool_choice)}
     if params.parallel_tool_calls is False:
         unsupported.adapt("parallel_tool_calls is left out: Gemini calls as many as it wants")
+    _add_beside(body, params)
+
+
+def _add_beside(body: dict[str, object], params: SamplingParams) -> None:
+    """What stands outside ``generationConfig``."""
+    if params.tool_choice is not None:
+        body["toolConfig"] = {"functionCallingConfig": _choice(params.tool_choice)}
     if params.safety_settings:
         body["safetySettings"] = [
             {"category": category, "threshold": threshold}

@@ -9,26 +9,19 @@ _READ: Final = frozenset(
     {
         "$anchor",
         "$id",
-        "$ref",
-        "additionalProperties",
         "description",
         "enum",
         "format",
-        "items",
         "maximum",
         "maxItems",
         "minimum",
         "minItems",
-        "prefixItems",
         "propertyOrdering",
         "required",
         "title",
         "type",
     }
 )
-_OF_NAMED: Final = frozenset({"$defs", "definitions", "properties"})
-_OF_LISTED: Final = frozenset({"anyOf", "oneOf", "prefixItems"})
-_OF_ONE: Final = frozenset({"additionalProperties", "items"})
 
 
 def readable(schema: object) -> object:
@@ -41,28 +34,28 @@ def readable(schema: object) -> object:
         return schema
     found: dict[str, object] = {}
     for name, value in schema.items():
-        if name in _OF_NAMED and isinstance(value, dict):
-            found["$defs" if name == "definitions" else name] = {
-                key: readable(inner) for key, inner in value.items()
-            }
-        elif name in _OF_LISTED and isinstance(value, list):
-            found[name] = [readable(inner) for inner in value]
-        elif name in _OF_ONE:
-            found[name] = readable(value)
-        elif name == "const":
-            found["enum"] = [value]
-        elif name == "allOf" and isinstance(value, list) and len(value) == 1:
-            found = {**_block(readable(value[0])), **found}
-        elif name in _READ:
-            found[name] = _moved(value) if name == "$ref" else value
+        found |= _keyword(name, value)
     return found
+
+
+def _keyword(name: str, value: object) -> dict[str, object]:
+    match name, value:
+        case ("$defs" | "definitions", dict()):
+            return {"$defs": {key: readable(inner) for key, inner in value.items()}}
+        case ("properties", dict()):
+            return {"properties": {key: readable(inner) for key, inner in value.items()}}
+        case ("anyOf" | "oneOf" | "prefixItems", list()):
+            return {name: [readable(inner) for inner in value]}
+        case ("additionalProperties" | "items", _):
+            return {name: readable(value)}
+        case ("allOf", [dict() as only]):
+            return _block(readable(only))
+        case ("const", _):
+            return {"enum": [value]}
+        case ("$ref", str()):
+            return {name: value.replace("#/definitions/", "#/$defs/")}
+    return {name: value} if name in _READ else {}
 
 
 def _block(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
-
-
-def _moved(reference: object) -> object:
-    if isinstance(reference, str):
-        return reference.replace("#/definitions/", "#/$defs/")
-    return reference
