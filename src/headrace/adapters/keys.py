@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from headrace.adapters import google_auth
 from headrace.core.errors import ConfigError, GoneError
 from headrace.core.secret import Secret
 
@@ -70,6 +71,9 @@ def require(route: Route) -> str:
 def check(route: Route) -> None:
     """Raise ``ConfigError`` before the first request when a needed key is missing or malformed."""
     if route.endpoint.auth == "none":
+        return
+    if route.endpoint.auth == "google":
+        google_auth.check(route, reveal(route.key))
         return
     _checked(route)
 

@@ -103,7 +103,7 @@ class Endpoint(Checked):
     wire: Wire
     base_url: str | None = None
     key_env: str | None = None
-    auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"] = "bearer"
+    auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "google", "none"] = "bearer"
     max_tokens_field: str = "max_tokens"
     models: tuple[str, ...] | None = None
     price: Price | None = None
@@ -120,12 +120,17 @@ class KeySource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """model @ endpoint @ key: what limits, breakers and statistics belong to."""
+    """model @ endpoint @ key (@ region): what limits, breakers and statistics belong to.
+
+    ``region`` fills ``{region}`` or ``{location}`` in ``base_url``; None takes the vendor's own
+    settings.
+    """
 
     model: Model
     endpoint: Endpoint
     base_url: str
     key: KeySource = KeySource()
+    region: str | None = None
     id: str = field(init=False)
     """The name of the route in responses, errors and statistics."""
 

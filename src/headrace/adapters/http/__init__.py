@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from headrace.adapters import google_auth, keys
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
@@ -48,10 +50,17 @@ class HttpExchange:
         self, path: str, body: bytes, headers: tuple[tuple[str, str], ...] = ()
     ) -> Reply:
         """Send once; see ``providers.base.Exchange``."""
-        transport = await self._open()
-        return await transport.post(
-            self._route, path, body, headers, timeout=self._timeout, gate=self._gate
+        transport, route = await self._open(), self._route
+        is_google = route.endpoint.auth == "google"
+        if is_google:
+            route, more = await google_auth.admitted(route, keys.reveal(route.key))
+            headers = (*headers, *more)
+        reply = await transport.post(
+            route, path, body, headers, timeout=self._timeout, gate=self._gate
         )
+        if is_google:
+            google_auth.check_current(route, reply.status, keys.reveal(self._route.key))
+        return reply
 
 
 def __getattr__(name: str) -> object:
