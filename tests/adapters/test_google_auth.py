@@ -58,7 +58,7 @@ class TokenServer:
     def __init__(self) -> None:
         self.asked: list[dict[str, object]] = []
         self.lasts = 3600
-        self.refusal: tuple[int, dict[str, str]] | None = None
+        self.refusal: tuple[int, dict[str, object]] | None = None
         self.address = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -241,7 +241,10 @@ def test_a_run_goes_on_over_a_token_that_was_withdrawn(tmp_path: Path) -> None:
 def test_a_refusal_by_the_token_server_closes_the_route(tmp_path: Path) -> None:
     async def main() -> None:
         async with way(tmp_path) as there:
-            said = {"error": "invalid_grant", "error_description": "Account has been deleted"}
+            said: dict[str, object] = {
+                "error": "invalid_grant",
+                "error_description": "Account has been deleted",
+            }
             there.tokens.refusal = (400, said)
             with pytest.raises(GoneError, match="Account has been deleted") as caught:
                 await there.ask()

@@ -33,6 +33,7 @@ MODELS = {
     "openai_chat": "openai/any",
     "openai_responses": "openai-responses/any",
     "anthropic": "anthropic/any",
+    "vertex_anthropic": "vertex-anthropic/any",
     "gemini": "google/any",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from headrace.providers.anthropic import AnthropicRequest
+from headrace.providers.anthropic import AnthropicRequest, VertexAnthropicRequest
 from headrace.providers.google import GeminiRequest
 from headrace.providers.openai import OpenAIChatRequest, OpenAIResponsesRequest
 
@@ -19,6 +19,7 @@ CLASSES: Final[dict[str, type[ProviderRequest]]] = {
     "openai_chat": OpenAIChatRequest,
     "openai_responses": OpenAIResponsesRequest,
     "anthropic": AnthropicRequest,
+    "vertex_anthropic": VertexAnthropicRequest,
     "gemini": GeminiRequest,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from headrace.testing.server.dialects.anthropic import Anthropic
+from headrace.testing.server.dialects.anthropic import Anthropic, AnthropicOnVertex
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
 from headrace.testing.server.dialects.google import Gemini
 from headrace.testing.server.dialects.openai import OpenAI, Responses, go_duration
@@ -26,6 +26,7 @@ _OPENAI: Final = OpenAI()
 _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/chat/completions", _OPENAI),
     ("/v1/messages", Anthropic()),
+    (":rawPredict", AnthropicOnVertex()),
     ("/responses", Responses()),
     (":generateContent", Gemini()),
 )
