@@ -9,7 +9,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import subprocess
+import sys
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
@@ -390,3 +395,71 @@ def test_what_is_missing_is_told_before_the_run(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv(VARIABLE, " ya29 ")
     with pytest.raises(ConfigError):
         keys.check(LOCATED)
+
+
+class Metadata(BaseHTTPRequestHandler):
+    """Answers as the metadata server of Google's machines does."""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0].removeprefix("/computeMetadata/v1")
+        told: dict[str, object] = {
+            "/project/project-id": "of-the-machine",
+            "/universe/universe-domain": "googleapis.com",
+            "/instance/service-accounts/default/": {"email": "m@example.com", "scopes": []},
+            "/instance/service-accounts/default/token": {
+                "access_token": "ya29.of-the-machine",
+                "expires_in": 3600,
+                "token_type": "Bearer",
+            },
+        }
+        said = told.get(path, "")
+        body = said.encode() if isinstance(said, str) else json.dumps(said).encode()
+        kind = "text/plain" if isinstance(said, str) else "application/json"
+        self.send_response(200 if path in told or path in {"", "/"} else 404)
+        self.send_header("Metadata-Flavor", "Google")
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's own name
+        del format, args
+
+
+ON_A_MACHINE: Final = """
+import asyncio
+from headrace.adapters import google_auth
+from headrace.registry import resolve
+
+route = resolve.route(resolve.model_row("vertex/m"), resolve.Place())
+ready, _ = asyncio.run(google_auth.admitted(route, None))
+print(ready.base_url, ready.key.secret.reveal())
+"""
+
+
+def test_a_machine_of_google_has_a_token_of_its_own(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Metadata) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        # Read by google-auth when it is imported, and so a program of its own.
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("GOOGLE_", "NO_GCE"))},
+            "GCE_METADATA_HOST": address,
+            "GCE_METADATA_IP": address,
+            "CLOUDSDK_CONFIG": str(tmp_path),
+        }
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", ON_A_MACHINE],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=50,
+            )
+        finally:
+            server.shutdown()
+    assert done.returncode == 0, done.stderr
+    url, token = done.stdout.split()
+    assert url.endswith("/projects/of-the-machine/locations/global/publishers/google")
+    assert token == "ya29.of-the-machine"
