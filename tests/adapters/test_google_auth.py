@@ -162,15 +162,23 @@ def test_a_service_account_gets_one_token_for_many_requests(
     asyncio.run(main())
 
 
-def test_a_token_is_renewed_five_minutes_before_its_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lasts", "at", "asked"),
+    [(3600, 3290, 1), (3600, 3310, 2), (600, 310, 2), (100, 40, 1), (100, 60, 2)],
+)
+def test_a_token_is_renewed_before_its_end(tmp_path: Path, lasts: int, at: int, asked: int) -> None:
+    """Five minutes before it, and a short one at half its time."""
+
     async def main() -> None:
         async with way(tmp_path) as there:
-            there.tokens.lasts = 299
-            await there.ask()
-            there.tokens.lasts = 3600
-            await there.ask()
-            await there.ask()
-            assert there.sent == [f"Bearer ya29.token-000{n}" for n in (1, 2, 2)]
+            there.tokens.lasts = lasts
+            now = [0.0]
+            tokens = google_auth.Tokens(lambda: now[0])
+            await tokens.token("vertex/m")
+            now[0] = at
+            several = await asyncio.gather(*(tokens.token("vertex/m") for _ in range(9)))
+            assert {token.value for token in several} == {f"ya29.token-000{asked}"}
+            assert len(there.tokens.asked) == asked
 
     asyncio.run(main())
 
@@ -178,13 +186,17 @@ def test_a_token_is_renewed_five_minutes_before_its_end(tmp_path: Path) -> None:
 def test_while_a_token_is_good_a_renewal_may_fail(tmp_path: Path) -> None:
     async def main() -> None:
         async with way(tmp_path) as there:
-            there.tokens.lasts = 299
-            await there.ask()
+            now = [0.0]
+            tokens = google_auth.Tokens(lambda: now[0])
+            await tokens.token("vertex/m")
             there.tokens.refusal = (400, {"error": "invalid_grant"})
-            await there.ask()
-            await there.ask()
-            assert there.sent == ["Bearer ya29.token-0001"] * 3
-            assert len(there.tokens.asked) == 2
+            for moment, asked in ((3400, 2), (3401, 2), (3431, 3)):
+                now[0] = moment
+                assert (await tokens.token("vertex/m")).value == "ya29.token-0001"
+                assert len(there.tokens.asked) == asked
+            now[0] = 3610
+            with pytest.raises(GoneError, match="invalid_grant"):
+                await tokens.token("vertex/m")
 
     asyncio.run(main())
 
@@ -463,3 +475,29 @@ def test_a_machine_of_google_has_a_token_of_its_own(tmp_path: Path) -> None:
     url, token = done.stdout.split()
     assert url.endswith("/projects/of-the-machine/locations/global/publishers/google")
     assert token == "ya29.of-the-machine"
+
+
+def test_without_the_extra_a_sentence_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "google").mkdir()
+    (tmp_path / "google" / "__init__.py").touch()  # hides what is installed
+    script = f"""{ON_A_MACHINE.partition("ready")[0]}
+from headrace.adapters import keys
+from headrace.core.errors import HeadraceError
+for ask in (keys.check, lambda route: asyncio.run(google_auth.admitted(route, None))):
+    try:
+        ask(route)
+    except HeadraceError as error:
+        print(error.code, error.message)
+"""
+    places = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": places},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+    )
+    before, after = done.stdout.splitlines()
+    assert before.startswith("config vertex/m needs google-auth to get a token; install headrace[v")
+    assert after.startswith("gone vertex/m: Vertex needs google-auth to get a token; install head")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
 from headrace.core.context import RequestContext
@@ -15,6 +18,7 @@ from headrace.core.parts import ToolResult
 from headrace.core.response import Usage
 from headrace.wire import gemini
 from tests.wire.golden import Case, cases, context, route
+from tests.wire.test_any_input import ODD, almost_bodies
 from tests.wire.test_golden import check_answer
 
 if TYPE_CHECKING:
@@ -70,6 +74,17 @@ def test_any_cut_of_a_stream_before_its_finish_is_told() -> None:
         with pytest.raises(ProviderError) as caught:
             run({**whole, "frames": whole["frames"][:end]}, [])
         assert caught.value.code == "truncated"
+
+
+@pytest.mark.once
+@given(st.lists(almost_bodies() | ODD.map(lambda odd: json.dumps(odd).encode()), max_size=3))
+def test_any_frames_are_an_answer_or_a_typed_error(frames: list[bytes]) -> None:
+    asked, way = context({}), route("gemini")
+    fold = gemini.fold(asked, way)
+    with suppress(ProviderError):
+        for frame in frames:
+            fold.feed("", frame)
+        gemini.decode(asked, way, fold.reply())
 
 
 def test_an_answer_goes_back_as_it_came() -> None:

@@ -26,6 +26,8 @@ from headrace.core.secret import Secret
 from headrace.wire import reading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace.core.model import Route
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
@@ -57,8 +59,8 @@ _INSTALL: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
-    """A token with what was found beside it; moments are of ``time.monotonic()``."""
+class Token:
+    """A token with what was found beside it, and the moments when it is renewed and ends."""
 
     value: str
     renew_at: float
@@ -82,7 +84,7 @@ async def admitted(route: Route, given: str | None) -> tuple[Route, Headers]:
     It is the same object as long as nothing changes. Raises ``GoneError`` where no token is to be
     had, ``NotSentError`` where Google's token server cannot be reached.
     """
-    token = _Token(given, 0.0, 0.0) if given else await _here().token(route.id)
+    token = Token(given, 0.0, 0.0) if given else await _here().token(route.id)
     try:
         return _ready(route, token)
     except ConfigError as error:
@@ -102,7 +104,7 @@ def check_current(sent: Route, status: int, given: str | None) -> None:
 _routes: dict[tuple[Route, str, str], Route] = {}
 
 
-def _ready(route: Route, token: _Token) -> tuple[Route, Headers]:
+def _ready(route: Route, token: Token) -> tuple[Route, Headers]:
     base_url = _base_url(route, token.project)
     slot = (route, token.value, base_url)
     ready = _routes.get(slot)
@@ -145,22 +147,25 @@ def _is_missing() -> bool:
     return find_spec("google") is None or find_spec("google.auth") is None
 
 
-class _Tokens:
-    """The tokens of one identity. Loops wait for a thread; threads wait for each other."""
+class Tokens:
+    """The tokens of one identity: loops wait for a thread, and threads for each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, moment: Callable[[], float] = time.monotonic) -> None:
+        """``moment`` is the time in seconds, from whenever."""
+        self._moment = moment
         self._lock = Lock()
         self._credentials: Any = None
         self._project: str | None = None
-        self._now: _Token | None = None
+        self._now: Token | None = None
         self._refused_at = -_BETWEEN_REFUSALS
         self._renewals: WeakKeyDictionary[
-            asyncio.AbstractEventLoop, asyncio.Future[_Token | ProviderError]
+            asyncio.AbstractEventLoop, asyncio.Future[Token | ProviderError]
         ] = WeakKeyDictionary()
 
-    async def token(self, asker: str) -> _Token:
+    async def token(self, asker: str) -> Token:
+        """The token of now, a new one where it is time; raises as ``admitted`` does."""
         now = self._now
-        if now is not None and time.monotonic() < now.renew_at:
+        if now is not None and self._moment() < now.renew_at:
             return now
         loop = asyncio.get_running_loop()
         renewal = self._renewals.get(loop)
@@ -175,7 +180,7 @@ class _Tokens:
 
     def is_to_be_renewed(self, sent: str) -> bool:
         """Is there another token than ``sent`` by now, or may one be asked for?"""
-        now, moment = self._now, time.monotonic()
+        now, moment = self._now, self._moment()
         if now is None or now.value != sent:
             return True
         if moment - self._refused_at < _BETWEEN_REFUSALS:
@@ -183,19 +188,19 @@ class _Tokens:
         self._refused_at, self._now, self._credentials = moment, None, None
         return True
 
-    def _renew(self) -> _Token | ProviderError:
+    def _renew(self) -> Token | ProviderError:
         with self._lock:
             now = self._now
-            if now is not None and time.monotonic() < now.renew_at:
+            if now is not None and self._moment() < now.renew_at:
                 return now
             found = self._ask()
-            if isinstance(found, _Token):
+            if isinstance(found, Token):
                 self._now = found
-            elif now is not None and (moment := time.monotonic()) < now.good_until:
+            elif now is not None and (moment := self._moment()) < now.good_until:
                 self._now = found = replace(now, renew_at=moment + _AGAIN)
             return found
 
-    def _ask(self) -> _Token | ProviderError:
+    def _ask(self) -> Token | ProviderError:
         if _is_missing():
             return GoneError(f"Vertex {_INSTALL}")
         from google.auth import exceptions  # noqa: PLC0415 - an extra, behind its one door
@@ -211,7 +216,7 @@ class _Tokens:
                 return NotSentError(said)
             return GoneError(f"Google gave no access token ({_brief(error)}); {_LOG_IN}")
 
-    def _fetch(self) -> _Token:
+    def _fetch(self) -> Token:
         import google.auth  # noqa: PLC0415 - an extra, behind its one door
         from google.auth.transport.requests import Request  # noqa: PLC0415 - the same
 
@@ -225,9 +230,9 @@ class _Tokens:
         left = _HOUR
         if found.expiry is not None:
             left = (found.expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
-        now = time.monotonic()
+        now, early = self._moment(), min(_EARLY, left / 2)
         quota = found.quota_project_id
-        return _Token(found.token, now + left - _EARLY, now + left, self._project, quota)
+        return Token(found.token, now + left - early, now + left, self._project, quota)
 
 
 def _brief(error: Exception) -> str:
@@ -235,11 +240,11 @@ def _brief(error: Exception) -> str:
     return reading.clean(str(said)).rstrip(" .;") or type(error).__name__
 
 
-_known: dict[tuple[int, str | None], _Tokens] = {}
+_known: dict[tuple[int, str | None], Tokens] = {}
 
 
-def _here() -> _Tokens:
+def _here() -> Tokens:
     """Those of this process (a child has its own) and of the key file that is named now."""
     slot = (os.getpid(), os.environ.get(_FILE))
     known = _known.get(slot)
-    return _known.setdefault(slot, _Tokens()) if known is None else known
+    return _known.setdefault(slot, Tokens()) if known is None else known

@@ -54,7 +54,7 @@ class HttpExchange:
         is_google = route.endpoint.auth == "google"
         if is_google:
             route, more = await google_auth.admitted(route, keys.reveal(route.key))
-            headers = (*headers, *more)
+            headers = (*more, *headers)
         reply = await transport.post(
             route, path, body, headers, timeout=self._timeout, gate=self._gate
         )

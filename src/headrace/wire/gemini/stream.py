@@ -60,7 +60,7 @@ class GeminiFold:
         candidates = found.get("candidates")
         for item in candidates if type(candidates) is list else ():
             candidate = reading.block(item)
-            if candidate.get("index") in {None, 0}:
+            if candidate.get("index") in (None, 0):
                 self._merge(candidate)
                 parts = reading.block(candidate.get("content")).get("parts")
                 for part in parts if type(parts) is list else ():
