@@ -66,7 +66,8 @@ def decoded(response: types.GenerateContentResponse) -> Any:  # noqa: ANN401 - a
     return gemini.decode(context({}), route("gemini"), Reply(200, body))
 
 
-def test_what_they_write_we_read() -> None:
+def theirs() -> types.GenerateContentResponse:
+    """With a part of each kind."""
     call = types.FunctionCall(id="c1", name="f", args={"a": 1})
     code = types.ExecutableCode(code="1", language=types.Language.PYTHON)
     ran = types.CodeExecutionResult(outcome=types.Outcome.OUTCOME_OK, output="1")
@@ -97,11 +98,13 @@ def test_what_they_write_we_read() -> None:
         tool_use_prompt_token_count=2,
         total_token_count=20,
     )
-    answer = decoded(
-        types.GenerateContentResponse(
-            response_id="r1", model_version="m-1", candidates=[candidate], usage_metadata=usage
-        )
+    return types.GenerateContentResponse(
+        response_id="r1", model_version="m-1", candidates=[candidate], usage_metadata=usage
     )
+
+
+def test_what_they_write_we_read() -> None:
+    answer = decoded(theirs())
     assert (answer.completion, answer.thinking, answer.finish_reason) == ("so", "hm", "tool")
     assert (answer.request_id, answer.model) == ("r1", "m-1")
     assert answer.usage == Usage(8, 8, 4, 0, 3)
