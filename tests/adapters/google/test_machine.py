@@ -56,7 +56,7 @@ print(ready.base_url, ready.key.secret.reveal())
 
 def test_a_machine_of_google_has_a_token_of_its_own(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Metadata) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         address = f"127.0.0.1:{server.server_port}"
         # Read by google-auth when it is imported, and so a program of its own.
         environment = {

@@ -18,7 +18,7 @@ from headrace.core.errors import GoneError, HeldBackError, NotSentError
 from headrace.core.model import Endpoint, KeySource, Model, Route
 from headrace.core.secret import Secret
 from headrace.providers.catalog import Catalog
-from headrace.testing import faults
+from headrace.testing import HurriedClock, faults
 from tests.adapters.google.server import VARIABLE, Way, way
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Here(Catalog):
 def test_a_run_goes_on_over_a_token_that_was_withdrawn(tmp_path: Path) -> None:
     async def main() -> None:
         async with way(tmp_path, None, faults.Status(401)) as there:
-            async with LLMClient("vertex/m", catalog=Here(there)) as client:
+            async with LLMClient("vertex/m", catalog=Here(there), clock=HurriedClock()) as client:
                 for _ in range(2):
                     response = await client.ask("hi")
                     assert response.completion == "echo: hi"

@@ -51,16 +51,21 @@ class HttpExchange:
     ) -> Reply:
         """Send once; see ``providers.base.Exchange``."""
         transport, route = await self._open(), self._route
-        is_google = route.endpoint.auth == "google"
-        if is_google:
-            route, more = await google_auth.admitted(route, keys.reveal(route.key))
-            headers = (*more, *headers)
+        if route.endpoint.auth == "google":
+            route, headers = await self._admitted(headers)
         reply = await transport.post(
             route, path, body, headers, timeout=self._timeout, gate=self._gate
         )
-        if is_google:
+        if route is not self._route:
             google_auth.check_current(route, reply.status, keys.reveal(self._route.key))
         return reply
+
+    async def _admitted(
+        self, headers: tuple[tuple[str, str], ...]
+    ) -> tuple[Route, tuple[tuple[str, str], ...]]:
+        """Route and headers with Google's token of the moment."""
+        route, more = await google_auth.admitted(self._route, keys.reveal(self._route.key))
+        return route, (*more, *headers)
 
 
 def __getattr__(name: str) -> object:
