@@ -48,6 +48,8 @@ class TokenServer:
     def __init__(self) -> None:
         self.asked: list[dict[str, object]] = []
         self.lasts = 3600
+        self.is_asked, self.opens = asyncio.Event(), asyncio.Event()
+        self.opens.set()
         self.refusal: tuple[int, dict[str, object]] | None = None
         self.address = ""
 
@@ -61,6 +63,8 @@ class TokenServer:
             "access_token": f"ya29.token-{len(self.asked):04d}",
             "expires_in": self.lasts,
         }
+        self.is_asked.set()
+        await self.opens.wait()
         status, said = self.refusal or (200, {**token, "token_type": "Bearer"})
         body = json.dumps(said).encode()
         writer.write(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\n" % status)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from threading import Event
+from threading import enumerate as enumerate_threads
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +67,45 @@ def test_a_token_is_renewed_before_its_end(tmp_path: Path, lasts: int, at: int, 
             several = await asyncio.gather(*(tokens.token("vertex/m") for _ in range(9)))
             assert {token.value for token in several} == {f"ya29.token-000{asked}"}
             assert len(there.tokens.asked) == asked
+
+    asyncio.run(main())
+
+
+def test_a_slow_token_server_holds_one_thread(tmp_path: Path) -> None:
+    """The others are wanted for the names of hosts."""
+
+    async def main() -> None:
+        async with way(tmp_path) as there:
+            there.tokens.opens.clear()
+            tokens = google_auth.Tokens()
+            waiting = [asyncio.ensure_future(tokens.token("vertex/m")) for _ in range(9)]
+            await there.tokens.is_asked.wait()
+            assert sum(thread.name.startswith("asyncio_") for thread in enumerate_threads()) == 1
+            there.tokens.opens.set()
+            assert len({token.value for token in await asyncio.gather(*waiting)}) == 1
+
+    asyncio.run(main())
+
+
+def test_loops_in_several_threads_ask_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with way(tmp_path) as there:
+            there.tokens.opens.clear()
+            tokens = google_auth.Tokens()
+            began = [Event() for _ in range(3)]
+
+            def ask(event: Event) -> str:
+                async def inner() -> str:
+                    event.set()
+                    return (await tokens.token("vertex/m")).value
+
+                return asyncio.run(inner())
+
+            asking = [asyncio.ensure_future(asyncio.to_thread(ask, event)) for event in began]
+            await there.tokens.is_asked.wait()
+            await asyncio.gather(*(asyncio.to_thread(event.wait, 20.0) for event in began))
+            there.tokens.opens.set()
+            assert set(await asyncio.gather(*asking)) == {"ya29.token-0001"}
 
     asyncio.run(main())
 

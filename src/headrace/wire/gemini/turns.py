@@ -73,7 +73,7 @@ class _Writer:
             if isinstance(part, Text):
                 yield {"text": part.text}
             elif not isinstance(part, CacheBreakpoint):
-                what = "an image" if isinstance(part, Image) else f"a {type(part).__name__}"
+                what = "an image" if isinstance(part, Image) else "a part that is no text"
                 msg = f"a system message holds {what}; put it into a message of the user"
                 raise RejectedError(msg)
 
