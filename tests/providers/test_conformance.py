@@ -34,6 +34,8 @@ MODELS = {
     "openai_responses": "openai-responses/any",
     "anthropic": "anthropic/any",
     "gemini": "google/any",
+    "cohere": "cohere/any",
+    "ollama": "ollama-native/any",
 }
 
 

@@ -9,7 +9,9 @@ from headrace.core.errors import ConfigError
 from headrace.core.spelling import meant
 from headrace.providers.anthropic import AnthropicRequest
 from headrace.providers.base import ProviderRequest
+from headrace.providers.cohere import CohereRequest
 from headrace.providers.google import GeminiRequest
+from headrace.providers.ollama import OllamaRequest
 from headrace.providers.openai import OpenAIChatRequest, OpenAIResponsesRequest
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ CLASSES: Final[dict[str, type[ProviderRequest]]] = {
     "openai_responses": OpenAIResponsesRequest,
     "anthropic": AnthropicRequest,
     "gemini": GeminiRequest,
+    "cohere": CohereRequest,
+    "ollama": OllamaRequest,
 }
 
 

@@ -54,6 +54,8 @@ DIALECTS: Final[Mapping[str, DialectName]] = {
     "openai_responses": "openai_responses",
     "anthropic": "anthropic",
     "gemini": "gemini",
+    "cohere": "cohere",
+    "ollama": "ollama",
 }
 _TURNS: Final = 500
 

@@ -61,9 +61,18 @@ class Unsupported:
                 self.adapt(f"{name} is left out: {who} has none")
 
 
-def merge(body: dict[str, object], *extras: Mapping[str, object] | None) -> dict[str, object]:
-    """``body`` with what only one server knows laid over it, one level deep."""
+def merge(
+    body: dict[str, object], *extras: Mapping[str, object] | None, deeper: str | None = None
+) -> dict[str, object]:
+    """``body`` with what only one server knows laid over it, one level deep.
+
+    The object named ``deeper`` is laid over the one that is there, and does not replace it.
+    """
     for extra in extras:
         if extra:
+            below = None if deeper is None else body.get(deeper)
             body.update(extra)
+            if deeper is not None and type(below) is dict:
+                above = body[deeper]
+                body[deeper] = {**below, **above} if type(above) is dict else above
     return body

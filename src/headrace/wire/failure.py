@@ -60,7 +60,7 @@ __all__ = [
 Kind: TypeAlias = type[ProviderError]
 OK: Final = 200
 _FIRST_REDIRECT, _FIRST_REFUSAL, _FIRST_TROUBLE, _NO_STATUS = 300, 400, 500, 600
-_BAD_REQUEST, _PAYMENT, _FORBIDDEN = 400, 402, 403
+_BAD_REQUEST, _PAYMENT, _FORBIDDEN, _ODD = 400, 402, 403, 498
 _MESSAGE: Final = 300
 
 # Statuses whose meaning no code in the body changes.
@@ -75,7 +75,6 @@ _FIXED: Final[dict[int, Kind]] = {
     413: TooLongError,
     418: RejectedError,
     425: OverloadedError,
-    498: OverloadedError,  # Groq: the flex tier is full
     499: RejectedError,
 }
 # Codes and types, in lower case; of several the first here wins, the more telling ones stand first.
@@ -166,12 +165,13 @@ _UNPAID: Final = re.compile(
     re.IGNORECASE,
 )
 _NOT_OURS: Final = re.compile(
-    r"(?:incorrect|invalid) api key|api key not valid"  # xAI and Gemini
+    r"(?:incorrect|invalid) api (?:key|token)|api key not valid"  # xAI, Cohere and Gemini
     r"|model not exist|\S{1,200} is not a valid model id",  # DeepSeek and OpenRouter
     re.IGNORECASE,
 )
 _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNORECASE)
-_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay")
+# Cohere's trial keys have a number of calls for a month.
+_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|calls / month")
 
 _REMEDY: Final[dict[Kind, str]] = {
     OverloadedError: "try again a little later",
@@ -284,6 +284,8 @@ def _classify(status: int, said: Complaint, reply: Reply) -> Kind:
         return _FIXED[status]
     if status == TOO_MANY_REQUESTS:
         return _too_fast(said, reply)
+    if status == _ODD:
+        return _invalid_token(said, reply)
     if status == _PAYMENT:
         # OpenRouter: a budget in flight; it says when to come back.
         return QuotaError if hint(reply.headers, status) is None else RateLimitError
@@ -303,6 +305,18 @@ def _too_fast(said: Complaint, reply: Reply) -> Kind:
         return QuotaError if hint(reply.headers, reply.status) is None else RateLimitError
     # OpenAI and Groq: more tokens than a minute allows in all; waiting would be for ever.
     return TooLongError if _TOO_LARGE_FOR_ANY_MINUTE.match(said.message) else RateLimitError
+
+
+def _invalid_token(said: Complaint, reply: Reply) -> Kind:
+    """498 is Groq's full flex tier, and Cohere's for a token of a prompt or answer that it denies.
+
+    Cohere's error is a flat object, Groq's stands in ``error``. What it calls a token is no key,
+    and one prompt must not close the route for all; only a text that names the key does.
+    """
+    data = reading.load(reply.body) or {}
+    if "error" in data or type(data.get("message")) is not str:
+        return OverloadedError
+    return GoneError if _NOT_OURS.match(said.message) else ContentFilterError
 
 
 def _forbidden(said: Complaint) -> Kind:
