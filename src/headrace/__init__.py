@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.conversation import Conversation, Message
     from headrace.core.errors import ConfigError, HeadraceError, NoRouteError, ProviderError
+    from headrace.core.estimate import Estimate, TokenCount
     from headrace.core.media import Audio, File, Image
     from headrace.core.model import Endpoint, Model, Price
     from headrace.core.params import SamplingParams
@@ -50,6 +51,7 @@ __all__ = [
     "ConfigError",
     "Conversation",
     "Endpoint",
+    "Estimate",
     "File",
     "HeadraceError",
     "Image",
@@ -67,6 +69,7 @@ __all__ = [
     "SamplingParams",
     "Text",
     "Thinking",
+    "TokenCount",
     "Tool",
     "ToolCall",
     "ToolResult",
@@ -109,6 +112,7 @@ _HOMES = {
     "headrace.core.context": ("RequestContext",),
     "headrace.core.conversation": ("Conversation", "Message"),
     "headrace.core.errors": ("ConfigError", "HeadraceError", "NoRouteError", "ProviderError"),
+    "headrace.core.estimate": ("Estimate", "TokenCount"),
     "headrace.core.media": ("Audio", "File", "Image"),
     "headrace.core.model": ("Endpoint", "Model", "Price"),
     "headrace.core.params": ("SamplingParams",),

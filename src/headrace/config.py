@@ -190,7 +190,9 @@ class Config(Checked):
         trusted(config.ca_file)
         return config
 
-    def fleet(self, place: Place, epoch: Callable[[Route], int]) -> Fleet:
+    def fleet(
+        self, place: Place, epoch: Callable[[Route], int], clock: Clock | None = None
+    ) -> Fleet:
         """The routes of a client with these limits, around the endpoints at ``place``."""
         return Fleet(
             place,
@@ -198,6 +200,7 @@ class Config(Checked):
             requests_per_minute=self.max_requests_per_minute,
             tokens_per_minute=self.max_tokens_per_minute,
             concurrency=self.max_concurrent_requests,
+            clock=clock,
         )
 
     def usual(self, fleet: Fleet, models: Sequence[object], params: object) -> Call:

@@ -9,6 +9,7 @@ from headrace import (
     APIResponse,
     Conversation,
     Endpoint,
+    Estimate,
     LLMClient,
     Message,
     Model,
@@ -17,6 +18,7 @@ from headrace import (
     RequestContext,
     Responses,
     SamplingParams,
+    TokenCount,
     Usage,
     list_endpoints,
     list_models,
@@ -112,6 +114,13 @@ def fields(response: APIResponse[int], responses: Responses[int]) -> None:
     assert_type(responses[0], APIResponse[int])
     response.completion = "frozen"  # type: ignore[misc]  # it is frozen
     assert_type(SamplingParams(seed=1) | SamplingParams(top_p=0.5), SamplingParams)
+
+
+def estimates(client: LLMClient) -> None:
+    assert_type(client.estimate_cost("p"), Estimate)
+    assert_type(client.estimate_cost(["p", "q"], model="openai/m").max_cost, float | None)
+    assert_type(client.count_tokens([{"role": "user", "content": "p"}]), TokenCount)
+    client.estimate_cost(5)  # type: ignore[arg-type]  # is no prompt
 
 
 def prices() -> Model:

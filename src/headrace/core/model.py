@@ -131,7 +131,13 @@ class Endpoint(Checked):
     names_tool_results: bool = False
     models: Names | None = None
     price: Price | None = None
+    prices: str | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def vendor(self) -> str:
+        """Whose models these are in price data and tokenizers; empty: nobody's that is known."""
+        return self.name if self.prices is None else self.prices
 
 
 @dataclass(frozen=True, slots=True)

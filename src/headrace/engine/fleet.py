@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from headrace.adapters import keys, registered
+from headrace.adapters.clock import SystemClock
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.model import Model
+from headrace.engine import pricing
 from headrace.engine.pipeline import Choice
 from headrace.engine.scope import RouteState, Scope
 from headrace.policy.adaptive import Concurrency
@@ -18,6 +20,7 @@ from headrace.registry import resolve
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from headrace.adapters.clock import Clock
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
@@ -39,9 +42,11 @@ class Fleet:
         requests_per_minute: float | None,
         tokens_per_minute: float | None,
         concurrency: int | None,
+        clock: Clock | None = None,
     ) -> None:
         self._place = place
         self._epoch = epoch
+        self._clock = clock or SystemClock()
         self._scope = Scope(
             "client",
             concurrency=Concurrency(concurrency or NO_BOUND, fixed=concurrency is not None),
@@ -89,7 +94,8 @@ class Fleet:
         return known
 
     async def start(self, lanes: Lanes) -> None:
-        """Start what runs on this machine and is not running, or not any more."""
+        """Start what runs on this machine and is not running, or not any more; read prices."""
+        await pricing.read_all(state.pricing for state in lanes)
         from headrace.adapters import local  # noqa: PLC0415  an extra, loaded by who uses it
 
         for state in lanes:
@@ -132,6 +138,11 @@ class Fleet:
         for state in self._states():
             state.revive(now)
 
+    def price_remark(self, since: int) -> str | None:
+        """Where the prices since then came from, or what would make them known."""
+        used = [state.pricing for state in self._states()]
+        return pricing.remark(used, since, self._clock.wall())
+
     def forget_flights(self) -> None:
         """In a forked child: what is in flight belongs to the parent."""
         self._lock = threading.Lock()
@@ -163,7 +174,7 @@ class Fleet:
                 )
                 raise ConfigError(msg)
             lanes = tuple(
-                RouteState(route, self._scope, params, self._epoch(route))
+                RouteState(route, self._scope, params, self._epoch(route), self._clock)
                 for route in self._routes(row)
             )
             self._groups[row.id] = lanes

@@ -68,15 +68,19 @@ class Choice:
         self.weights = weights
         self.lanes = tuple(state for group in groups for state in group)
         self._is_elsewhere = all(state.route.endpoint.base_url for state in self.lanes)
-        self.is_started = self._is_elsewhere
+        self.is_started = self._is_elsewhere and not self._is_unread
         self._start = start
         self._seed = seed
 
     async def start(self) -> None:
-        """Bring up what runs on this machine and is not running, or not any more."""
-        if not self._is_elsewhere:
+        """Bring up what runs on this machine and is not running, or not any more; read prices."""
+        if not self._is_elsewhere or self._is_unread:
             await self._start(self.lanes)
             self.is_started = True
+
+    @property
+    def _is_unread(self) -> bool:
+        return any(state.pricing.is_unread for state in self.lanes)
 
     @property
     def slots(self) -> int:

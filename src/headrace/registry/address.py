@@ -108,6 +108,11 @@ def _root(found: str, fallback: str | None, rest: str) -> str:
     return root
 
 
+def is_at(url: str, row: Endpoint) -> bool:
+    """Is the host of ``url`` the very one of the row?"""
+    return _split(url)[1] == _split(row.base_url or "")[1]
+
+
 def is_under(url: str, row: Endpoint) -> bool:
     """Is the host of ``url`` one of the vendor's own, or below one?"""
     host = _split(url)[1] or ""

@@ -62,17 +62,17 @@ class Unsupported:
 
 
 def merge(
-    body: dict[str, object], *extras: Mapping[str, object] | None, deeper: str | None = None
+    body: dict[str, object], *extras: Mapping[str, object] | None, within: Sequence[str] = ()
 ) -> dict[str, object]:
     """``body`` with what only one server knows laid over it, one level deep.
 
-    The object named ``deeper`` is laid over the one that is there, and does not replace it.
+    Objects named in ``within`` are laid over those that are there, and do not replace them.
     """
     for extra in extras:
-        if extra:
-            below = None if deeper is None else body.get(deeper)
-            body.update(extra)
-            if deeper is not None and type(below) is dict:
-                above = body[deeper]
-                body[deeper] = {**below, **above} if type(above) is dict else above
+        for name, theirs in (extra or {}).items():
+            ours = body.get(name) if name in within else None
+            if isinstance(ours, dict) and isinstance(theirs, dict):
+                body[name] = {**ours, **theirs}
+            else:
+                body[name] = theirs
     return body

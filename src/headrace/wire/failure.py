@@ -54,6 +54,7 @@ __all__ = [
     "overloaded",
     "read_limits",
     "read_object",
+    "reported_cost",
     "unreadable",
 ]
 
@@ -92,9 +93,12 @@ _NAMED: Final[dict[str, Kind]] = {
     ),
     **dict.fromkeys(
         (
+            "bio_policy",  # OpenAI Responses
             "content_filter",
             "content_policy_violation",
             "data_inspection_failed",
+            "image_content_policy_violation",
+            "misalignment_policy_violation",
             "moderation_blocked",
             "responsibleaipolicyviolation",
         ),
@@ -146,6 +150,27 @@ _STATUS_OF: Final = {
     "rate_limit_exceeded": 429,
     "server_error": 500,
     "unavailable_error": 503,
+    "vector_store_timeout": 504,
+    # OpenAI Responses, of a request that stays as it is.
+    **dict.fromkeys(
+        (
+            "data_residency_mismatch",
+            "empty_image_file",
+            "failed_to_download_image",
+            "image_file_not_found",
+            "image_file_too_large",
+            "image_parse_error",
+            "image_too_large",
+            "image_too_small",
+            "invalid_base64_image",
+            "invalid_image",
+            "invalid_image_format",
+            "invalid_image_mode",
+            "invalid_image_url",
+            "unsupported_image_media_type",
+        ),
+        400,
+    ),
 }
 _TOO_LONG: Final = re.compile(
     r"(?:prompt|input|request) (?:is|was) too (?:long|large)|too many (?:input |prompt )?tokens"
@@ -232,6 +257,12 @@ def from_error_object(
     else:
         kind = _classify(status, said, reply)
     return _error(kind, "the server answered 200 with an error", said, reply, usage)
+
+
+def reported_cost(reply: Reply) -> int | None:
+    """What the provider itself says, in nano-dollars, that a failed attempt cost."""
+    data = reading.load(reply.body)
+    return None if data is None else reading.reported_cost(data.get("usage"))
 
 
 def overloaded(reply: Reply, reason: str, usage: Usage | None = None) -> OverloadedError:

@@ -70,7 +70,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     if params is None:
         return Draft(PATH, reading.write(body), (), gaps.notes)
     _add(body, params, gaps)
-    draft.merge(body, params.extra_body, deeper="options")
+    draft.merge(body, params.extra_body, within=("options",))
     headers = tuple((params.extra_headers or {}).items())
     return Draft(PATH, reading.write(body), headers, gaps.notes)
 
