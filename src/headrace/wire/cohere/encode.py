@@ -11,6 +11,7 @@ from headrace.core.media import File, Image
 from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall
 from headrace.core.tools import Tool
 from headrace.wire import draft, reading, turns
+from headrace.wire.cohere.shape import taken
 from headrace.wire.draft import Draft, Unsupported
 
 if TYPE_CHECKING:
@@ -199,12 +200,16 @@ def _add_tools(body: dict[str, object], context: RequestContext, gaps: Unsupport
 def _add_schema(
     body: dict[str, object], sent: list[dict[str, object]], shape: OutputSchema, gaps: Unsupported
 ) -> None:
-    if "tools" not in body:
-        body["response_format"] = {"type": "json_object", "json_schema": shape.schema}
+    schema = taken(shape.schema)
+    if schema is not None and "tools" not in body:
+        body["response_format"] = {"type": "json_object", "json_schema": schema}
         return
-    gaps.adapt(
-        "output_schema is said in a system message: Cohere takes no response_format beside tools"
+    why = (
+        "no response_format beside tools"
+        if "tools" in body
+        else "objects alone, with a required field in each"
     )
+    gaps.adapt(f"output_schema is said in a system message: Cohere takes {why}")
     said = f"Answer with JSON alone, that fits this JSON schema: {shape.json}"
     sent.insert(0, {"role": "system", "content": said})
 
