@@ -22,7 +22,7 @@ REQUESTS: Final = [
     # What a user says word for word is of no type.
     if "body" in case.values[0] and case.values[0]["case"] != "a tool word for word"
 ]
-# Servers take what SDK 0.6 has no field for yet: api/types.go of late 2025, and docs/modelfile.
+# What the server's own types have (api/types.go of August 2026), and SDK 0.6 has not.
 NEWER_OPTIONS: Final = {"min_p"}
 
 
