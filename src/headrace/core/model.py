@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _KEY_ID: Final = re.compile(r"\w{1,128}", re.ASCII)
+# How an answer of a given shape is had; a model's row wins over its endpoint's.
+Structured = Literal["native", "json_object", "tool", "instruct"]
 # One text alone is a list of one.
 Names = Annotated[
     tuple[str, ...], BeforeValidator(lambda given: (given,) if type(given) is str else given)
@@ -93,6 +95,7 @@ class Model(Checked):
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
     key_env: Names = ()
     regions: Names = ()
+    structured: Structured | None = None
 
     @property
     def endpoint(self) -> str:
@@ -129,6 +132,7 @@ class Endpoint(Checked):
     renames: dict[str, str] = Field(default_factory=dict)
     unsupported: Names = ()
     names_tool_results: bool = False
+    structured: Structured = "native"
     models: Names | None = None
     price: Price | None = None
     prices: str | None = None
