@@ -73,7 +73,7 @@ def context(case: Case) -> RequestContext:
     """What a case asks."""
     schema, prompt = case.get("schema"), case.get("prompt", "hi")
     return RequestContext(
-        prompt=prompt if isinstance(prompt, str) else [_message(row) for row in prompt],
+        prompt=[_message(row) for row in prompt] if isinstance(prompt, list) else prompt,
         params=SamplingParams(**case["params"]) if case.get("params") else None,
         tools=tuple(_tool(row) for row in case.get("tools", ())),
         output_schema=None if schema is None else OutputSchema("answer", json.dumps(schema), str),

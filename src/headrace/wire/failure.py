@@ -33,6 +33,7 @@ from headrace.wire.limits import (
     keeps,
     read_limits,
 )
+from headrace.wire.remedy import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -198,24 +199,6 @@ _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNOR
 # Cohere's trial keys have a number of calls for a month.
 _OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|calls / month")
 
-_REMEDY: Final[dict[Kind, str]] = {
-    OverloadedError: "try again a little later",
-    RateLimitError: "send more slowly, or have the limit raised by the provider",
-    QuotaError: "add credit or raise the spending limit at the provider, then run again",
-    GoneError: "check the base_url, the API key and the model's name",
-    RejectedError: "change this request",
-    TooLongError: "shorten the prompt, or take a model with a larger context",
-    ContentFilterError: "change the prompt",
-    ReplyError: "check that the base_url is that of an API",
-    PageError: "check that the base_url is that of an API, and what stands on the way to it",
-}
-_REMEDY_BY_STATUS: Final = {
-    401: "check the API key",
-    403: "check what the API key may do, and from where",
-    404: "check the model's name and the base_url",
-    407: "check user name and password in proxy=",
-}
-
 
 def check(reply: Reply) -> None:
     """Raise the typed error that a reply with another status than 200 is.
@@ -286,7 +269,7 @@ def unreadable(reply: Reply, reason: str, usage: Usage | None = None) -> ReplyEr
     kind = PageError if complaint.is_page(reply.body) else ReplyError
     msg = (
         f"a reply with status {reply.status} cannot be read as an answer: {reason}; {begins};"
-        f" {_REMEDY[kind]}"
+        f" {remedy(kind)}"
     )
     wait = hint(reply.headers, reply.status)
     return kind(msg, status=reply.status, hint=wait, reply=reply, usage=usage)
@@ -387,7 +370,6 @@ def _error(
     kind: Kind, what: str, said: Complaint, reply: Reply, usage: Usage | None = None
 ) -> ProviderError:
     message = reading.clean(said.message, _MESSAGE).rstrip(" .;")
-    remedy = (_REMEDY_BY_STATUS.get(reply.status) if kind is GoneError else None) or _REMEDY[kind]
     details = {
         name: _shown(value) for name, value in said.details.items() if value not in {None, ""}
     }
@@ -395,7 +377,7 @@ def _error(
     if request_id:
         details["request_id"] = reading.clean(request_id)
     return kind(
-        f"{what}{f': {message}' if message else ''}; {remedy}",
+        f"{what}{f': {message}' if message else ''}; {remedy(kind, reply.status)}",
         status=reply.status,
         hint=hint(reply.headers, reply.status),
         reply=reply if reply.status == OK else None,
