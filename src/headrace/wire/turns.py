@@ -29,13 +29,18 @@ def only_text(message: Message) -> str:
     return message.text
 
 
-def text_of_file(file: File, who: str, gaps: Unsupported) -> str:
+def words_of(file: File, who: str) -> str:
     """What a text file says; raises ``RejectedError`` for every other file."""
     if file.data is None or not (file.media_type or "").startswith(_READABLE):
         msg = f"{who} takes no files but texts; send the text of this one, or its pages as images"
         raise RejectedError(msg)
+    return file.data.decode("utf-8", "replace")
+
+
+def text_of_file(file: File, who: str, gaps: Unsupported) -> str:
+    """A text file as text, for an API that takes no files."""
+    said = words_of(file, who)
     gaps.adapt(f"a text file is sent as text: {who} takes no files")
-    said = file.data.decode("utf-8", "replace")
     return f"{file.name}:\n{said}" if file.name else said
 
 

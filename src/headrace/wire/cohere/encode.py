@@ -175,10 +175,9 @@ def _document(part: Text | File) -> dict[str, object]:
             data = None
         document = {"data": data if type(data) is dict else {"text": part.text}}
         return {"type": "document", "document": document}
-    # As text or not at all; it is no adaptation, since a document is what it becomes.
-    said = turns.text_of_file(part, _WHO, Unsupported(None)).removeprefix(f"{part.name}:\n")
     named = {"id": part.name} if part.name else {}
-    return {"type": "document", "document": {**named, "data": {"text": said}}}
+    data = {"text": turns.words_of(part, _WHO)}
+    return {"type": "document", "document": {**named, "data": data}}
 
 
 # Tools, shapes and parameters.
