@@ -11,7 +11,7 @@ import pytest
 from headrace import Conversation, LLMClient, RequestContext
 from headrace.adapters.http import HttpExchange, Transport
 from headrace.core.chunks import EndChunk, TextChunk, UsageChunk
-from headrace.core.errors import OverloadedError, TruncatedError
+from headrace.core.errors import OverloadedError, ReplyError, TruncatedError
 from headrace.core.parts import ToolResult
 from headrace.core.reply import Reply
 from headrace.core.response import Usage
@@ -168,3 +168,22 @@ def test_calls_without_ids_are_told_apart_over_turns() -> None:
 def test_what_one_api_thought_is_left_out_at_the_other() -> None:
     asked = after({"message": COHERE}, "cohere", Conversation().user("how warm?"))
     assert "I will look." not in str(sent("ollama", asked))
+
+
+@pytest.mark.parametrize(
+    ("wire", "frame", "end"),
+    [
+        (
+            "cohere",
+            b'{"type":"citation-start","delta":{"message":{"citations":%b}}}',
+            b'{"type":"message-end","delta":{"finish_reason":"COMPLETE"}}',
+        ),
+        ("ollama", b'{"message":{"content":"hi"},"logprobs":%b}', b'{"done":true}'),
+    ],
+)
+def test_a_stream_that_is_nested_too_deep_is_no_answer(wire: str, frame: bytes, end: bytes) -> None:
+    fold = CODECS[wire].fold(RequestContext(prompt="hi"), route(wire))
+    fold.feed("", frame % (b"[" * 500 + b"]" * 500))
+    fold.feed("", end)
+    with pytest.raises(ReplyError, match="nested too deep"):
+        fold.reply()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
+import orjson
+
 from headrace.core.errors import RejectedError
+from headrace.core.reply import Reply
+from headrace.wire import failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from headrace.core.chunks import Chunk
     from headrace.core.params import SamplingParams
-    from headrace.core.reply import Reply
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -76,3 +79,12 @@ def merge(
             else:
                 body[name] = theirs
     return body
+
+
+def folded(body: Mapping[str, object]) -> Reply:
+    """The reply that a stream came to; raises ``ReplyError`` where none can be written."""
+    try:
+        return Reply(failure.OK, orjson.dumps(body))
+    except TypeError:  # deeper than orjson writes
+        reply = Reply(failure.OK, b"{}")
+        raise failure.unreadable(reply, "what it streamed is nested too deep") from None

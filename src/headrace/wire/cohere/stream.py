@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
 from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
 from headrace.wire import failure, reading
 from headrace.wire.cohere.decode import BROKEN_OFF, usage_of
+from headrace.wire.draft import folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,7 +64,7 @@ class CohereFold:
         body = {"id": self._id, "message": self._message(), **self._end}
         if self._logprobs:
             body["logprobs"] = self._logprobs
-        return Reply(failure.OK, orjson.dumps(body))
+        return folded(body)
 
     def _message(self) -> dict[str, object]:
         blocks = [{"type": kind, kind: "".join(said)} for kind, said in self._blocks.values()]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
-
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
 from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
 from headrace.wire import failure, reading
+from headrace.wire.draft import folded
 from headrace.wire.ollama.decode import call_names, call_of, error_of, usage_of
 
 if TYPE_CHECKING:
@@ -86,4 +85,4 @@ class OllamaFold:
         body = {**self._end, "message": message}
         if self._logprobs:
             body["logprobs"] = self._logprobs
-        return Reply(failure.OK, orjson.dumps(body))
+        return folded(body)
