@@ -13,6 +13,7 @@ from headrace.core.tools import Tool
 from headrace.wire import draft, reading, turns
 from headrace.wire.cohere.shape import taken
 from headrace.wire.draft import Draft, Unsupported
+from headrace.wire.strict import unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -199,7 +200,7 @@ def _add_tools(body: dict[str, object], context: RequestContext, gaps: Unsupport
 def _add_schema(
     body: dict[str, object], sent: list[dict[str, object]], shape: OutputSchema, gaps: Unsupported
 ) -> None:
-    schema = taken(shape.schema)
+    schema = taken(unfolded(shape.schema))
     if schema is not None and "tools" not in body:
         body["response_format"] = {"type": "json_object", "json_schema": schema}
         return
