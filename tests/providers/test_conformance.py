@@ -35,6 +35,8 @@ MODELS = {
     "anthropic": "anthropic/any",
     "vertex_anthropic": "vertex-anthropic/any",
     "gemini": "google/any",
+    "cohere": "cohere/any",
+    "ollama": "ollama-native/any",
 }
 
 

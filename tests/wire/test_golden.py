@@ -25,6 +25,11 @@ HI: Final[dict[str, Case]] = {
     "anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
     "vertex_anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
     "gemini": {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]},
+    "cohere": {
+        "message": {"content": [{"type": "text", "text": "hi"}]},
+        "finish_reason": "COMPLETE",
+    },
+    "ollama": {"message": {"content": "hi"}, "done": True, "done_reason": "stop"},
 }
 
 

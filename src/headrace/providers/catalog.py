@@ -9,7 +9,9 @@ from headrace.core.errors import ConfigError
 from headrace.core.spelling import meant
 from headrace.providers.anthropic import AnthropicRequest, VertexAnthropicRequest
 from headrace.providers.base import ProviderRequest
+from headrace.providers.cohere import CohereRequest
 from headrace.providers.google import GeminiRequest
+from headrace.providers.ollama import OllamaRequest
 from headrace.providers.openai import OpenAIChatRequest, OpenAIResponsesRequest
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ CLASSES: Final[dict[str, type[ProviderRequest]]] = {
     "anthropic": AnthropicRequest,
     "vertex_anthropic": VertexAnthropicRequest,
     "gemini": GeminiRequest,
+    "cohere": CohereRequest,
+    "ollama": OllamaRequest,
 }
 
 

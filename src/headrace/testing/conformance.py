@@ -55,6 +55,8 @@ DIALECTS: Final[Mapping[str, DialectName]] = {
     "anthropic": "anthropic",
     "vertex_anthropic": "anthropic",
     "gemini": "gemini",
+    "cohere": "cohere",
+    "ollama": "ollama",
 }
 _TURNS: Final = 500
 

@@ -6,14 +6,18 @@ from typing import Final
 
 from headrace.testing.server.dialects.anthropic import Anthropic, AnthropicOnVertex
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
+from headrace.testing.server.dialects.cohere import Cohere
 from headrace.testing.server.dialects.google import Gemini
+from headrace.testing.server.dialects.ollama import Ollama
 from headrace.testing.server.dialects.openai import OpenAI, Responses, go_duration
 
 __all__ = [
     "Anthropic",
     "Asked",
+    "Cohere",
     "Dialect",
     "Gemini",
+    "Ollama",
     "OpenAI",
     "Responses",
     "Said",
@@ -31,6 +35,8 @@ _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/responses", Responses()),
     (":generateContent", _GEMINI),
     (":streamGenerateContent", _GEMINI),
+    ("/v2/chat", Cohere()),
+    ("/api/chat", Ollama()),
 )
 
 
