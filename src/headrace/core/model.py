@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _KEY_ID: Final = re.compile(r"\w{1,128}", re.ASCII)
+# How an answer of a given shape is had; a model's row wins over its endpoint's.
+Structured = Literal["native", "json_object", "tool", "instruct"]
 # One text alone is a list of one.
 Names = Annotated[
     tuple[str, ...], BeforeValidator(lambda given: (given,) if type(given) is str else given)
@@ -93,6 +95,7 @@ class Model(Checked):
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
     key_env: Names = ()
     regions: Names = ()
+    structured: Structured | None = None
 
     @property
     def endpoint(self) -> str:
@@ -129,7 +132,7 @@ class Endpoint(Checked):
     renames: dict[str, str] = Field(default_factory=dict)
     unsupported: Names = ()
     names_tool_results: bool = False
-    structured: Literal["json_schema", "json_object", "none"] = "json_schema"
+    structured: Structured = "native"
     thinking: Literal["reasoning_effort", "reasoning", "thinking", "enable_thinking"] = (
         "reasoning_effort"
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from headrace.core.errors import RejectedError
 from headrace.core.tools import Tool
 from headrace.wire import reading, strict
@@ -36,6 +34,7 @@ _SENT_AS_NAMED: Final = (
     "top_logprobs",
     "service_tier",
 )
+_SELDOM: Final = frozenset({"logprobs", "reasoning_effort", "safety_settings", "thinking_budget"})
 _CHOICES: Final = frozenset({"auto", "none", "required"})
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_NAME: Final = 64
@@ -56,14 +55,14 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     is_plain = len(plain) == len(said)
     if is_plain and context.params is None and not context.tools and not context.output_schema:
         return Draft(PATH, reading.write(body))
-    return _whole(body, context, route.endpoint, is_plain=is_plain)
+    return _whole(body, context, route, is_plain=is_plain)
 
 
 def _whole(
-    body: dict[str, object], context: RequestContext, row: Endpoint, *, is_plain: bool
+    body: dict[str, object], context: RequestContext, route: Route, *, is_plain: bool
 ) -> Draft:
     """What is asked with more than text messages."""
-    params, unsupported = context.params, Unsupported(context.params)
+    params, row, unsupported = context.params, route.endpoint, Unsupported(context.params)
     pattern = None if params is None else params.prompt_caching
     if not is_plain or pattern is not None:
         said = context.conversation.messages
@@ -75,7 +74,7 @@ def _whole(
     if pattern is not None and row.cache_marks == "cache_control":
         _mark(body, pattern)
     if context.output_schema is not None:
-        _shape(body, context.output_schema, row, unsupported)
+        _shape(body, context.output_schema, route, unsupported)
     if params is None:
         return Draft(PATH, reading.write(body), (), unsupported.notes)
     merge(body, params.extra_body)
@@ -88,20 +87,26 @@ def _ask(
 ) -> None:
     if params.max_tokens is not None:
         body[row.max_tokens_field] = params.max_tokens
-    renames, refused = row.renames, row.unsupported
+    given, renames, refused = params.model_fields_set, row.renames, row.unsupported
     for name in _SENT_AS_NAMED:
-        value = getattr(params, name)
-        if value is None:
+        if name not in given or (value := getattr(params, name)) is None:
             continue
         if name in refused:
             unsupported.adapt(f"{name} is left out: {row.name} has none")
         else:
             body[renames.get(name, name)] = value
+    if not _SELDOM.isdisjoint(given):
+        _ask_seldom(body, params, row, unsupported)
+
+
+def _ask_seldom(
+    body: dict[str, object], params: SamplingParams, row: Endpoint, unsupported: Unsupported
+) -> None:
     if params.safety_settings:
         unsupported.adapt(f"safety_settings are left out: {row.name} has none")
     if params.reasoning_effort is not None or params.thinking_budget is not None:
         switch_thinking(body, params, row, unsupported)
-    if renames.get("top_logprobs") == "logprobs" and params.logprobs is not None:
+    if row.renames.get("top_logprobs") == "logprobs" and params.logprobs is not None:
         body["logprobs"] = (params.top_logprobs or 1) if params.logprobs else 0
 
 
@@ -191,21 +196,24 @@ def _mark(body: dict[str, object], pattern: str) -> None:
 
 
 def _shape(
-    body: dict[str, object], asked: OutputSchema, row: Endpoint, unsupported: Unsupported
+    body: dict[str, object], asked: OutputSchema, route: Route, unsupported: Unsupported
 ) -> None:
-    """The answer's shape: natively, or as JSON of a schema that an instruction tells."""
-    if row.structured == "json_schema":
+    """The answer's shape: natively, or told in an instruction, with JSON mode where it has one."""
+    form = route.model.structured or route.endpoint.structured
+    if form == "native":
         name = _NO_NAME.sub("_", asked.name)[:_LONGEST_NAME] or "answer"
         schema = strict.closed(asked.schema)
-        form: dict[str, object] = {"name": name, "schema": schema or asked.schema}
-        form["strict"] = schema is not None
-        body["response_format"] = {"type": "json_schema", "json_schema": form}
+        told = {"name": name, "schema": schema or asked.schema, "strict": schema is not None}
+        body["response_format"] = {"type": "json_schema", "json_schema": told}
         return
-    if row.structured == "json_object":
+    if form == "json_object":
         body["response_format"] = {"type": "json_object"}
-    way = "its JSON mode and " if row.structured == "json_object" else ""
+    way = "its JSON mode and " if form == "json_object" else ""
     unsupported.adapt(
-        f"output_schema is asked for by {way}an instruction: {row.name} takes no schema"
+        f"output_schema is asked for by {way}an instruction: {route.endpoint.name} takes no schema"
     )
-    told = orjson.dumps(asked.schema).decode()
-    messages.instruct(body, f"Answer with one JSON object of this JSON schema, and only it: {told}")
+    messages.instruct(
+        body,
+        "Answer with one JSON value and nothing else. It must be valid against this JSON schema:"
+        f"\n{asked.json}",
+    )
