@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.core.parts import Opaque, Text, Thinking
 from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.wire import failure, reading
+from headrace.wire.openai_chat import shape
 from headrace.wire.reading import count
 
 if TYPE_CHECKING:
@@ -67,7 +68,6 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     image, or the finish reason ``length`` stands in its place (a bound that was used up by hidden
     reasoning).
     """
-    del context
     data = failure.read_object(reply)
     choice = _choice(data, reply)
     billed = data.get("usage")
@@ -80,10 +80,12 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         raise failure.unreadable(reply, "its choice has no message", usage)
     said, thinking = _content(message, reply, usage)
     called = message.get("tool_calls") or message.get("function_call")
-    calls = _calls(message, reply, usage) if called else ()
+    calls = ()
+    if called:
+        said, calls = _shaped(context, route, said, _calls(message, reply, usage))
     if (refusal := message.get("refusal")) is not None:
         refusal = reading.text(refusal)
-    finish = _finish(raw, calls) if refusal is None else "filtered"
+    finish = "filtered" if refusal is not None else _finish(raw, calls, called)
     is_rich = len(message) > _BARE_MESSAGE and not _RICH.isdisjoint(message)
     if not said and not calls and not (is_rich and _has_media(message)):
         if finish == "filtered":
@@ -128,6 +130,18 @@ def _broken_off(
     if choice.get("error"):  # OpenRouter
         return failure.from_error_object(choice, reply, usage)
     return failure.overloaded(reply, f"finish_reason {raw}", usage)
+
+
+def _shaped(
+    context: RequestContext, route: Route, said: str | None, calls: tuple[ToolCall, ...]
+) -> tuple[str | None, tuple[ToolCall, ...]]:
+    """Text and calls, where a call may stand for an answer of the shape that was asked for."""
+    if context.output_schema is None or (name := shape.tool_name(context, route)) is None:
+        return said, calls
+    given = next((call for call in calls if call.name == name), None)
+    if given is None:
+        return said, calls
+    return shape.answer(context, given), tuple(call for call in calls if call is not given)
 
 
 def _blocked(
@@ -228,11 +242,13 @@ def _call(item: Mapping[str, object]) -> ToolCall | None:
     return reading.tool_call(item.get("id"), function.get("name"), function.get("arguments"))
 
 
-def _finish(raw: str | None, calls: tuple[ToolCall, ...]) -> str | None:
+def _finish(raw: str | None, calls: tuple[ToolCall, ...], called: object) -> str | None:
     if raw is None:  # xAI sends an empty one beside tool calls
         return "tool" if calls else None
     finish = _FINISH.get(raw, "other")
-    return "tool" if calls and finish == "stop" else finish
+    if called and finish in {"stop", "tool"}:  # the one that gives the answer is none for others
+        return "tool" if calls else "stop"
+    return finish
 
 
 def _metadata(  # noqa: C901  on the hot path, where each call costs

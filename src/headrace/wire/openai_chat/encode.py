@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from headrace.core.errors import RejectedError
 from headrace.core.tools import Tool
 from headrace.wire import reading, strict
 from headrace.wire.draft import Draft, Unsupported, merge
-from headrace.wire.openai_chat import messages
+from headrace.wire.openai_chat import messages, shape
 from headrace.wire.openai_chat.thinking import switch_thinking
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.model import Endpoint, Route
     from headrace.core.params import SamplingParams
-    from headrace.core.schema import OutputSchema
     from headrace.core.tools import AnyTool, VendorTool
 
 PATH: Final = "/chat/completions"
@@ -36,8 +34,6 @@ _SENT_AS_NAMED: Final = (
 )
 _SELDOM: Final = frozenset({"logprobs", "reasoning_effort", "safety_settings", "thinking_budget"})
 _CHOICES: Final = frozenset({"auto", "none", "required"})
-_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
-_LONGEST_NAME: Final = 64
 
 
 def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Draft:
@@ -73,8 +69,7 @@ def _whole(
         _offer(body, context.tools, params, row, unsupported)
     if pattern is not None and row.cache_marks == "cache_control":
         _mark(body, pattern)
-    if context.output_schema is not None:
-        _shape(body, context.output_schema, route, unsupported)
+    shape.add(body, context, route, unsupported)
     if params is None:
         return Draft(PATH, reading.write(body), (), unsupported.notes)
     merge(body, params.extra_body)
@@ -193,27 +188,3 @@ def _mark(body: dict[str, object], pattern: str) -> None:
         body["cache_control"] = dict(messages.EPHEMERAL)
     elif pattern == "system_and_tools" and first.get("role") != "system" and type(tools) is list:
         tools[-1] = {**tools[-1], "cache_control": dict(messages.EPHEMERAL)}
-
-
-def _shape(
-    body: dict[str, object], asked: OutputSchema, route: Route, unsupported: Unsupported
-) -> None:
-    """The answer's shape: natively, or told in an instruction, with JSON mode where it has one."""
-    form = route.model.structured or route.endpoint.structured
-    if form == "native":
-        name = _NO_NAME.sub("_", asked.name)[:_LONGEST_NAME] or "answer"
-        schema = strict.closed(asked.schema)
-        told = {"name": name, "schema": schema or asked.schema, "strict": schema is not None}
-        body["response_format"] = {"type": "json_schema", "json_schema": told}
-        return
-    if form == "json_object":
-        body["response_format"] = {"type": "json_object"}
-    way = "its JSON mode and " if form == "json_object" else ""
-    unsupported.adapt(
-        f"output_schema is asked for by {way}an instruction: {route.endpoint.name} takes no schema"
-    )
-    messages.instruct(
-        body,
-        "Answer with one JSON value and nothing else. It must be valid against this JSON schema:"
-        f"\n{asked.json}",
-    )
