@@ -71,8 +71,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     data = failure.read_object(reply)
     choice = _choice(data, reply)
     billed = data.get("usage")
-    usage = None if billed is None else read_usage(billed)
-    raw = reading.text(choice.get("finish_reason"))
+    usage, raw = read_usage(billed), reading.text(choice.get("finish_reason"))
     if raw in _BROKEN_OFF or choice.get("error"):
         raise _broken_off(choice, raw, reply, usage)
     message = choice.get("message")
@@ -80,19 +79,18 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         raise failure.unreadable(reply, "its choice has no message", usage)
     said, thinking = _content(message, reply, usage)
     called = message.get("tool_calls") or message.get("function_call")
-    calls = ()
-    if called:
-        said, calls = _shaped(context, route, said, _calls(message, reply, usage))
+    calls = _calls(message, reply, usage) if called else ()
+    if calls and context.output_schema is not None:
+        said, calls = _shaped(context, route, said, calls)
     if (refusal := message.get("refusal")) is not None:
         refusal = reading.text(refusal)
-    finish = "filtered" if refusal is not None else _finish(raw, calls, called)
+    finish = _finish(raw, calls, called, refusal)
     is_rich = len(message) > _BARE_MESSAGE and not _RICH.isdisjoint(message)
     if not said and not calls and not (is_rich and _has_media(message)):
         if finish == "filtered":
             raise _blocked(choice, reply, refusal or "content_filter", usage)
         if said is None and thinking is None and finish != "length":
             raise failure.unreadable(reply, "its message has no content", usage)
-    named = data.get("model")
     return APIResponse(
         completion=said or "",
         thinking=thinking,
@@ -101,8 +99,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         usage=usage,
         cost_nanos=None if billed is None else reading.reported_cost(billed),
         finish_reason=finish,
-        # One string for the whole run, not one for each answer.
-        model=sys.intern(named) if type(named) is str and named else route.model.name,
+        model=_model(data) or route.model.name,
         request_id=reading.request_id(reply.headers, data),
         metadata=_metadata(data, choice, message, raw, finish, is_rich=is_rich),
         logprobs=choice.get("logprobs"),
@@ -124,6 +121,12 @@ def _choice(data: Mapping[str, object], reply: Reply) -> dict[str, object]:
     return choice
 
 
+def _model(data: Mapping[str, object]) -> str | None:
+    """One string for the whole run, not one for each answer."""
+    named = data.get("model")
+    return sys.intern(named) if type(named) is str else None
+
+
 def _broken_off(
     choice: Mapping[str, object], raw: str | None, reply: Reply, usage: Usage | None
 ) -> ProviderError:
@@ -136,8 +139,7 @@ def _shaped(
     context: RequestContext, route: Route, said: str | None, calls: tuple[ToolCall, ...]
 ) -> tuple[str | None, tuple[ToolCall, ...]]:
     """Text and calls, where a call may stand for an answer of the shape that was asked for."""
-    if context.output_schema is None or (name := shape.tool_name(context, route)) is None:
-        return said, calls
+    name = shape.tool_name(context, route)
     given = next((call for call in calls if call.name == name), None)
     if given is None:
         return said, calls
@@ -242,7 +244,11 @@ def _call(item: Mapping[str, object]) -> ToolCall | None:
     return reading.tool_call(item.get("id"), function.get("name"), function.get("arguments"))
 
 
-def _finish(raw: str | None, calls: tuple[ToolCall, ...], called: object) -> str | None:
+def _finish(
+    raw: str | None, calls: tuple[ToolCall, ...], called: object, refusal: str | None
+) -> str | None:
+    if refusal is not None:
+        return "filtered"
     if raw is None:  # xAI sends an empty one beside tool calls
         return "tool" if calls else None
     finish = _FINISH.get(raw, "other")

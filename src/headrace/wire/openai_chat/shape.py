@@ -34,8 +34,11 @@ def add(
     form = _form(route)
     if form == "native":
         schema = strict.closed(wanted.schema)
-        told = {"name": _safe(wanted.name), "schema": schema or wanted.schema}
-        told["strict"] = schema is not None
+        told = {
+            "name": _safe(wanted.name),
+            "schema": schema or wanted.schema,
+            "strict": schema is not None,
+        }
         body["response_format"] = {"type": "json_schema", "json_schema": told}
         return
     if (name := tool_name(context, route)) is not None:
