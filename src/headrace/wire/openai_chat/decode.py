@@ -84,9 +84,10 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         said, calls = _shaped(context, route, said, calls)
     if (refusal := message.get("refusal")) is not None:
         refusal = reading.text(refusal)
-    finish = _finish(raw, calls, called, refusal)
+    is_plain = raw == "stop" and not called and refusal is None
+    finish = raw if is_plain else _finish(raw, calls, called, refusal)
     is_rich = len(message) > _BARE_MESSAGE and not _RICH.isdisjoint(message)
-    if not said and not calls and not (is_rich and _has_media(message)):
+    if not said and not calls and not _has_media(message):
         if finish == "filtered":
             raise _blocked(choice, reply, refusal or "content_filter", usage)
         if said is None and thinking is None and finish != "length":
@@ -313,10 +314,11 @@ def read_usage(billed: object) -> Usage | None:
         return None
     if len(billed) == 3 and "total_tokens" in billed:  # noqa: PLR2004 - no details; the hot path
         return Usage(prompt, output)
-    of_prompt = reading.block(billed.get("prompt_tokens_details"))
+    found, more = billed.get("prompt_tokens_details"), billed.get("completion_tokens_details")
+    of_prompt = found if type(found) is dict else {}
+    of_output = more if type(more) is dict else {}
     if (read := of_prompt.get("cached_tokens")) is None:
         read = _outside(billed, _CACHED)
-    of_output = reading.block(billed.get("completion_tokens_details"))
     if (reasoning := of_output.get("reasoning_tokens")) is None:
         reasoning = billed.get("reasoning_tokens")
     written = of_prompt.get("cache_write_tokens")
