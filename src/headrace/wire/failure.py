@@ -107,6 +107,7 @@ _NAMED: Final[dict[str, Kind]] = {
     ),
     **dict.fromkeys(
         (
+            "billing_disabled",  # Google
             "billing_error",
             "billing_hard_limit_reached",
             "billing_not_active",
@@ -123,6 +124,7 @@ _NAMED: Final[dict[str, Kind]] = {
     **dict.fromkeys(
         (
             "account_deactivated",
+            "api_key_invalid",  # Google
             "invalid_api_key",
             "invalid_model",  # Mistral
             "model_decommissioned",
@@ -192,6 +194,7 @@ _UNPAID: Final = re.compile(
 )
 _NOT_OURS: Final = re.compile(
     r"(?:incorrect|invalid) api key|api key not valid"  # xAI and Gemini
+    r"|user location is not supported"  # Gemini
     r"|model not exist|\S{1,200} is not a valid model id",  # DeepSeek and OpenRouter
     re.IGNORECASE,
 )
@@ -383,11 +386,17 @@ def _error(
     return kind(
         f"{what}{f': {message}' if message else ''}; {remedy}",
         status=reply.status,
-        hint=hint(reply.headers, reply.status),
+        hint=_wait(said, reply),
         reply=reply if reply.status == OK else None,
         usage=usage,
         details=details or None,
     )
+
+
+def _wait(said: Complaint, reply: Reply) -> float | None:
+    """What the headers ask for, else the body."""
+    asked = hint(reply.headers, reply.status)
+    return said.wait if asked is None else asked
 
 
 def _shown(value: object) -> object:

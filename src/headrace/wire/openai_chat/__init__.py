@@ -9,13 +9,16 @@ media or tool call in it and does not say that it was cut.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from headrace.wire.openai_chat.decode import decode
 from headrace.wire.openai_chat.encode import PATH, encode
 from headrace.wire.openai_chat.stream import fold
 
+if TYPE_CHECKING:
+    from headrace.wire.framing import Framing
+
 __all__ = ["EPOCH", "FRAMING", "PATH", "decode", "encode", "fold"]
 
 EPOCH: Final = 1
-FRAMING: Final = "sse"
+FRAMING: Framing = "sse"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from headrace.testing.server.dialects.anthropic import Anthropic
+from headrace.testing.server.dialects.anthropic import Anthropic, AnthropicOnVertex
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
 from headrace.testing.server.dialects.google import Gemini
 from headrace.testing.server.dialects.openai import OpenAI, Responses, go_duration
@@ -27,6 +27,7 @@ _GEMINI: Final = Gemini()
 _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/chat/completions", _OPENAI),
     ("/v1/messages", Anthropic()),
+    (":rawPredict", AnthropicOnVertex()),
     ("/responses", Responses()),
     (":generateContent", _GEMINI),
     (":streamGenerateContent", _GEMINI),
