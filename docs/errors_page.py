@@ -48,6 +48,7 @@ ADVICE: Final = {
     "not_sent": "Check the network, the host and its certificate.",
     "held_back": "Nothing: headrace sends the request a little later.",
     "outcome_unknown": "Raise `request_timeout` if answers are slow; it may have been billed.",
+    "truncated": "Ask again; what has arrived may have been billed.",
     "overloaded": "Nothing; if it lasts, add another route or come back later.",
     "rate_limited": "Nothing; if it lasts, set the limits that your account has.",
     "quota": "Look at the provider's billing page; raise the cap or add credit.",

@@ -14,7 +14,8 @@
         ├── NotSentError          never sent: refused, DNS, TLS
         │   └── HeldBackError     held back by us at the last moment; never seen outside
         ├── OutcomeUnknownError   sent, and no readable end came back: cut off, timed out
-        │   └── ConnectionLostError   the connection was closed before any byte of a reply
+        │   ├── ConnectionLostError   the connection was closed before any byte of a reply
+        │   └── TruncatedError    a stream ended before its finish
         ├── OverloadedError       the server is in trouble: 5xx, 529, 408, 409
         ├── RateLimitError        too fast: 429
         ├── QuotaError            billing or quota stop: waiting does not help
@@ -232,6 +233,12 @@ class ConnectionLostError(OutcomeUnknownError):
     """The connection was closed before any byte of a reply, as servers do with idle ones."""
 
     code = "connection_lost"
+
+
+class TruncatedError(OutcomeUnknownError):
+    """A stream ended before its finish: what has arrived is no whole answer."""
+
+    code = "truncated"
 
 
 class OverloadedError(ProviderError):
