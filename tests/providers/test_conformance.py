@@ -34,6 +34,7 @@ MODELS = {
     "openai_responses": "openai-responses/any",
     "anthropic": "anthropic/any",
     "gemini": "google/any",
+    "bedrock_converse": "bedrock/any",
 }
 
 

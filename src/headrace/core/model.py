@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headrace.core.response import Usage
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Wire = Literal["openai_chat", "openai_responses", "anthropic", "gemini"]
+Wire = Literal["openai_chat", "openai_responses", "anthropic", "gemini", "bedrock_converse"]
 _KEY_ID: Final = re.compile(r"\w{1,128}", re.ASCII)
 # Of our own, so that no decimal context of the caller can round a price.
 _EXACT: Final = Context(prec=200)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.providers.anthropic import AnthropicRequest
+from headrace.providers.bedrock import BedrockRequest
 from headrace.providers.google import GeminiRequest
 from headrace.providers.openai import OpenAIChatRequest, OpenAIResponsesRequest
 
@@ -20,6 +21,7 @@ CLASSES: Final[dict[str, type[ProviderRequest]]] = {
     "openai_responses": OpenAIResponsesRequest,
     "anthropic": AnthropicRequest,
     "gemini": GeminiRequest,
+    "bedrock_converse": BedrockRequest,
 }
 
 

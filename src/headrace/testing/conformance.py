@@ -54,6 +54,7 @@ DIALECTS: Final[Mapping[str, DialectName]] = {
     "openai_responses": "openai_responses",
     "anthropic": "anthropic",
     "gemini": "gemini",
+    "bedrock_converse": "bedrock",
 }
 _TURNS: Final = 500
 

@@ -51,7 +51,7 @@ class EchoesKey(Fault):
         """Answer so."""
         plain = turn.error(401)
         data = orjson.loads(plain.body)
-        data["error"]["message"] = (
+        (data.get("error") or data)["message"] = (
             f"Incorrect API key provided: {self.key}. Find yours in the console."
         )
         turn.respond(replace(plain, body=orjson.dumps(data)))

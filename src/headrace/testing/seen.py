@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, cast
 import orjson
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
-DialectName: TypeAlias = Literal["openai", "openai_responses", "anthropic", "gemini"]
+DialectName: TypeAlias = Literal["openai", "openai_responses", "anthropic", "gemini", "bedrock"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,7 @@ _NAMED: Final[dict[str, Kind]] = {
             "insufficient_balance",
             "insufficient_credits",
             "insufficient_quota",
+            "servicequotaexceededexception",  # Bedrock
             "spend_limit_exceeded",
             "spend_limit_reached",
         ),
@@ -123,14 +124,29 @@ _NAMED: Final[dict[str, Kind]] = {
             "invalid_model",  # Mistral
             "model_decommissioned",
             "model_not_found",
+            # Bedrock
+            "accessdeniedexception",
+            "expiredtokenexception",
+            "invalidsignatureexception",
+            "resourcenotfoundexception",
+            "unrecognizedclientexception",
         ),
         GoneError,
     ),
     **dict.fromkeys(
-        ("overloaded_error", "server_error", "service_unavailable", "timeout_error"),
+        (
+            "modelerrorexception",  # Bedrock, with 424
+            "modelstreamerrorexception",
+            "overloaded_error",
+            "server_error",
+            "service_unavailable",
+            "timeout_error",
+        ),
         OverloadedError,
     ),
-    **dict.fromkeys(("rate_limit_error", "rate_limit_exceeded"), RateLimitError),
+    **dict.fromkeys(
+        ("rate_limit_error", "rate_limit_exceeded", "throttlingexception"), RateLimitError
+    ),
 }
 # What a type says of the status that it should have come with, where it came with 200.
 _STATUS_OF: Final = {
@@ -138,15 +154,22 @@ _STATUS_OF: Final = {
     "authentication_error": 401,
     "internal_error": 500,
     "internal_server_error": 500,
+    "internalserverexception": 500,  # Bedrock's, inside streams
     "invalid_prompt": 400,  # OpenAI Responses
     "invalid_request_error": 400,
+    "modelerrorexception": 424,
+    "modelstreamerrorexception": 424,
+    "modeltimeoutexception": 408,
     "not_found_error": 404,
     "overloaded_error": 529,
     "permission_error": 403,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "server_error": 500,
+    "serviceunavailableexception": 503,
+    "throttlingexception": 429,
     "unavailable_error": 503,
+    "validationexception": 400,
 }
 _TOO_LONG: Final = re.compile(
     r"(?:prompt|input|request) (?:is|was) too (?:long|large)|too many (?:input |prompt )?tokens"
@@ -167,11 +190,12 @@ _UNPAID: Final = re.compile(
 )
 _NOT_OURS: Final = re.compile(
     r"(?:incorrect|invalid) api key|api key not valid"  # xAI and Gemini
-    r"|model not exist|\S{1,200} is not a valid model id",  # DeepSeek and OpenRouter
+    r"|model not exist|\S{1,200} is not a valid model id"  # DeepSeek and OpenRouter
+    r"|the provided model identifier is invalid|invocation of model id \S{1,2048} with on-demand",
     re.IGNORECASE,
 )
 _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNORECASE)
-_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay")
+_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|\AToo many tokens per day")
 
 _REMEDY: Final[dict[Kind, str]] = {
     OverloadedError: "try again a little later",
@@ -212,7 +236,7 @@ def from_reply(reply: Reply) -> ProviderError:
         return GoneError(msg, status=status, hint=hint(reply.headers, status))
     if not _FIRST_REFUSAL <= status < _NO_STATUS:
         return unreadable(reply, "an answer comes with status 200")
-    said = complaint.of_body(reply.body)
+    said = complaint.of_body(reply.body, reply.headers.get("x-amzn-errortype"))
     kind = _obey(reply.headers.get("x-should-retry"), _classify(status, said, reply))
     return _error(kind, f"the server answered {status}", said, reply)
 
@@ -346,8 +370,7 @@ def _error(
     details = {
         name: _shown(value) for name, value in said.details.items() if value not in {None, ""}
     }
-    request_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
-    if request_id:
+    if request_id := reading.request_id(reply.headers, {}):
         details["request_id"] = reading.clean(request_id)
     return kind(
         f"{what}{f': {message}' if message else ''}; {remedy}",

@@ -6,12 +6,14 @@ from typing import Final
 
 from headrace.testing.server.dialects.anthropic import Anthropic
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
+from headrace.testing.server.dialects.bedrock import Bedrock
 from headrace.testing.server.dialects.google import Gemini
 from headrace.testing.server.dialects.openai import OpenAI, Responses, go_duration
 
 __all__ = [
     "Anthropic",
     "Asked",
+    "Bedrock",
     "Dialect",
     "Gemini",
     "OpenAI",
@@ -28,6 +30,7 @@ _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/v1/messages", Anthropic()),
     ("/responses", Responses()),
     (":generateContent", Gemini()),
+    ("/converse", Bedrock()),
 )
 
 
