@@ -79,7 +79,7 @@ class Library:
         if kind.startswith("text/") or kind == "application/json":
             self._unsupported.adapt(f"a file of type {kind} is sent as plain text")
             return "document", "txt"
-        shown = f"a {kind}" if kind else "a file of unknown type"
+        shown = f"a file of type {kind}" if kind else "a file of unknown type"
         msg = (
             f"Bedrock reads no such thing as {shown}; give it as an image, a PDF, a text, an"
             " office document, audio or video, with its media_type"
