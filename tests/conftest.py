@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 # RFC 6761: names that never resolve; answered here, so that no resolver is asked.
 NOWHERE: Final = (".invalid", ".test", ".example")
-PRIVATE: Final = re.compile(r"(?i)HEADRACE_|OPENAI_|ANTHROPIC_|AWS_|.*_API_KEY$")
+PRIVATE: Final = re.compile(
+    r"(?i)HEADRACE_|OPENAI_|ANTHROPIC_|AWS_|AZURE_|OLLAMA_|HF_TOKEN|.*_TOKEN$|.*_API_KEY(_\d+)?$"
+)
 
 # Moderate, and the same each time; how many is said here alone. The sweep rolls fresh dice.
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)

@@ -44,7 +44,7 @@ def test_an_unknown_option_is_refused_by_name(option: str, says: str) -> None:
 def test_each_verb_names_its_own_options() -> None:
     client = made(Script())
     options: Any = {"ordred": True}
-    with pytest.raises(TypeError, match=r"did you mean ordered\?.* ordered, sampling_params"):
+    with pytest.raises(TypeError, match=r"did you mean ordered\?.* ordered, output_schema"):
         client.process_stream(["p"], **options)
     one = r"\(there are deadline, model, sampling_params\)$"
     with pytest.raises(TypeError, match=one):
@@ -56,7 +56,7 @@ def test_each_verb_names_its_own_options() -> None:
 def test_an_unknown_setting_of_the_client_is_refused_by_name() -> None:
     misspelt: Any = {"max_request_per_minute": 5}
     misplaced: Any = {"temperature": 0}
-    said = "^max_request_per_minute .*did you mean max_requests_per_minute?.*base_url.*trust_env"
+    said = "^max_request_per_minute .*did you mean max_requests_per_minute?"
     with pytest.raises(TypeError, match=said):
         made(Script(), **misspelt)
     with pytest.raises(TypeError, match="give it as sampling_params"):

@@ -93,6 +93,17 @@ def test_the_errors_page_is_up_to_date() -> None:
     assert page == written.stdout, "docs/errors.md is old: run `nox -s errors-page`"
 
 
+def test_the_table_of_endpoints_is_up_to_date() -> None:
+    written = subprocess.run(
+        [sys.executable, ROOT / "docs" / "endpoints_page.py"],
+        capture_output=True,
+        check=True,
+        timeout=50,
+    )
+    page = (ROOT / "docs" / "endpoints.md").read_bytes()
+    assert page == written.stdout, "docs/endpoints.md is old: run `nox -s endpoints-page`"
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_an_example_runs_without_a_key(example: Path, tmp_path: Path) -> None:
     done = subprocess.run(

@@ -10,18 +10,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headrace.adapters.registered import (
+        list_aliases,
+        list_endpoints,
+        list_models,
+        load_rows,
+        register_alias,
+        register_endpoint,
+        register_model,
+        unregister_alias,
+        unregister_endpoint,
+        unregister_model,
+    )
     from headrace.client import LLMClient
     from headrace.core import chunks, errors, events
     from headrace.core.context import RequestContext
     from headrace.core.conversation import Conversation, Message
     from headrace.core.errors import ConfigError, HeadraceError, NoRouteError, ProviderError
+    from headrace.core.estimate import Estimate, TokenCount
     from headrace.core.media import Audio, File, Image
-    from headrace.core.model import Model, Price
+    from headrace.core.model import Endpoint, Model, Price
     from headrace.core.params import SamplingParams
     from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall, ToolResult
     from headrace.core.response import APIResponse, Responses, Usage
     from headrace.core.schema import OutputSchema
     from headrace.core.tools import Tool, VendorTool
+    from headrace.providers.base import ProviderRequest
+    from headrace.providers.catalog import (
+        list_providers,
+        register_provider,
+        unregister_provider,
+    )
 
 __version__ = "0.1.0"
 
@@ -31,6 +50,8 @@ __all__ = [
     "CacheBreakpoint",
     "ConfigError",
     "Conversation",
+    "Endpoint",
+    "Estimate",
     "File",
     "HeadraceError",
     "Image",
@@ -42,11 +63,13 @@ __all__ = [
     "OutputSchema",
     "Price",
     "ProviderError",
+    "ProviderRequest",
     "RequestContext",
     "Responses",
     "SamplingParams",
     "Text",
     "Thinking",
+    "TokenCount",
     "Tool",
     "ToolCall",
     "ToolResult",
@@ -56,16 +79,42 @@ __all__ = [
     "chunks",
     "errors",
     "events",
+    "list_aliases",
+    "list_endpoints",
+    "list_models",
+    "list_providers",
+    "load_rows",
+    "register_alias",
+    "register_endpoint",
+    "register_model",
+    "register_provider",
+    "unregister_alias",
+    "unregister_endpoint",
+    "unregister_model",
+    "unregister_provider",
 ]
 
 _MODULES = ("chunks", "errors", "events")
 _HOMES = {
+    "headrace.adapters.registered": (
+        "list_aliases",
+        "list_endpoints",
+        "list_models",
+        "load_rows",
+        "register_alias",
+        "register_endpoint",
+        "register_model",
+        "unregister_alias",
+        "unregister_endpoint",
+        "unregister_model",
+    ),
     "headrace.client": ("LLMClient",),
     "headrace.core.context": ("RequestContext",),
     "headrace.core.conversation": ("Conversation", "Message"),
     "headrace.core.errors": ("ConfigError", "HeadraceError", "NoRouteError", "ProviderError"),
+    "headrace.core.estimate": ("Estimate", "TokenCount"),
     "headrace.core.media": ("Audio", "File", "Image"),
-    "headrace.core.model": ("Model", "Price"),
+    "headrace.core.model": ("Endpoint", "Model", "Price"),
     "headrace.core.params": ("SamplingParams",),
     "headrace.core.parts": (
         "CacheBreakpoint",
@@ -78,6 +127,8 @@ _HOMES = {
     "headrace.core.response": ("APIResponse", "Responses", "Usage"),
     "headrace.core.schema": ("OutputSchema",),
     "headrace.core.tools": ("Tool", "VendorTool"),
+    "headrace.providers.base": ("ProviderRequest",),
+    "headrace.providers.catalog": ("list_providers", "register_provider", "unregister_provider"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -27,6 +27,7 @@ from headrace.core.conversation import Conversation
 from headrace.core.errors import RunStoppedError
 from headrace.core.secret import Secret
 from headrace.engine.course import failed
+from headrace.engine.estimates import Estimating
 from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
 from headrace.engine.listening import guarded, hand_over
@@ -54,12 +55,12 @@ if TYPE_CHECKING:
     from headrace.engine.streams import Deliver
 
 
-class LLMClient:
+class LLMClient(Estimating):
     """Pushes prompts through language-model APIs, as fast as the limits allow.
 
     ``models`` is ``"endpoint/model"``, a ``Model`` row, or a list of these; several models are
-    interchangeable, or drawn by ``model_weights``. ``base_url`` and ``api_key`` are for servers
-    that are not in the registry: ``LLMClient("openai/NAME", base_url="http://127.0.0.1:8080/v1")``.
+    interchangeable, or drawn by ``model_weights``. ``base_url`` and ``api_key`` (one, or a list)
+    are for servers without a row: ``LLMClient("openai/NAME", base_url="http://127.0.0.1:8080/v1")``.
 
     Limits are totals over the client: ``max_requests_per_minute``, ``max_tokens_per_minute`` (held
     in any 60 seconds) and ``max_concurrent_requests`` (None: starts at 128 and backs off when the
@@ -79,7 +80,7 @@ class LLMClient:
         *,
         model_weights: Sequence[float] | None = None,
         base_url: str | None = None,
-        api_key: str | None = None,
+        api_key: str | Sequence[str] | None = None,
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
         max_requests_per_minute: float | None = None,
         max_tokens_per_minute: float | None = None,
@@ -102,7 +103,7 @@ class LLMClient:
     ) -> None:
         """See the class. The last four are for tests that bring their own world."""
         try:
-            secret = None if api_key is None else Secret(api_key)
+            secrets = Secret.several(api_key)
         finally:
             del api_key  # or tracebacks with local variables would show it
         names = listed(models)
@@ -125,12 +126,12 @@ class LLMClient:
             trust_env=trust_env,
         )
         check_world(chance, clock=clock, catalog=catalog, disk=disk)
-        place = Place(base_url=base_url, api_key=secret, allow_http=self.config.allow_http)
+        place = Place(base_url=base_url, api_keys=secrets, allow_http=self.config.allow_http)
         self._clock, self._disk = clock or SystemClock(), disk
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)
         self._shares = self.config.shares(self._cache)
-        self._fleet = self.config.fleet(place, self._catalog.epoch)
+        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock)
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         opener = self.config.opener(self._clock)
         self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
@@ -391,6 +392,7 @@ class LLMClient:
 
     def _close(self, run: Run) -> None:
         run.close((self._clock.now() - run.started_at) / SECOND)
+        run.summary.prices = self._fleet.price_remark(run.started_at)
 
     def _forked(self) -> None:
         self._sender.admission.reset()

@@ -20,7 +20,9 @@ from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.params import SamplingParams
+from headrace.core.schema import OutputSchema
 from headrace.core.spelling import meant
+from headrace.core.tools import AnyTool, read_tools
 from headrace.engine.attempt import Sender
 from headrace.engine.fleet import Fleet
 from headrace.engine.pipeline import Choice
@@ -53,12 +55,17 @@ class AskOptions(TypedDict, total=False):
     """What one call lays over the client's settings.
 
     ``model`` replaces the client's models, ``sampling_params`` overlay its own, ``deadline`` bounds
-    each request's whole life in seconds.
+    each request's whole life in seconds. ``tools`` are what the model may call: functions, pydantic
+    models, ``Tool``, ``VendorTool``, or dicts. ``output_schema`` is what each answer has to look
+    like: a pydantic model, a dataclass, a TypedDict or a JSON schema; the value of it is the
+    response's ``parsed``, and an answer that does not fit is asked again.
     """
 
     sampling_params: SamplingParams | None
     model: Models | None
     deadline: float | None
+    tools: Sequence[Any] | None
+    output_schema: Any
 
 
 class RunOptions(AskOptions, total=False):
@@ -82,6 +89,8 @@ class Call:
     choice: Choice
     deadline: float | None
     options: RunOptions
+    tools: tuple[AnyTool, ...] = ()
+    output_schema: OutputSchema | None = None
 
     def over(
         self, fleet: Fleet, known: type[object], given: Mapping[str, Any], more: Mapping[str, Any]
@@ -93,11 +102,14 @@ class Call:
         refuse_unknown("this call", given, {*known.__annotations__, *more})
         _check_options({**given, **more})
         params, model = read_params(given.get("sampling_params")), given.get("model")
+        schema = given.get("output_schema")
         return Call(
             params=params if self.params is None else self.params | params,
             choice=self.choice if model is None else fleet.choice(model),
             deadline=check_seconds("deadline", given.get("deadline")) or self.deadline,
             options=cast("RunOptions", given),
+            tools=read_tools(given.get("tools")),
+            output_schema=None if schema is None else OutputSchema.of(schema),
         )
 
     def context(self, index: int, prompt: object, now: int) -> RequestContext:
@@ -108,6 +120,8 @@ class Call:
                 index=index,
                 params=self.params,
                 deadline=self.deadline,
+                tools=self.tools,
+                output_schema=self.output_schema,
                 born_at=now,
             )
         return replace(
@@ -116,6 +130,8 @@ class Call:
             index=index,
             params=prompt.params if self.params is None else self.params | prompt.params,
             deadline=self.deadline if prompt.deadline is None else prompt.deadline,
+            tools=prompt.tools or self.tools,
+            output_schema=prompt.output_schema or self.output_schema,
             born_at=now,
         )
 
@@ -174,7 +190,9 @@ class Config(Checked):
         trusted(config.ca_file)
         return config
 
-    def fleet(self, place: Place, epoch: Callable[[Route], int]) -> Fleet:
+    def fleet(
+        self, place: Place, epoch: Callable[[Route], int], clock: Clock | None = None
+    ) -> Fleet:
         """The routes of a client with these limits, around the endpoints at ``place``."""
         return Fleet(
             place,
@@ -182,6 +200,7 @@ class Config(Checked):
             requests_per_minute=self.max_requests_per_minute,
             tokens_per_minute=self.max_tokens_per_minute,
             concurrency=self.max_concurrent_requests,
+            clock=clock,
         )
 
     def usual(self, fleet: Fleet, models: Sequence[object], params: object) -> Call:

@@ -65,8 +65,8 @@ class Way:
         self.gate = Gate()
 
     async def post(self, body: bytes = BODY, *, seconds: float = 20.0) -> Reply:
-        return await self.transport.post(
-            self.route, PATH, body, (), timeout=seconds, gate=self.gate
+        return await self.transport.send(
+            self.route, "POST", PATH, body, (), timeout=seconds, gate=self.gate
         )
 
     async def fails(self, body: bytes = BODY, *, seconds: float = 20.0) -> ProviderError:
@@ -151,7 +151,7 @@ def test_a_key_goes_where_the_endpoint_takes_it() -> None:
 def test_a_key_is_read_anew_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> list[str | None]:
         async with served() as (server, there):
-            there.route = replace(there.route, key=KeySource(env="HEADRACE_TEST_KEY"))
+            there.route = replace(there.route, key=KeySource(env=("HEADRACE_TEST_KEY",)))
             for key in ("first", "second"):
                 monkeypatch.setenv("HEADRACE_TEST_KEY", key)
                 await there.post()

@@ -39,7 +39,9 @@ class Way:
 
     async def post(self, prompt: str = "hi", *, seconds: float = 20.0) -> Reply:
         body = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": prompt}]})
-        return await self.transport.post(self.route, PATH, body, (), timeout=seconds, gate=None)
+        return await self.transport.send(
+            self.route, "POST", PATH, body, (), timeout=seconds, gate=None
+        )
 
     async def fails(self, *, seconds: float = 20.0) -> ProviderError:
         with pytest.raises(ProviderError) as failed:
@@ -172,8 +174,8 @@ def test_a_header_that_is_none_is_not_sent(header: tuple[str, str]) -> None:
     async def main() -> None:
         async with FakeServer() as server, way(server.base_url) as there:
             with pytest.raises(NotSentError, match=r"cannot be written: .*; check its headers"):
-                await there.transport.post(
-                    there.route, PATH, b"{}", (header,), timeout=20, gate=None
+                await there.transport.send(
+                    there.route, "POST", PATH, b"{}", (header,), timeout=20, gate=None
                 )
             assert server.received == []
 

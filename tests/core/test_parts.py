@@ -159,10 +159,10 @@ def test_what_a_model_may_call_and_how_it_shall_answer_are_in_the_key() -> None:
 def test_bad_tools_are_refused_before_anything_is_sent() -> None:
     with pytest.raises(ConfigError, match="1 to 64 letters"):
         Tool("get weather")
-    with pytest.raises(BadRowError, match="must be a Tool or a VendorTool, not str"):
+    with pytest.raises(BadRowError, match="a Tool or a dict, not str"):
         RequestContext(prompt="hi", tools=("weather",))  # type: ignore[arg-type]  # wrong on purpose
-    with pytest.raises(BadRowError, match=r"OutputSchema\.of"):
-        RequestContext(prompt="hi", output_schema=dict)  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(BadRowError, match="must be a type or a JSON schema"):
+        RequestContext(prompt="hi", output_schema=5)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_what_costs_or_refuses_differently_is_in_no_key() -> None:

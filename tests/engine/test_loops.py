@@ -16,14 +16,14 @@ from headrace.testing import VirtualClock, run_virtual
 class Counted(Transport):
     """A transport that counts those that are open."""
 
-    open = 0
+    live = 0
 
     def __init__(self) -> None:
         super().__init__()
-        type(self).open += 1
+        type(self).live += 1
 
     async def aclose(self) -> None:
-        type(self).open -= 1
+        type(self).live -= 1
         await super().aclose()
 
 
@@ -32,7 +32,7 @@ def nothing() -> None:
 
 
 def scopes(pump: list[int] | None = None) -> LoopScopes:
-    Counted.open = 0
+    Counted.live = 0
     called = nothing if pump is None else lambda: pump.append(1)
     return LoopScopes(Counted, called, nothing, lambda _: None)
 
@@ -44,13 +44,13 @@ def test_one_scope_and_one_session_for_each_loop() -> None:
         here = made.here()
         assert made.here() is here
         assert await here.transport() is await here.transport()
-        assert Counted.open == 1
+        assert Counted.live == 1
         return here
 
     first, second = asyncio.run(main()), asyncio.run(main())
     assert first is not second
     # Each loop closed its session when it ended, though nobody asked for it.
-    assert Counted.open == 0
+    assert Counted.live == 0
 
 
 def test_loops_that_begin_at_once_in_many_threads_each_keep_their_scope() -> None:
@@ -82,12 +82,12 @@ def test_closing_is_for_this_loop_and_may_come_twice() -> None:
         await (made.here()).transport()
         await made.aclose()
         await made.aclose()
-        assert Counted.open == 0
+        assert Counted.live == 0
         await made.here().transport()
-        assert Counted.open == 1
+        assert Counted.live == 1
 
     asyncio.run(main())
-    assert Counted.open == 0
+    assert Counted.live == 0
 
 
 def test_connections_are_closed_a_little_after_the_last_use() -> None:
@@ -97,12 +97,12 @@ def test_connections_are_closed_a_little_after_the_last_use() -> None:
         with made.here() as scope, made.here():
             await scope.transport()
         await asyncio.sleep(IDLE - 1)
-        assert Counted.open == 1
+        assert Counted.live == 1
         with made.here():
             await asyncio.sleep(10 * IDLE)
-            assert Counted.open == 1
+            assert Counted.live == 1
         await asyncio.sleep(IDLE + 1)
-        assert Counted.open == 0
+        assert Counted.live == 0
 
     run_virtual(main)
 

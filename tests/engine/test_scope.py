@@ -10,6 +10,7 @@ import pytest
 from headrace import Model, Price, SamplingParams
 from headrace.core.errors import GoneError
 from headrace.core.model import Rates
+from headrace.core.prices import PriceList
 from headrace.engine.scope import Limit, RouteState, Scope
 from headrace.policy.adaptive import START, Concurrency
 from headrace.policy.breaker import NEVER
@@ -32,12 +33,13 @@ def state(client: Scope | None = None, **limits: Any) -> RouteState:
 
 def test_only_what_runs_on_this_machine_has_a_price_by_itself() -> None:
     free = RouteState(route(Model(id="local/smollm2"), Place()), scope())
-    assert free.rates == Rates(0, 0, 0, 0)
+    assert free.pricing.tariff == PriceList.flat(Rates(0, 0, 0, 0))
     own = Price(input=Decimal(1), output=Decimal(2))
     priced = RouteState(route(Model(id="local/smollm2", price=own), Place()), scope())
-    assert priced.rates == own.rates()
+    assert priced.pricing.tariff == PriceList.flat(own.rates())
     elsewhere = RouteState(route(Model(id="local/smollm2"), PLACE), scope())
-    assert (elsewhere.rates, state().rates) == (None, None)
+    assert (elsewhere.pricing.tariff, state().pricing.tariff) == (None, None)
+    assert not elsewhere.pricing.has_data
 
 
 def test_a_limit_gives_a_burst_and_then_the_rate() -> None:

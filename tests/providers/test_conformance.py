@@ -167,6 +167,9 @@ class Deaf(OpenAIChatRequest):
 
 
 class Fickle(OpenAIChatRequest):
+    async def execute_once(self) -> APIResponse[object]:
+        return replace(await super().execute_once(), completion="echo: one two three")
+
     @classmethod
     def decode(cls, context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
         return replace(super().decode(context, route, reply), completion="something else")

@@ -11,7 +11,8 @@ from headrace.core.errors import ConfigError
 from headrace.core.model import KeySource, Model
 from headrace.core.secret import Secret
 from headrace.registry import endpoints
-from headrace.registry.resolve import Place, check_url, model_row, route
+from headrace.registry.address import check_url
+from headrace.registry.resolve import Place, model_row, route
 
 HOME = Place()
 KEY = Secret("sk-other")
@@ -22,8 +23,8 @@ def test_every_known_endpoint_is_whole() -> None:
     assert {"openai", "anthropic", "local"} <= set(rows)
     for name, row in rows.items():
         assert row.name == name
-        assert (row.auth == "none") is (row.key_env is None)
-        if row.base_url is not None:
+        assert (row.auth == "none") is (not row.key_env)
+        if row.base_url is not None and "{" not in row.base_url:
             assert check_url(row.base_url, allow_http=False) == row.base_url
 
 
@@ -34,7 +35,7 @@ def test_a_model_is_endpoint_and_name_and_the_name_is_the_vendors_business(name:
     row = model_row(name)
     assert row == Model(id=name) == model_row(Model(id=name))
     assert route(row, HOME).base_url == "https://api.openai.com/v1"
-    assert route(row, HOME).key == KeySource(env="OPENAI_API_KEY")
+    assert route(row, HOME).key == KeySource(env=("OPENAI_API_KEY",))
 
 
 @pytest.mark.parametrize(
@@ -71,10 +72,11 @@ def test_what_is_no_name_is_refused(spec: object) -> None:
         model_row(spec)
 
 
-@pytest.mark.parametrize("name", ["../x", "azure/gpt", "OpenAI/gpt", "http://a.test/v1"])
+@pytest.mark.parametrize("name", ["../x", "azur/gpt", "OpenAI/gpt", "http://a.test/v1"])
 def test_an_unknown_endpoint_is_answered_with_the_known_ones(name: str) -> None:
     with pytest.raises(
-        ConfigError, match=r"is not known \(openai, openai-responses, anthropic.*base_url="
+        ConfigError,
+        match=r"is not known(.* \(there are anthropic, azure|; did you mean).*base_url=",
     ):
         route(model_row(name), HOME)
 
@@ -206,13 +208,13 @@ def test_a_vendors_own_key_never_goes_to_another_address(
     ("vendor", "auth"), [("openai", "bearer"), ("anthropic", "x-api-key"), ("local", "bearer")]
 )
 def test_a_key_for_another_address_is_sent_as_its_dialect_does(vendor: str, auth: str) -> None:
-    there = route(Model(id=f"{vendor}/m"), Place(base_url="https://other.test/v1", api_key=KEY))
+    there = route(Model(id=f"{vendor}/m"), Place(base_url="https://other.test/v1", api_keys=(KEY,)))
     assert there.key == KeySource(secret=KEY)
     assert there.endpoint.auth == auth
 
 
 def test_a_key_in_code_goes_to_the_vendor_itself() -> None:
-    there = route(Model(id="openai/m"), Place(api_key=KEY))
+    there = route(Model(id="openai/m"), Place(api_keys=(KEY,)))
     assert keys.reveal(there.key) == "sk-other"
     assert there.base_url == "https://api.openai.com/v1"
     assert there.endpoint.max_tokens_field == "max_completion_tokens"
@@ -242,9 +244,9 @@ def test_anthropics_version_is_part_of_its_paths(url: str) -> None:
 
 
 def test_another_endpoint_gets_neither_the_address_nor_the_key_of_this_one() -> None:
-    here = Place(base_url="https://a.test/v1", api_key=KEY, allow_http=True)
+    here = Place(base_url="https://a.test/v1", api_keys=(KEY,), allow_http=True)
     assert here.elsewhere() == Place(allow_http=True)
-    specials = (here, Place(api_key=KEY), Place(base_url="https://a.test"), here.elsewhere())
+    specials = (here, Place(api_keys=(KEY,)), Place(base_url="https://a.test"), here.elsewhere())
     assert [place.is_special for place in specials] == [True, True, True, False]
 
 

@@ -97,7 +97,14 @@ def test_it_lists_models_and_knows_no_other_path() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"messages": [1], "model": "m"}, {"messages": []}, chat(stream=True), []],
+    [
+        {},
+        {"messages": [1], "model": "m"},
+        {"messages": []},
+        chat(stream="yes"),
+        chat(stream_options={}),
+        [],
+    ],
 )
 def test_bad_requests_are_refused(body: Mapping[str, object]) -> None:
     async def main() -> None:

@@ -8,18 +8,38 @@ from typing import TYPE_CHECKING, Any, assert_type
 from headrace import (
     APIResponse,
     Conversation,
+    Endpoint,
+    Estimate,
     LLMClient,
     Message,
     Model,
     Price,
+    ProviderRequest,
     RequestContext,
     Responses,
     SamplingParams,
+    TokenCount,
     Usage,
+    list_endpoints,
+    list_models,
+    register_alias,
+    register_endpoint,
+    register_model,
+    register_provider,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+
+def rows() -> list[Endpoint]:
+    register_endpoint(Endpoint(name="a", wire="openai_chat", key_env=("A", "B")))
+    register_model(Model(id="a/m", key_env=("A", "B"), regions=("r",)))
+    register_alias("m", "a/m")
+    register_provider("a", ProviderRequest)  # type: ignore[type-abstract]  # a subclass is meant
+    LLMClient("m", api_key=["k", "l"])
+    assert_type(list_models(), list[Model])
+    return list_endpoints()
 
 
 def clients() -> LLMClient:
@@ -94,6 +114,13 @@ def fields(response: APIResponse[int], responses: Responses[int]) -> None:
     assert_type(responses[0], APIResponse[int])
     response.completion = "frozen"  # type: ignore[misc]  # it is frozen
     assert_type(SamplingParams(seed=1) | SamplingParams(top_p=0.5), SamplingParams)
+
+
+def estimates(client: LLMClient) -> None:
+    assert_type(client.estimate_cost("p"), Estimate)
+    assert_type(client.estimate_cost(["p", "q"], model="openai/m").max_cost, float | None)
+    assert_type(client.count_tokens([{"role": "user", "content": "p"}]), TokenCount)
+    client.estimate_cost(5)  # type: ignore[arg-type]  # is no prompt
 
 
 def prices() -> Model:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from headrace.adapters.aws import credentials
 from headrace.core.errors import ConfigError, GoneError
-from headrace.core.secret import Secret
+from headrace.registry.address import is_loopback
 
 if TYPE_CHECKING:
     from headrace.core.model import KeySource, Route
 
 _SHORTEST_SECRET: Final = 16
+_QUOTES: Final = "'\"`"
+# What pages about keys show in the place of one.
+_PLACEHOLDER: Final = re.compile(
+    r"^<.*>$|^\[.*\]$|^\{.*\}$|^\$\w+$|^(\w+-)?(x{4,}|\.{3,}|\*{3,})$|change[-_ ]?me"
+    r"|\b(your|insert|enter|replace)[-_ ]?(\w+[-_ ])*(key|token|here)\b|^[a-z]*[-_]?api[-_]?key$",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 class Veil:
@@ -33,6 +42,10 @@ class Veil:
             return body
         return body.replace(self._bytes, b"********")
 
+    def over_blocks(self) -> BlockVeil:
+        """The same for one body that comes in blocks."""
+        return BlockVeil(self._bytes)
+
     def over_headers(self, kept: dict[str, str]) -> dict[str, str]:
         """The same for a reply's headers."""
         if self._text is None or not any(self._text in value for value in kept.values()):
@@ -42,6 +55,38 @@ class Veil:
     def over_text(self, said: str) -> str:
         """``said`` with asterisks in the place of the key."""
         return said if self._text is None else said.replace(self._text, "********")
+
+
+class BlockVeil:
+    """Hides the key in a body that comes in blocks, also where it is cut between two of them.
+
+    What might be the beginning of the key is held back until the next block. A line's end is in no
+    key, so that a whole event never waits. Nobody hides a key that is spread over several events:
+    a server that quotes it does so in one, and a model never gets to see it.
+    """
+
+    __slots__ = ("_held", "_key")
+
+    def __init__(self, key: bytes | None) -> None:
+        self._key = key
+        self._held = b""
+
+    def over(self, block: bytes) -> bytes:
+        """What can be shown by now, which may be nothing."""
+        key = self._key
+        if key is None:
+            return block
+        shown = (self._held + block).replace(key, b"********")
+        at = shown.find(key[:1], max(0, len(shown) - len(key) + 1))
+        while at >= 0 and not key.startswith(shown[at:]):
+            at = shown.find(key[:1], at + 1)
+        self._held = shown[at:] if at >= 0 else b""
+        return shown[: len(shown) - len(self._held)]
+
+    def end(self) -> bytes:
+        """What was held back, and was no key."""
+        held, self._held = self._held, b""
+        return held
 
 
 class Masked(str):
@@ -54,14 +99,14 @@ class Masked(str):
 
 
 def reveal(source: KeySource) -> str | None:
-    """The key itself, or None where a source names nothing."""
+    """The key itself, or None where a source names nothing that is set."""
     if source.secret is not None:
         return source.secret.reveal()
-    return os.environ.get(source.env) if source.env else None
+    return next((key for name in source.env if (key := os.environ.get(name))), None)
 
 
-def require(route: Route) -> str:
-    """The key for ``route``; an environment that lost it mid-run closes the route."""
+def require(route: Route) -> str | None:
+    """The key for ``route``, None where it goes without; one lost mid-run closes the route."""
     try:
         return _checked(route)
     except ConfigError as error:
@@ -70,29 +115,47 @@ def require(route: Route) -> str:
 
 def check(route: Route) -> None:
     """Raise ``ConfigError`` before the first request when a needed key is missing or malformed."""
-    match route.endpoint.auth:
-        case "none":
-            return
-        case "aws":
-            credentials.standing(route)
-        case _:
-            _checked(route)
+    if route.endpoint.auth == "aws":
+        credentials.standing(route)
+    else:
+        _checked(route)
 
 
-def _checked(route: Route) -> str:
+def _checked(route: Route) -> str | None:
+    if route.endpoint.auth == "none":
+        return None
     key = reveal(route.key)
     if not key:
+        if not route.endpoint.needs_key:
+            return None
         msg = f"{route.id} needs an API key; {_remedy(route)}"
         raise ConfigError(msg)
-    try:
-        return Secret(key).reveal()
-    except ConfigError as error:
+    if (wrong := _malformed(key, is_ours=_is_here(route))) is not None:
         del key  # a traceback with local variables must not show it
-        msg = f"{route.id}: {error}; {_remedy(route)}"
-        raise ConfigError(msg) from None
+        msg = f"{route.id}: the API key {wrong}; {_remedy(route)}"
+        raise ConfigError(msg)
+    return key
+
+
+def _is_here(route: Route) -> bool:
+    """Is it a server on this machine, whose key may be any word?"""
+    return is_loopback(urlsplit(route.base_url).hostname or "")
+
+
+def _malformed(key: str, *, is_ours: bool) -> str | None:
+    """What is wrong with a key, in words that do not quote it."""
+    if key != key.strip() or not key.isprintable():
+        return "has spaces around it, a line break in it, or another character that cannot be sent"
+    if not key.isascii():
+        return "holds a character that no header may carry"
+    if key[0] in _QUOTES and key[-1] in _QUOTES:
+        return "has quotation marks around it, which are no part of it"
+    is_placeholder = not is_ours and _PLACEHOLDER.search(key) is not None
+    return "is a placeholder, and none yet" if is_placeholder else None
 
 
 def _remedy(route: Route) -> str:
-    if route.key.env:
-        return f"set the environment variable {route.key.env} or pass api_key="
-    return "pass api_key="
+    names = route.key.env
+    if not names:
+        return "pass api_key="
+    return f"set the environment variable {' or '.join(names)} or pass api_key="

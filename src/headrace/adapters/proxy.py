@@ -8,7 +8,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from headrace.core.errors import ConfigError
 from headrace.core.secret import Secret
-from headrace.registry.resolve import is_loopback
+from headrace.registry.address import is_loopback
 
 _FORM: Final = (
     "proxy must look like http://host:3128, or like http://name:password@host:3128 with each of"

@@ -180,6 +180,7 @@ def _add_client_options(group: argparse._ArgumentGroup) -> None:
     add("--base-url", metavar="URL", help="where a server is that is not in the registry")
     add("--api-key-env", metavar="NAME", help="the environment variable that holds the API key")
     add("--api-key", action=NoKeysHere, help=argparse.SUPPRESS)
+    add("--rows", metavar="FILE", help="more endpoints, models and aliases, as TOML")
     add("--max-requests-per-minute", type=float, metavar="N")
     add("--max-tokens-per-minute", type=float, metavar="N")
     add("--max-concurrent-requests", type=int, metavar="N")

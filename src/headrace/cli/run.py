@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.adapters.disk import LocalDisk, remedy
 from headrace.adapters.progress import Progress
+from headrace.adapters.registered import load_rows, table
 from headrace.cli import say
 from headrace.cli.flags import in_flags
 from headrace.cli.forms import called
@@ -20,13 +21,14 @@ from headrace.cli.output import FileOutput, Output, PipeOutput, journal_of
 from headrace.cli.rows import Input
 from headrace.client import LLMClient
 from headrace.core.errors import BadRowError, ConfigError, JournalError, RunStoppedError
-from headrace.core.model import Model, Price
+from headrace.core.model import Price
 from headrace.core.params import SamplingParams
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Iterator
 
+    from headrace.core.model import Model
     from headrace.core.response import APIResponse
 
 ALL_ANSWERED: Final = 0
@@ -208,6 +210,8 @@ class _Run:
 
 
 def _client(arguments: Namespace) -> LLMClient:
+    if arguments.rows is not None:
+        load_rows(arguments.rows)
     given = {name: getattr(arguments, name) for name in _CLIENT}
     return LLMClient(
         _models(arguments),
@@ -222,7 +226,8 @@ def _models(arguments: Namespace) -> list[str | Model]:
         return list(arguments.model)
     of_input, of_output = arguments.price
     price = Price(input=of_input, output=of_output)
-    return [Model(id=name, price=price) for name in arguments.model]
+    known = table()
+    return [known.model(name).model_copy(update={"price": price}) for name in arguments.model]
 
 
 def _api_key(name: str | None) -> str | None:

@@ -33,7 +33,9 @@ class Checked(BaseModel):
         __init__.__pydantic_base_init__ = True  # pydantic's own mark
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        return [(name, value) for name, value in super().__repr_args__() if value is not None]
+        return [
+            (name, value) for name, value in super().__repr_args__() if value not in (None, (), {})
+        ]
 
     @classmethod
     def complaint(cls, error: ValidationError) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from headrace.core import fingerprint
 from headrace.core.conversation import Conversation, Prompt, brief
-from headrace.core.errors import BadRowError, HeadraceError
+from headrace.core.errors import BadRowError, ConfigError, HeadraceError, InvalidOutputError
 from headrace.core.params import SamplingParams
 from headrace.core.schema import OutputSchema
-from headrace.core.tools import AnyTool, Tool, VendorTool
+from headrace.core.tools import AnyTool, read_tools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -45,14 +45,7 @@ class RequestContext:
         """Refuse what the engine would stumble over; the prompt is read when its turn comes."""
         _check_params(self)
         _check_names(self)
-        if type(self.tools) is not tuple or self.tools:
-            object.__setattr__(self, "tools", _tools(self.tools))
-        if self.output_schema is not None and not isinstance(self.output_schema, OutputSchema):
-            msg = (
-                "the output_schema of a request must be an OutputSchema, not"
-                f" {type(self.output_schema).__name__}; make it with OutputSchema.of()"
-            )
-            raise BadRowError(msg)
+        _check_shape(self)
         if self.deadline is not None and not _is_span(self.deadline):
             msg = f"a deadline must be a number of seconds above zero, not {self.deadline!r:.50}"
             raise BadRowError(msg)
@@ -98,6 +91,18 @@ class RequestContext:
         """What is hashed to notice rows that ask the same; a cheap stand-in for ``key``."""
         asked = None if self.params is None else repr(self.params.asked)
         return (self.prompt, self.model, asked, self.tools, self.output_schema)
+
+    def with_feedback(self) -> RequestContext:
+        """This request with what was wrong with the last answer to it, if that was its shape."""
+        last = self.failures[-1] if self.failures else None
+        if not isinstance(last, InvalidOutputError):
+            return self
+        again = (
+            f"That answer does not fit the schema: {last.problem}. Answer again, with nothing but"
+            " JSON that fits it."
+        )
+        said = self.conversation.assistant(last.said or "(no text)").user(again)
+        return replace(self, prompt=said)
 
     def carrying(self, other: RequestContext) -> RequestContext:
         """This request with what ``other``, the same one further on, has been through."""
@@ -145,14 +150,14 @@ def _check_names(context: RequestContext) -> None:
         raise BadRowError(msg)
 
 
-def _tools(given: object) -> tuple[AnyTool, ...]:
-    if not isinstance(given, list | tuple):
-        raise BadRowError(f"tools must be a list of tools, not {type(given).__name__}")
-    for tool in given:
-        if not isinstance(tool, Tool | VendorTool):
-            msg = f"a tool must be a Tool or a VendorTool, not {type(tool).__name__}"
-            raise BadRowError(msg)
-    return tuple(given)
+def _check_shape(context: RequestContext) -> None:
+    try:
+        if type(context.tools) is not tuple or context.tools:
+            object.__setattr__(context, "tools", read_tools(context.tools))
+        if context.output_schema is not None:
+            object.__setattr__(context, "output_schema", OutputSchema.of(context.output_schema))
+    except ConfigError as error:
+        raise BadRowError(str(error)) from None
 
 
 def _is_span(value: object) -> bool:

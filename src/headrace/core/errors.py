@@ -172,7 +172,8 @@ class ProviderError(HeadraceError):
     """One attempt at a provider went wrong.
 
     ``status`` is the HTTP status if one came, ``hint`` the seconds that the server asked us to
-    wait, ``reply`` the raw reply where one was paid for, ``usage`` what was billed where known.
+    wait, ``reply`` the raw reply where one was paid for, ``usage`` what was billed where known,
+    ``arrived`` the text that a stream had brought before it broke off.
     """
 
     code = "provider"
@@ -194,6 +195,7 @@ class ProviderError(HeadraceError):
         self.reply = reply
         self.usage = usage
         self.details = details
+        self.arrived: str | None = None
 
     def _details(self) -> list[tuple[str, object]]:
         more = [("status", self.status), ("hint", self.hint), ("details", self.details)]
@@ -295,9 +297,10 @@ class ContentFilterError(RejectedError):
 
 
 class InvalidOutputError(ProviderError):
-    """An answer came that does not fit the ``output_schema``; ``said`` is its text.
+    """An answer came that does not fit the ``output_schema``.
 
-    It is asked again with what was wrong, as one more attempt.
+    ``said`` is its text and ``problem`` what is wrong with it. It is asked again with that, as one
+    more attempt.
     """
 
     code = "invalid_output"
@@ -306,6 +309,7 @@ class InvalidOutputError(ProviderError):
     charged = Charged.YES
     concerns = Concerns.REQUEST
     said: str = ""
+    problem: str = ""
 
 
 class ReplyError(ProviderError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from headrace.core.checked import Checked
 from headrace.core.errors import ConfigError
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from headrace.core.response import Usage
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Wire = Literal["openai_chat", "openai_responses", "anthropic", "gemini", "bedrock_converse"]
 _KEY_ID: Final = re.compile(r"\w{1,128}", re.ASCII)
+# One text alone is a list of one.
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(lambda given: (given,) if type(given) is str else given)
+]
 # Of our own, so that no decimal context of the caller can round a price.
 _EXACT: Final = Context(prec=200)
 
@@ -77,8 +80,9 @@ def dollars(nanos: int) -> str:
 class Model(Checked):
     """A row that says who can answer: ``id`` is ``"endpoint/name"``; the rest is optional.
 
-    Limits on a row belong to each route of that model, beside the limits of the client. Raises
-    ``ConfigError`` for what is no limit.
+    Each environment variable in ``key_env`` holds a key of its own, and each of ``regions`` is a
+    place of its own: there is one route for each pair of them. Limits on a row belong to each route
+    of that model, beside the limits of the client. Raises ``ConfigError`` for what is no limit.
     """
 
     id: str
@@ -87,6 +91,8 @@ class Model(Checked):
     requests_per_minute: Positive | None = None
     tokens_per_minute: Positive | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
+    key_env: Names = ()
+    regions: Names = ()
 
     @property
     def endpoint(self) -> str:
@@ -100,18 +106,38 @@ class Model(Checked):
 
 
 class Endpoint(Checked):
-    """A row for where models are served: base URL, wire format, and how it takes its key."""
+    """A row for where models are served: base URL, wire format, and how it takes its key.
+
+    ``registry/endpoints.toml`` says what each field means. Raises ``ConfigError`` for a wrong one.
+    """
 
     name: str
-    wire: Wire
+    wire: str
     base_url: str | None = None
-    key_env: str | None = None
-    auth: Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "aws", "none"] = "bearer"
+    defaults: dict[str, str] = Field(default_factory=dict)
+    query: str | None = None
+    hosts: Names = ()
+    regions: Names = ()
+    region_env: Names = ()
+    key_env: Names = ()
+    needs_key: bool = True
+    auth: Annotated[str, Field(pattern=r"^(bearer|none|aws|google|[a-z0-9]+(-[a-z0-9]+)+)$")] = (
+        "bearer"
+    )
     service: str | None = None
     max_tokens_field: str = "max_tokens"
-    models: tuple[str, ...] | None = None
+    renames: dict[str, str] = Field(default_factory=dict)
+    unsupported: Names = ()
+    names_tool_results: bool = False
+    models: Names | None = None
     price: Price | None = None
+    prices: str | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def vendor(self) -> str:
+        """Whose models these are in price data and tokenizers; empty: nobody's that is known."""
+        return self.name if self.prices is None else self.prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +161,12 @@ class AwsKeys:
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
-    """Where an API key comes from: a named environment variable, or a secret given in code.
+    """Where an API key comes from: the first of some environment variables that is set, or code.
 
     Where requests are signed for AWS: also keys given in code, or the name of a profile.
     """
 
-    env: str | None = None
+    env: tuple[str, ...] = ()
     secret: Secret | None = None
     aws: AwsKeys | None = None
     profile: str | None = None
@@ -148,18 +174,24 @@ class KeySource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """model @ endpoint @ key (@ region): what limits, breakers and statistics belong to.
+    """model @ endpoint @ key @ region: what limits, breakers and statistics belong to.
 
-    ``region`` fills ``{region}`` in ``base_url``; None takes AWS's own settings.
+    ``place`` is where its answers come from, for all regions alike; None: its ``base_url``. For
+    requests to AWS ``region`` fills ``{region}`` in ``base_url``; None takes AWS's own settings.
     """
 
     model: Model
     endpoint: Endpoint
     base_url: str
     key: KeySource = KeySource()
+    number: int = 1
     region: str | None = None
+    query: str = ""
+    place: str | None = None
     id: str = field(init=False)
     """The name of the route in responses, errors and statistics."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "id", self.model.id)
+        number = "" if self.number == 1 else f"#{self.number}"
+        region = "" if self.region is None else f"@{self.region}"
+        object.__setattr__(self, "id", f"{self.model.id}{number}{region}")

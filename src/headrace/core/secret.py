@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import Never
+from typing import Any, Never
 
 from headrace.core.errors import ConfigError
 
@@ -23,6 +23,25 @@ class Secret:
             )
             raise ConfigError(msg)
         self._value = value
+
+    @classmethod
+    def several(cls, given: object) -> tuple[Secret, ...]:
+        """One secret for each key of a list, or for one alone; none for None."""
+        left: list[Any] = (
+            [*given] if isinstance(given, list | tuple) else [] if given is None else [given]
+        )
+        is_empty = given is not None and not left
+        del given
+        secrets: list[Secret] = []
+        try:
+            while left:
+                secrets.append(cls(left.pop(0)))
+        finally:
+            left.clear()  # or a traceback with local variables would show them
+        if is_empty or len(set(secrets)) < len(secrets):
+            msg = "api_key is an empty list, or has a key twice; give each key once"
+            raise ConfigError(msg)
+        return tuple(secrets)
 
     def reveal(self) -> str:
         """The key itself, for the moment of sending."""

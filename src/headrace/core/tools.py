@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 
+from headrace.core import functions
 from headrace.core.errors import ConfigError
+from headrace.core.plain import kind_of
 
 # What all APIs take (OpenAI's and Anthropic's rule).
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-NO_PARAMETERS: Final = '{"type":"object","properties":{}}'
+NO_PARAMETERS: Final = '{"properties":{},"type":"object"}'
 VendorKind: TypeAlias = Literal["web_search", "code_execution", "file_search", "computer_use"]
+# Under which name the schema of the arguments stands: OpenAI's, Anthropic's, MCP's.
+_SCHEMAS: Final = ("parameters", "input_schema", "inputSchema")
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A function that the model may ask for; ``schema`` is the JSON schema of its arguments.
 
-    ``call`` is what ``run_tool_loop`` calls with the arguments; it may be async. ``strict`` asks
+    ``call`` is what ``run_tool_loop`` calls with the arguments by name; it may be async. ``read``
+    makes them of the call's JSON text, or raises ``ValueError`` with what is wrong. ``strict`` asks
     OpenAI's and Anthropic's APIs to keep to the schema.
     """
 
@@ -30,6 +35,9 @@ class Tool:
     schema: str = NO_PARAMETERS
     strict: bool | None = None
     call: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+    read: Callable[[str], dict[str, Any]] = field(
+        default=functions.an_object, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no API would take."""
@@ -39,6 +47,24 @@ class Tool:
             raise ConfigError(msg)
         if isinstance(self.schema, Mapping):
             object.__setattr__(self, "schema", _as_json(self.name, self.schema))
+
+    @classmethod
+    def of(cls, given: object) -> AnyTool:
+        """A tool from a function, a pydantic model, or a dict as OpenAI, Anthropic or MCP write it.
+
+        The types and the docstring of a function become its schema and description. Raises
+        ``ConfigError`` for what is no tool.
+        """
+        if isinstance(given, Tool | VendorTool):
+            return given
+        if isinstance(given, Mapping):
+            return _of_dict(given)
+        if not callable(given):
+            msg = f"a tool is a function, a pydantic model, a Tool or a dict, not {kind_of(given)}"
+            raise ConfigError(msg)
+        found = functions.signature_of(given)
+        schema = _as_json(found.name, found.schema)
+        return cls(found.name, found.description, schema, call=found.call, read=found.read)
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -81,7 +107,41 @@ class VendorTool:
 AnyTool: TypeAlias = Tool | VendorTool
 
 
-def _as_json(name: str, value: Mapping[str, object]) -> str:
+def read_tools(given: object) -> tuple[AnyTool, ...]:
+    """Tools in any accepted form; raises ``ConfigError`` for what is none, and for equal names."""
+    if given is None:
+        return ()
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
+        raise ConfigError(f"tools must be a list of tools, not {kind_of(given)}")
+    tools = tuple(Tool.of(each) for each in given)
+    names = [tool.name for tool in tools if isinstance(tool, Tool)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two tools are called {name}; give one of them another name")
+    return tools
+
+
+def _of_dict(given: Mapping[str, object]) -> AnyTool:
+    inner = given.get("function")
+    found = inner if isinstance(inner, Mapping) else given
+    name = found.get("name")
+    schema = next((found[key] for key in _SCHEMAS if isinstance(found.get(key), Mapping)), None)
+    kind = given.get("type")
+    if isinstance(kind, str) and kind not in {"function", "custom"}:
+        return VendorTool(kind, _as_json(kind, given))
+    if not isinstance(name, str):
+        msg = 'a tool dict needs a "name", and the schema of its arguments under "parameters"'
+        raise ConfigError(msg)
+    strict = found.get("strict")
+    return Tool(
+        name,
+        str(found.get("description") or ""),
+        NO_PARAMETERS if schema is None else _as_json(name, schema),
+        strict if isinstance(strict, bool) else None,
+    )
+
+
+def _as_json(name: str, value: object) -> str:
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError as error:

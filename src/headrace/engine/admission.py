@@ -26,6 +26,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from headrace.adapters import keys
 from headrace.core.errors import NoRouteError, TooLargeError
 from headrace.policy.breaker import NEVER, State
 
@@ -242,8 +243,11 @@ def no_route(lanes: Lanes) -> NoRouteError:
 
 def _reason(route: Route, gone: HeadraceError) -> str:
     said, url = str(gone), route.base_url
-    if getattr(gone, "status", None) == _UNAUTHORIZED and route.endpoint.auth == "none":
-        said += "; none was sent, since a base_url gets only the key of api_key="
+    if getattr(gone, "status", None) == _UNAUTHORIZED:
+        if route.endpoint.auth == "none":
+            said += "; none was sent, since a base_url gets only the key of api_key="
+        elif keys.reveal(route.key) is None:
+            said += f"; none was sent, since {' and '.join(route.key.env)} is not set"
     return said if not url or url in said else f"{route.id} at {url}: {said}"
 
 

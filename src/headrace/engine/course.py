@@ -39,6 +39,7 @@ class Course:
 
     __slots__ = (
         "_banned",
+        "_estimated",
         "_failed",
         "_lanes",
         "_refused_at",
@@ -65,7 +66,7 @@ class Course:
         self.sends = len(context.failures)
         self.lost = False
         self.singled_out = self.refused_since = self._refused_at = 0
-        self._lanes, self.tokens = _fit(context, lanes)
+        self._lanes, self.tokens, self._estimated = _fit(context, lanes)
         self._failed: tuple[RouteState, ...] = ()
         self._banned: tuple[RouteState, ...] = ()
 
@@ -106,8 +107,7 @@ class Course:
 
     def fail(self, error: ProviderError, state: RouteState, *, counted: bool) -> None:
         """Go on with the next context; what a failed attempt was billed is not forgotten."""
-        rates = state.rates
-        billed = 0 if rates is None or error.usage is None else rates.cost(error.usage)
+        billed = state.pricing.billed(error)
         self.context = self.context.after(error, counted=counted, billed=billed)
         error.spent_nanos = self.context.spent_nanos or None
 
@@ -166,10 +166,11 @@ class Course:
     def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
         """The answer as the caller will see it; its raw reply is recorded apart."""
         context, route = self.context, permit.state.route
-        rates = permit.state.rates
-        cost = None
-        if rates is not None and raw.usage is not None:
-            cost = rates.cost(raw.usage) + context.spent_nanos
+        cost = permit.state.pricing.cost(raw, now)
+        if cost is not None:
+            cost += context.spent_nanos
+        if raw.usage is not None:
+            permit.state.learning.learn(context, self._estimated, raw.usage)
         return APIResponse(
             id=context.name,
             index=context.index,
@@ -243,17 +244,20 @@ def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]
     )
 
 
-def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int]:
-    """The routes that have room for it, and the input and declared output to reserve there.
+def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int, int]:
+    """The routes that have room for it, the tokens to reserve there, and the input's estimate.
 
-    Nothing is reserved where no limit counts tokens.
+    Input, corrected by what replies have used, and declared output; nothing is reserved where no
+    limit counts tokens.
     """
     if not lanes[0].has_token_limit and not any(state.has_token_limit for state in lanes):
-        return lanes, 0
-    needed = reservation.input_tokens(context.conversation)
-    lanes = fitting(lanes, needed)
+        return lanes, 0, 0
+    estimated = reservation.input_tokens(context.conversation, context.params)
+    needed = lanes[0].learning.correction.of(estimated)
+    # Refusing is final: what other prompts have taught must not do it alone.
+    lanes = fitting(lanes, min(estimated, needed))
     own = lanes[0].params
     params = context.params if own is None else own | context.params
     declared = None if params is None else params.max_tokens
     most = lanes[0].route.model.max_output_tokens
-    return lanes, needed + reservation.output_tokens(declared, most)
+    return lanes, needed + reservation.output_tokens(declared, most), estimated

@@ -7,9 +7,11 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from headrace.adapters import keys
+from headrace.adapters import keys, registered
+from headrace.adapters.clock import SystemClock
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.model import Model
+from headrace.engine import pricing
 from headrace.engine.pipeline import Choice
 from headrace.engine.scope import RouteState, Scope
 from headrace.policy.adaptive import Concurrency
@@ -18,6 +20,7 @@ from headrace.registry import resolve
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from headrace.adapters.clock import Clock
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
@@ -39,16 +42,19 @@ class Fleet:
         requests_per_minute: float | None,
         tokens_per_minute: float | None,
         concurrency: int | None,
+        clock: Clock | None = None,
     ) -> None:
         self._place = place
         self._epoch = epoch
+        self._clock = clock or SystemClock()
         self._scope = Scope(
             "client",
             concurrency=Concurrency(concurrency or NO_BOUND, fixed=concurrency is not None),
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
         )
-        self._states: dict[str, RouteState] = {}
+        self._table = registered.table()
+        self._groups: dict[str, Lanes] = {}
         self._singles: dict[str, Choice] = {}
         self._home: str | None = None
         self._lock = threading.Lock()
@@ -62,17 +68,15 @@ class Fleet:
         seed: int = 0,
     ) -> Choice:
         """Read what a caller names as models; raises ``ConfigError`` for what cannot be reached."""
-        rows = [resolve.model_row(spec) for spec in listed(models)]
+        rows = [self._row(spec) for spec in listed(models)]
         self._settle_in(rows)
         if len({row.id for row in rows}) < len(rows):
             msg = "a model is listed twice; list each once, and use model_weights to prefer one"
             raise ConfigError(msg)
         own = list(params) or [None] * len(rows)
-        states = [self._state(row, mine) for row, mine in zip(rows, own, strict=True)]
+        groups = tuple(self._lanes(row, mine) for row, mine in zip(rows, own, strict=True))
         names = tuple(_name(row, mine) for row, mine in zip(rows, own, strict=True))
-        return Choice(
-            names, tuple((state,) for state in states), self.start, weights=weights, seed=seed
-        )
+        return Choice(names, groups, self.start, weights=weights, seed=seed)
 
     def choose(self, context: RequestContext, default: Choice) -> Choice:
         """The models for one request: the row's own, or the default.
@@ -90,7 +94,8 @@ class Fleet:
         return known
 
     async def start(self, lanes: Lanes) -> None:
-        """Start what runs on this machine and is not running, or not any more."""
+        """Start what runs on this machine and is not running, or not any more; read prices."""
+        await pricing.read_all(state.pricing for state in lanes)
         from headrace.adapters import local  # noqa: PLC0415  an extra, loaded by who uses it
 
         for state in lanes:
@@ -113,26 +118,51 @@ class Fleet:
             raise ConfigError(msg)
 
     def find(self, route: str) -> Route | None:
-        """A route by its id."""
-        state = self._states.get(route)
-        return None if state is None else state.route
+        """A route by its id; where it was that of another key or region, one to the same model.
+
+        A journal outlives keys: what one of them has answered is read with another.
+        """
+        best: tuple[int, Route] | None = None
+        for model, lanes in tuple(self._groups.items()):
+            for state in lanes:
+                if state.route.id == route:
+                    return state.route
+            is_same = route == model or route.startswith((f"{model}#", f"{model}@"))
+            if is_same and (best is None or len(model) > best[0]):
+                best = len(model), lanes[0].route
+        return None if best is None else best[1]
 
     def revive(self, now: int) -> None:
         """Let a new run ask again where an earlier one was turned away."""
         self._singles = {}  # what a row names may have to be started anew
-        for state in tuple(self._states.values()):
+        for state in self._states():
             state.revive(now)
+
+    def price_remark(self, since: int) -> str | None:
+        """Where the prices since then came from, or what would make them known."""
+        used = [state.pricing for state in self._states()]
+        return pricing.remark(used, since, self._clock.wall())
 
     def forget_flights(self) -> None:
         """In a forked child: what is in flight belongs to the parent."""
         self._lock = threading.Lock()
-        for state in self._states.values():
+        for state in self._states():
             state.forget_flights()
 
-    def _state(self, row: Model, params: SamplingParams | None) -> RouteState:
+    def _states(self) -> list[RouteState]:
+        return [state for lanes in tuple(self._groups.values()) for state in lanes]
+
+    def _row(self, spec: object) -> Model:
+        """A model's row; a name means the client's own row, where it has one of that name."""
+        row = resolve.model_row(spec, self._table)
+        known = self._groups.get(row.id) if isinstance(spec, str) else None
+        return row if known is None else known[0].route.model
+
+    def _lanes(self, row: Model, params: SamplingParams | None) -> Lanes:
+        """The states of a model's routes: one for each key and region."""
         with self._lock:
-            known = self._states.get(row.id)
-            if known is not None and known.route.model == row and known.params == params:
+            known = self._groups.get(row.id)
+            if known is not None and known[0].route.model == row and known[0].params == params:
                 return known
             # A row or a call that names a model of the client means the client's own row.
             if known is not None and row == Model(id=row.id) and params is None:
@@ -143,13 +173,26 @@ class Fleet:
                     " make a second client for the second row"
                 )
                 raise ConfigError(msg)
-            # An address and a key given in code are those of one endpoint, and of no other.
-            place = self._place if row.endpoint == self._home else self._place.elsewhere()
-            route = resolve.route(row, place)
+            lanes = tuple(
+                RouteState(route, self._scope, params, self._epoch(route), self._clock)
+                for route in self._routes(row)
+            )
+            self._groups[row.id] = lanes
+            return lanes
+
+    def _routes(self, row: Model) -> tuple[Route, ...]:
+        if row.endpoint not in self._table.all_endpoints() and registered.discover(row.endpoint):
+            self._table = registered.table()
+        # An address and a key given in code are those of one endpoint, and of no other.
+        place = self._place if row.endpoint == self._home else self._place.elsewhere()
+        routes = resolve.routes(row, place, self._table, registered.environ)
+        taken = {state.route.id for state in self._states()}
+        for route in routes:
             keys.check(route)
-            state = RouteState(route, self._scope, params, self._epoch(route))
-            self._states[row.id] = state
-            return state
+            if route.id in taken:
+                msg = f"the model {route.id!r} has the name of another model's route; rename one"
+                raise ConfigError(msg)
+        return routes
 
 
 def listed(models: object) -> Sequence[object]:

@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.core import fingerprint
-from headrace.core.errors import Charged, HeadraceError, JournalError, ProviderError
+from headrace.core.errors import (
+    Charged,
+    HeadraceError,
+    InvalidOutputError,
+    JournalError,
+    ProviderError,
+)
+from headrace.core.shape import fitted
 from headrace.engine.pipeline import readdress
 from headrace.wire import record as codec
 
@@ -20,9 +27,9 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
-    from headrace.engine.attempt import Record
     from headrace.engine.journal import Journal
     from headrace.engine.journal_format import Found
+    from headrace.engine.outcomes import Record
 
 
 class Decode(Protocol):
@@ -67,8 +74,11 @@ class RunMemory:
         found = self._journal.find(self._row(context, key))
         if found is None:
             return None
-        known = self._read(context, found)
-        return None if known is None else readdress(known, context, "journal")
+        try:
+            known = self._read(context, found)
+            return None if known is None else readdress(fitted(known, context), context, "journal")
+        except InvalidOutputError:
+            return None  # the type has changed, and its JSON schema has not: it is asked again
 
     def record(self, context: RequestContext, key: Key) -> Record:
         """Where this row's attempts are written."""

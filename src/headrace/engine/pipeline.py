@@ -13,8 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.adapters.cache import is_storable
+from headrace.core import shape
 from headrace.core.errors import (
     HeadraceError,
+    InvalidOutputError,
     RunStoppedError,
     UnexpectedError,
 )
@@ -33,9 +35,10 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.fingerprint import Key
     from headrace.engine.admission import Lanes
-    from headrace.engine.attempt import Record, Sender
+    from headrace.engine.attempt import Sender
     from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
+    from headrace.engine.outcomes import Record
     from headrace.engine.scope import RouteState
 
 # Live requests beyond those in flight: enough that a free slot never waits for the next prompt.
@@ -65,15 +68,19 @@ class Choice:
         self.weights = weights
         self.lanes = tuple(state for group in groups for state in group)
         self._is_elsewhere = all(state.route.endpoint.base_url for state in self.lanes)
-        self.is_started = self._is_elsewhere
+        self.is_started = self._is_elsewhere and not self._is_unread
         self._start = start
         self._seed = seed
 
     async def start(self) -> None:
-        """Bring up what runs on this machine and is not running, or not any more."""
-        if not self._is_elsewhere:
+        """Bring up what runs on this machine and is not running, or not any more; read prices."""
+        if not self._is_elsewhere or self._is_unread:
             await self._start(self.lanes)
             self.is_started = True
+
+    @property
+    def _is_unread(self) -> bool:
+        return any(state.pricing.is_unread for state in self.lanes)
 
     @property
     def slots(self) -> int:
@@ -169,6 +176,8 @@ class Pipeline:
         choice = self._choose(context)
         if not choice.is_started:
             await choice.start()
+        if context.model is not None and context.model != choice.models[0]:
+            context = replace(context, model=choice.models[0])  # an alias may mean another one soon
         if not self._needs_key and choice.weights is None:
             return await self._sender.answer(
                 context, choice.lanes, self._scope, None, self._write_off
@@ -288,25 +297,33 @@ class Pipeline:
         response = await self._sender.answer(
             context, lanes, self._scope, record, write_off, may_move=may_move
         )
-        if self._cache is not None and is_storable(response):
-            state = next(s for s in lanes if s.route.id == response.route)
-            try:
-                await self._cache.put(key.bound_to(state.identity), response)
-            except Exception as error:  # noqa: BLE001  the caller's own store, and a paid answer
-                self._log_once(error, "the cache failed to put an answer, which is safe")
-            except BaseException:
-                write_off(response)
-                raise
+        try:
+            await self._keep(response, key, lanes)
+        except BaseException:
+            write_off(response)
+            raise
         return response
+
+    async def _keep(self, response: APIResponse[object], key: Key, lanes: Lanes) -> None:
+        if self._cache is None or not is_storable(response):
+            return
+        state = next(s for s in lanes if s.route.id == response.route)
+        try:
+            await self._cache.put(key.bound_to(state.identity), response)
+        except Exception as error:  # noqa: BLE001  the caller's own store, and a paid answer
+            self._log_once(error, "the cache failed to put an answer, which is safe")
 
     async def _cached(
         self, cache: Cache, context: RequestContext, lanes: Lanes, key: Key
     ) -> APIResponse[object] | None:
         try:
-            for state in lanes:
-                hit = await cache.get(key.bound_to(state.identity))
+            # Keys and regions of one model share their answers.
+            for identity in dict.fromkeys(state.identity for state in lanes):
+                hit = await cache.get(key.bound_to(identity))
                 if hit is not None:
-                    return readdress(hit, context, "cache")
+                    return readdress(shape.fitted(hit, context), context, "cache")
+        except InvalidOutputError:
+            return None  # the type has changed, and the schema has not
         except Exception as error:  # noqa: BLE001  the caller's own store: a miss
             self._log_once(error, "the cache failed to get an answer, which is asked for instead")
         return None

@@ -27,6 +27,7 @@ class Summary:
     """What became of a run; ``str()`` is the sentence shown at its end.
 
     ``total`` rows are finished; ``expected`` is how many there are, None while that is unknown.
+    ``prices`` is a sentence on where prices came from, or what to do where they are unknown.
     """
 
     total: int = 0
@@ -43,6 +44,7 @@ class Summary:
     cost_nanos: int = 0
     elapsed: float = 0.0
     is_complete: bool = True
+    prices: str | None = None
     usage: Usage = field(default_factory=Usage)
     sources: dict[str, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
@@ -203,4 +205,6 @@ def _remarks(s: Summary) -> list[str]:
         said.append(f"{s.unpriced:,} without a known price or usage are not in the cost.")
     if s.unsettled and s.cost is not None:
         said.append(f"{s.unsettled:,} whose outcome is unknown are not in the cost.")
+    if s.prices is not None:
+        said.append(s.prices)
     return said

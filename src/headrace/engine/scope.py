@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headrace.adapters.clock import SystemClock
 from headrace.adapters.pace import Pacer
 from headrace.core.fingerprint import identity_of
+from headrace.engine.learning import Learning
+from headrace.engine.pricing import Pricing
 from headrace.policy.adaptive import START, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
 from headrace.policy.buckets import Ring
 
 if TYPE_CHECKING:
+    from headrace.adapters.clock import Clock
     from headrace.core.errors import HeadraceError
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
@@ -108,12 +112,13 @@ class RouteState:
         "gone",
         "has_token_limit",
         "last_good",
+        "learning",
         "own",
         "params",
         "parked_at",
         "parked_until",
+        "pricing",
         "rated",
-        "rates",
         "route",
         "scopes",
         "throttles",
@@ -127,6 +132,7 @@ class RouteState:
         client: Scope,
         params: SamplingParams | None = None,
         epoch: int = 1,
+        clock: Clock | None = None,
     ) -> None:
         """``params``: what the client asks of this model alone; ``epoch``: its codec's."""
         model = route.model
@@ -134,8 +140,8 @@ class RouteState:
         self.params = params
         self._epoch = epoch
         self._identity: tuple[Route, bytes] | None = None
-        price = model.price or route.endpoint.price
-        self.rates = None if price is None else price.rates()
+        self.pricing = Pricing(route, clock or SystemClock())
+        self.learning = Learning()
         self.own = Scope(
             route.id,
             concurrency=Concurrency(_ceiling(route, client)),
@@ -220,6 +226,7 @@ class RouteState:
             codec = f"{route.endpoint.wire} {self._epoch}"
             # One that is started on this machine is somewhere else each time.
             place = route.base_url if route.endpoint.base_url else route.endpoint.name
+            place = route.place or place
             parts = (place, route.model.name, codec, own)
             self._identity = (route, identity_of(*parts))
         return self._identity[1]

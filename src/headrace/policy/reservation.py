@@ -8,21 +8,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from headrace.core.parts import Text
 
 if TYPE_CHECKING:
     from headrace.core.conversation import Conversation
+    from headrace.core.params import SamplingParams
     from headrace.core.parts import Part
 
 BYTES_PER_TOKEN: Final = 4
+JSON_BYTES_PER_TEN_TOKENS: Final = 26
 PER_MESSAGE: Final = 4
 PER_IMAGE: Final = 1_000
 UNBOUNDED_OUTPUT: Final = 1_024
 
 
-def input_tokens(prompt: Conversation) -> int:
-    """An estimate of the prompt's tokens."""
-    return sum(PER_MESSAGE + _content(m.content) for m in prompt.messages)
+def input_tokens(prompt: Conversation, params: SamplingParams | None = None) -> int:
+    """An estimate of the tokens of a prompt, and of the tools that ``params`` bring."""
+    tokens = sum(PER_MESSAGE + _content(m.content) for m in prompt.messages)
+    if params is None or params.extra_body is None:
+        return tokens
+    return tokens + _schemas(params.extra_body.get("tools"))
+
+
+def is_plain(prompt: Conversation, params: SamplingParams | None) -> bool:
+    """Is it text and nothing else, which a tokenizer can count?"""
+    if params is not None and params.extra_body and "tools" in params.extra_body:
+        return False
+    return all(isinstance(part, Text) for message in prompt.messages for part in message.parts)
 
 
 def output_tokens(declared: int | None, model_maximum: int | None) -> int:
@@ -36,6 +50,16 @@ def _content(content: str | tuple[Part, ...]) -> int:
     if isinstance(content, str):
         return _text(content)
     return sum(_text(p.text) if isinstance(p, Text) else PER_IMAGE for p in content)
+
+
+def _schemas(tools: object) -> int:
+    if not tools:
+        return 0
+    try:
+        size = len(orjson.dumps(tools))
+    except TypeError:  # the codec will say so
+        return 0
+    return -(-size * 10 // JSON_BYTES_PER_TEN_TOKENS)
 
 
 def _text(text: str) -> int:

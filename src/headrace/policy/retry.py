@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from headrace.core.errors import NotSentError, RateLimitError
+from headrace.core.errors import InvalidOutputError, NotSentError, RateLimitError
 from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def decide(
             return GiveUp()
         longest = min(THROTTLE_BASE * 2 ** min(singled_out - REFUSED_APART, 10), LONGEST_PARK)
         return Retry(int(chance * longest * SECOND), counted)
+    if isinstance(error, InvalidOutputError):  # nobody is in trouble
+        return Retry(0, counted)
     # What never came is no attempt; it waits all the same, or it would hammer a closed door.
     if elsewhere or (forgiven and not (unheard or isinstance(error, NotSentError))):
         return Retry(0, counted)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from headrace.adapters import registered
+from headrace.core.errors import ConfigError
+from headrace.core.spelling import meant
 from headrace.providers.anthropic import AnthropicRequest
+from headrace.providers.base import ProviderRequest
 from headrace.providers.bedrock import BedrockRequest
 from headrace.providers.google import GeminiRequest
 from headrace.providers.openai import OpenAIChatRequest, OpenAIResponsesRequest
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
-    from headrace.providers.base import Exchange, ProviderRequest
+    from headrace.providers.base import Exchange
 
 CLASSES: Final[dict[str, type[ProviderRequest]]] = {
     "openai_chat": OpenAIChatRequest,
@@ -29,18 +33,68 @@ class Catalog:
     """Finds the request class of a route; a client may bring classes of its own."""
 
     def __init__(self, classes: dict[str, type[ProviderRequest]] | None = None) -> None:
-        self._classes = CLASSES if classes is None else classes
+        self._classes = {**registered.classes(), **CLASSES} if classes is None else classes
 
     def bind(self, context: RequestContext, route: Route, exchange: Exchange) -> ProviderRequest:
         """One request object for one attempt."""
         return self._classes[route.endpoint.wire](context, route, exchange)
 
     def epoch(self, route: Route) -> int:
-        """The version of how replies of this route are read."""
-        return self._classes[route.endpoint.wire].epoch
+        """The version of how replies of this route are read.
+
+        Asked once for each route, before its first request: raises ``ConfigError`` where no class
+        has the name of its wire format.
+        """
+        wire = route.endpoint.wire
+        if wire not in self._classes:
+            self._classes = {**self._classes, wire: _found(wire, route.endpoint.name)}
+        return self._classes[wire].epoch
 
     def decode(
         self, context: RequestContext, route: Route, reply: Reply
     ) -> APIResponse[object] | None:
         """Read a recorded reply again; None when the class has no such form."""
         return self._classes[route.endpoint.wire].decode(context, route, reply)
+
+
+def _found(wire: str, endpoint: str) -> type[ProviderRequest]:
+    """A class that was registered late, or that an installed package offers."""
+    if wire not in registered.classes():
+        registered.discover(wire)
+    found = registered.classes().get(wire)
+    if found is None:
+        msg = (
+            f"the endpoint {endpoint!r} writes {wire!r}, which no provider does"
+            f"{meant(wire, {*CLASSES, *registered.classes()})}; register it with register_provider"
+        )
+        raise ConfigError(msg)
+    return _checked(wire, found)
+
+
+def register_provider(name: str, provider: type[ProviderRequest]) -> None:
+    """Let endpoints whose ``wire`` is ``name`` be asked by ``provider``, a request class.
+
+    Raises ``ConfigError`` for a name of our own, and for what is no subclass of
+    ``ProviderRequest``.
+    """
+    if not isinstance(name, str) or not name or name in CLASSES:
+        msg = f"the name {name!r} of a provider must be a text, and none of {', '.join(CLASSES)}"
+        raise ConfigError(msg)
+    registered.register_class(name, _checked(name, provider))
+
+
+def _checked(name: str, provider: type[Any]) -> type[ProviderRequest]:
+    if isinstance(provider, type) and issubclass(provider, ProviderRequest):
+        return provider
+    msg = f"the provider {name!r} must be a subclass of ProviderRequest, not {provider!r}"
+    raise ConfigError(msg)
+
+
+def unregister_provider(name: str) -> None:
+    """Forget a registered provider; raises ``ConfigError`` where there is none of that name."""
+    registered.unregister_class(name)
+
+
+def list_providers() -> list[str]:
+    """The names of all wire formats: our own and the registered ones."""
+    return sorted({*CLASSES, *registered.classes()})

@@ -1,142 +1,141 @@
-"""From what a caller writes ("openai/gpt-4.1-mini") to the route that leads there."""
+"""From what a caller writes ("openai/gpt-4.1-mini") to the routes that lead there."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Final
-from urllib.parse import urlsplit
+from itertools import product
+from typing import TYPE_CHECKING, Final
 
 from headrace.core.errors import ConfigError
 from headrace.core.model import Endpoint, KeySource, Model, Route
 from headrace.core.secret import Secret
-from headrace.registry import endpoints
+from headrace.core.spelling import meant
+from headrace.registry import address
+from headrace.registry.table import Table, check_model
 
-# What request classes add themselves.
-_PATHS: Final = ("/chat/completions", "/completions", "/messages", "/responses")
+if TYPE_CHECKING:
+    from headrace.registry.address import Environ
+
+OWN: Final = Table()
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the caller says that an endpoint is, if not where its row says."""
+    """Where the caller says that an endpoint is, if not where its row says, and with which keys."""
 
     base_url: str | None = None
-    api_key: Secret | None = None
+    api_keys: tuple[Secret, ...] = ()
     allow_http: bool = False
 
     @property
     def is_special(self) -> bool:
         """Is anything said about one endpoint in particular?"""
-        return self.base_url is not None or self.api_key is not None
+        return self.base_url is not None or bool(self.api_keys)
 
     def elsewhere(self) -> Place:
         """The same for another endpoint, which gets neither the address nor the key of this one."""
         return Place(allow_http=self.allow_http)
 
 
-def model_row(spec: object) -> Model:
+def model_row(spec: object, table: Table = OWN) -> Model:
     """A row from a name or a row; raises ``ConfigError`` with the form that is expected."""
     if isinstance(spec, Model):
-        row = spec
-    elif isinstance(spec, str):
-        row = Model(id=spec)
+        return check_model(spec)
+    if isinstance(spec, str):
+        return check_model(table.model(spec))
+    msg = f'a model is "endpoint/model" or a Model, not {type(spec).__name__}'
+    raise ConfigError(msg)
+
+
+def route(model: Model, place: Place) -> Route:
+    """The first route to ``model`` by our own rows, where no environment is needed."""
+    return routes(model, place, OWN, lambda _: None)[0]
+
+
+def routes(model: Model, place: Place, table: Table, environ: Environ) -> tuple[Route, ...]:
+    """One route for each region and key; raises ``ConfigError`` when there is no way there."""
+    row = _endpoint(model, table)
+    sources = _sources(model, row, place)
+    if place.base_url is None:
+        _check_served(model, row)
     else:
-        msg = f'a model is "endpoint/model" or a Model, not {type(spec).__name__}'
-        raise ConfigError(msg)
-    if not row.endpoint or not row.name or not row.id.isprintable() or row.id != row.id.strip():
+        row = _elsewhere(row, place, has_key=sources[0] != KeySource())
+    where = address.regions(model, row, environ)
+    query = "" if row.query is None else f"?{address.fill(row.query, model, row, environ)}"
+
+    at_large = row.base_url or ""
+
+    def at(region: str | None) -> str:
+        return address.base_url(model, row, region, environ, allow_http=place.allow_http)
+
+    return tuple(
+        Route(
+            model,
+            row,
+            at(region),
+            source,
+            number=number,
+            region=region,
+            query=query,
+            place=None if region is None else address.fill(at_large, model, row, environ),
+        )
+        for region, (number, source) in product(where, enumerate(sources, start=1))
+    )
+
+
+def _endpoint(model: Model, table: Table) -> Endpoint:
+    rows = table.all_endpoints()
+    row = rows.get(model.endpoint)
+    if row is None:
         msg = (
-            f'the model {row.id!r} must have the form "endpoint/model",'
-            ' such as "openai/gpt-4.1-mini"'
+            f"the endpoint {model.endpoint!r} of {model.id!r} is not known"
+            f"{meant(model.endpoint.lower(), rows)};"
+            ' for a compatible server use "openai/NAME" with base_url='
         )
         raise ConfigError(msg)
     return row
 
 
-def route(model: Model, place: Place) -> Route:
-    """The route to ``model``; raises ``ConfigError`` when there is no such endpoint."""
-    rows = endpoints.known()
-    row = rows.get(model.endpoint)
-    if row is None:
-        msg = (
-            f"the endpoint {model.endpoint!r} of {model.id!r} is not known ({', '.join(rows)} are);"
-            ' for a compatible server use "openai/NAME" with base_url='
-        )
+def _check_served(model: Model, row: Endpoint) -> None:
+    if row.models is not None and model.name not in row.models:
+        there = ", ".join(f"{row.name}/{name}" for name in row.models)
+        msg = f"there is no model {model.id!r}; use {there}"
         raise ConfigError(msg)
-    if place.base_url is None:
-        if row.models is not None and model.name not in row.models:
-            there = ", ".join(f"{row.name}/{name}" for name in row.models)
-            msg = f"there is no model {model.id!r}; use {there}"
-            raise ConfigError(msg)
-        source = KeySource(env=row.key_env, secret=place.api_key)
-        return Route(model, row, row.base_url or "", source)
-    return _elsewhere(model, row, place)
 
 
-def _elsewhere(model: Model, row: Endpoint, place: Place) -> Route:
+def _sources(model: Model, row: Endpoint, place: Place) -> list[KeySource]:
+    """Where the keys come from, one source for each; a vendor's own stays with the vendor."""
+    if place.api_keys and model.key_env:
+        msg = f"{model.id} has key_env= on its row, and api_key= is given as well; leave out one"
+        raise ConfigError(msg)
+    if place.api_keys:
+        return [KeySource(secret=secret) for secret in place.api_keys]
+    names = model.key_env
+    if any(not _VARIABLE.fullmatch(name) for name in names) or len(set(names)) < len(names):
+        msg = f"{model.id}: key_env= takes names of environment variables, each once, and no keys"
+        raise ConfigError(msg)
+    if names and row.auth == "none" and place.base_url is None:
+        msg = f"{model.id} takes no key; leave out key_env="
+        raise ConfigError(msg)
+    if names:
+        return [KeySource(env=(name,)) for name in names]
+    return [KeySource(env=row.key_env if place.base_url is None else ())]
+
+
+def _elsewhere(row: Endpoint, place: Place, *, has_key: bool) -> Endpoint:
     """A server that speaks like ``row`` at another address; it never gets ``row``'s own key."""
-    base_url = check_url(place.base_url or "", allow_http=place.allow_http)
+    base_url = address.check_url(place.base_url or "", allow_http=place.allow_http)
     if row.wire == "anthropic":
         base_url = base_url.removesuffix("/v1")
-    # Residency hosts of a vendor (eu.api.openai.com) are no other servers; they get no key either.
-    is_own = _is_under(base_url, row.base_url)
-    bound = row.max_tokens_field if is_own else "max_tokens"
-    auth = row.auth if place.api_key is not None else "none"
-    if place.api_key is not None and auth == "none":
+    auth = row.auth if has_key else "none"
+    if has_key and auth == "none":
         auth = "bearer"
-    own = {"base_url": base_url, "auth": auth, "max_tokens_field": bound, "price": None}
-    here = row.model_copy(update=own)
-    return Route(model, here, base_url, KeySource(secret=place.api_key))
-
-
-def _is_under(url: str, other: str | None) -> bool:
-    """Is the host of ``url`` that of ``other``, or one below it?"""
-    host, of = urlsplit(url).hostname or "", urlsplit(other or "").hostname
-    return of is not None and f".{host}".endswith(f".{of}")
-
-
-def check_url(url: str, *, allow_http: bool) -> str:
-    """A usable base URL without its trailing slash; raises ``ConfigError`` otherwise."""
-    # First, so that no other sentence shows a password.
-    if not isinstance(url, str) or any(mark in url for mark in "@?#"):
-        msg = (
-            "base_url must be a string without user name, password, query or fragment;"
-            " pass the key as api_key="
-        )
-        raise ConfigError(msg)
-    scheme, host = _split(url)
-    if scheme not in {"http", "https"} or not host:
-        msg = f"base_url {url!r} must look like https://host/v1 or http://127.0.0.1:8080/v1"
-        raise ConfigError(msg)
-    if (end := next((p for p in _PATHS if url.rstrip("/").endswith(p)), None)) is not None:
-        msg = f"base_url {url!r} goes too far; leave out {end}, which is added for each request"
-        raise ConfigError(msg)
-    if scheme == "http" and not allow_http and not is_loopback(host):
-        msg = (
-            f"base_url {url!r} would send keys and prompts unencrypted;"
-            " use https, or pass allow_http=True"
-        )
-        raise ConfigError(msg)
-    return url.rstrip("/")
-
-
-def _split(url: str) -> tuple[str, str | None]:
-    """Scheme and host; no host where the URL is none, or would have to be quoted."""
-    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-        return "", None
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-        (parts.hostname or "").encode("idna")
-    except ValueError:
-        return "", None
-    return parts.scheme, parts.hostname
-
-
-def is_loopback(host: str) -> bool:
-    """Is it this machine, whatever its name servers say?"""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    own: dict[str, object] = {"base_url": base_url, "auth": auth, "price": None}
+    # Residency hosts of a vendor (eu.api.openai.com) are no other servers; they get no key either.
+    if not address.is_under(base_url, row):
+        own |= {"max_tokens_field": "max_tokens", "unsupported": ()}
+    if not address.is_at(base_url, row):
+        own["prices"] = ""  # another server has other models and prices, and so may a residency
+    return row.model_copy(update=own)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.testing import faults, plans
+from headrace.testing import faults, plans, stream_faults
 from headrace.testing.clock import (
     DeadlockError,
     LeftBehindError,
@@ -39,4 +39,5 @@ __all__ = [
     "run_virtual",
     "running_clock",
     "scripted",
+    "stream_faults",
 ]

@@ -23,7 +23,7 @@ SomeHeaders: TypeAlias = Mapping[str, str] | Headers
 
 _OPENING: Final = b'{"id":"endless","choices":[{"index":0,"message":{"content":"'
 _FILLING: Final = b"a" * 65_536
-_CHUNKED: Final = (("transfer-encoding", "chunked"),)
+CHUNKED: Final = (("transfer-encoding", "chunked"),)
 _CLOSE: Final = (("connection", "close"),)
 
 
@@ -161,8 +161,8 @@ class BadChunk(Fault):
     async def play(self, turn: Turn) -> None:
         """Send one good chunk and a bad one."""
         body = turn.answer.body
-        turn.start(turn.answer, _CHUNKED)
-        await turn.write(_chunk(body[: len(body) // 2]) + b"zz\r\n" + body[len(body) // 2 :])
+        turn.start(turn.answer, CHUNKED)
+        await turn.write(chunk(body[: len(body) // 2]) + b"zz\r\n" + body[len(body) // 2 :])
         turn.close()
 
 
@@ -175,9 +175,9 @@ class Chunked(Fault):
     async def play(self, turn: Turn) -> None:
         """Send all chunks and the end."""
         body = turn.answer.body
-        turn.start(turn.answer, _CHUNKED)
+        turn.start(turn.answer, CHUNKED)
         pieces = (body[at : at + self.size] for at in range(0, len(body), self.size))
-        await turn.write(b"".join(map(_chunk, pieces)) + _chunk(b""))
+        await turn.write(b"".join(map(chunk, pieces)) + chunk(b""))
         turn.answered = True
 
 
@@ -308,7 +308,8 @@ def _pairs(headers: SomeHeaders) -> Headers:
     return tuple(headers.items()) if isinstance(headers, Mapping) else tuple(headers)
 
 
-def _chunk(data: bytes) -> bytes:
+def chunk(data: bytes) -> bytes:
+    """A chunk of a body in ``CHUNKED``; the empty one ends it."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
@@ -321,11 +322,11 @@ async def _send_half(turn: Turn, sent: int | None = None) -> None:
 async def _stream(
     turn: Turn, pieces: Iterator[bytes], *, headers: Headers = (), chunked: bool
 ) -> None:
-    turn.start(turn.answer, (*headers, *(_CHUNKED if chunked else _CLOSE)))
+    turn.start(turn.answer, (*headers, *(CHUNKED if chunked else _CLOSE)))
     for piece in pieces:
-        await turn.write(_chunk(piece) if chunked else piece)
+        await turn.write(chunk(piece) if chunked else piece)
     if chunked:
-        await turn.write(_chunk(b""))
+        await turn.write(chunk(b""))
     else:
         turn.close()
 

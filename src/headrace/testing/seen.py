@@ -23,6 +23,7 @@ class RequestSeen:
     user message) from 0. ``at`` is ``time.monotonic()`` in seconds when its first byte was read;
     ``in_flight`` counts the requests being answered then, this one included. ``connection`` numbers
     the connections from 0. ``headers`` have lower-case names; ``key`` is the API key it came with.
+    ``stream`` says whether a stream was asked for.
     """
 
     n: int
@@ -37,6 +38,7 @@ class RequestSeen:
     key: str | None = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    stream: bool = False
 
     @property
     def json(self) -> dict[str, object]:
@@ -51,12 +53,16 @@ class RequestSeen:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One whole HTTP reply, before anything goes wrong with it."""
+    """One whole HTTP reply, before anything goes wrong with it.
+
+    Of a stream ``frames`` are the parts that ``body`` is made of.
+    """
 
     status: int
     body: bytes
     headers: Headers = ()
     content_type: str = "application/json"
+    frames: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ __all__ = [
     "overloaded",
     "read_limits",
     "read_object",
+    "reported_cost",
     "unreadable",
 ]
 
@@ -256,6 +257,12 @@ def from_error_object(
     else:
         kind = _classify(status, said, reply)
     return _error(kind, "the server answered 200 with an error", said, reply, usage)
+
+
+def reported_cost(reply: Reply) -> int | None:
+    """What the provider itself says, in nano-dollars, that a failed attempt cost."""
+    data = reading.load(reply.body)
+    return None if data is None else reading.reported_cost(data.get("usage"))
 
 
 def overloaded(reply: Reply, reason: str, usage: Usage | None = None) -> OverloadedError:

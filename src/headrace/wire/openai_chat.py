@@ -75,7 +75,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
         for name in _SENT_AS_NAMED:
             value = getattr(params, name)
             if value is not None:
-                body[name] = value
+                body[route.endpoint.renames.get(name, name)] = value
         if params.extra_body:
             body.update(params.extra_body)
     return Draft(PATH, reading.write(body))
@@ -129,6 +129,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         thinking=thinking,
         tool_calls=calls,
         usage=usage,
+        cost_nanos=None if billed is None else reading.reported_cost(billed),
         finish_reason=finish,
         # One string for the whole run, not one for each answer.
         model=sys.intern(named) if type(named) is str and named else route.model.name,

@@ -112,6 +112,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         thinking=thinking,
         tool_calls=calls,
         usage=usage,
+        cost_nanos=reading.reported_cost(data.get("usage")),
         finish_reason=finish,
         # One string for the whole run, not one for each answer.
         model=sys.intern(named) if type(named) is str and named else route.model.name,

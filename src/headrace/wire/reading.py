@@ -16,6 +16,7 @@ import orjson
 from headrace.core.errors import RejectedError
 from headrace.core.media import Image
 from headrace.core.parts import Text, ToolCall
+from headrace.core.prices import nanos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,6 +88,24 @@ def count(value: object) -> int | None:
 def optional_count(value: object) -> int | None:
     """As ``count``, but a missing number is 0."""
     return 0 if value is None else count(value)
+
+
+def reported_cost(billed: object) -> int | None:
+    """What a provider says in its usage that the request cost, in nano-dollars; None: it does not.
+
+    xAI counts ticks of 1e-10 USD, OpenRouter gives USD. Where the user's own key at a vendor was
+    used, OpenRouter's number is its fee only, and the vendor's stands in the details.
+    """
+    if type(billed) is not dict:
+        return None
+    if (ticks := billed.get("cost_in_usd_ticks")) is not None:
+        return None if (ticks := count(ticks)) is None else (ticks + 5) // 10
+    said = billed.get("cost")
+    cost = None if said is None else nanos(said)
+    if cost is None or billed.get("is_byok") is not True:
+        return cost
+    vendors = nanos(block(billed.get("cost_details")).get("upstream_inference_cost"))
+    return None if vendors is None else cost + vendors
 
 
 def block(value: object) -> dict[str, object]:

@@ -30,15 +30,15 @@ ROW: Final = Endpoint(
     wire="anthropic",
     auth="aws",
     base_url="https://bedrock-runtime.{region}.amazonaws.com",
-    key_env=BEARER,
+    key_env=(BEARER,),
 )
-ROUTE: Final = Route(Model(id="bedrock/m"), ROW, ROW.base_url or "", KeySource(env=BEARER))
+ROUTE: Final = Route(Model(id="bedrock/m"), ROW, ROW.base_url or "", KeySource(env=(BEARER,)))
 GIVEN: Final = AwsKeys("AKIDGIVEN", Secret(CANARY))
 KEYS: Final = f"aws_access_key_id = AKIDFILE\naws_secret_access_key = {CANARY}\n"
 
 
 def with_key(
-    env: str | None = BEARER,
+    env: tuple[str, ...] = (BEARER,),
     secret: Secret | None = None,
     aws: AwsKeys | None = None,
     profile: str | None = None,
@@ -69,7 +69,7 @@ def test_code_wins_then_a_bearer_key_then_keys_then_the_profile(
     assert key_id() == "AKIDOTHER"
     set_keys(monkeypatch)
     assert key_id() == "AKIDENV"
-    assert key_id(with_key(env=None)) == "AKIDENV"
+    assert key_id(with_key(env=())) == "AKIDENV"
     monkeypatch.setenv(BEARER, "bedrock-key")
     assert key_id() == "bearer bedrock-key"
     assert key_id(with_key(profile="default")) == "AKIDFILE"
@@ -268,7 +268,9 @@ def send() -> None:
     async def main() -> None:
         transport = Transport()
         try:
-            await transport.post(ROUTE, "/model/m/converse", b"{}", (), timeout=1, gate=None)
+            await transport.send(
+                ROUTE, "POST", "/model/m/converse", b"{}", (), timeout=1, gate=None
+            )
         finally:
             await transport.aclose()
 

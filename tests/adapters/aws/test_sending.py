@@ -6,7 +6,7 @@ import asyncio
 import os
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import orjson
 import pytest
@@ -83,14 +83,16 @@ class Way:
             Model(id="bedrock/m"),
             row,
             server.address,
-            KeySource(env=VARIABLE, aws=PLAIN),
+            KeySource(env=(VARIABLE,), aws=PLAIN),
             region="eu-west-3",
         )
 
     async def post(
         self, path: str = "/model/m/converse", body: bytes = BODY, headers: Headers = ()
     ) -> Reply:
-        return await self.transport.post(self.route, path, body, headers, timeout=20, gate=None)
+        return await self.transport.send(
+            self.route, "POST", path, body, headers, timeout=20, gate=None
+        )
 
     def checked(self, keys: AwsKeys, service: str = "bedrock") -> str:
         """The path of the last request, once its signature has been found right."""
@@ -114,7 +116,7 @@ class Here(Catalog):
 
     def bind(self, context: RequestContext, route: Route, exchange: Exchange) -> ProviderRequest:
         del exchange
-        return super().bind(context, route, self.there)
+        return super().bind(context, route, cast("Exchange", self.there))
 
 
 @asynccontextmanager
@@ -168,7 +170,7 @@ def test_a_bearer_key_goes_as_it_is_and_wins_over_keys_of_the_environment(
     async def main() -> None:
         async with way() as there:
             path = "/model/a%3A0/converse"
-            there.route = replace(there.route, key=KeySource(env=VARIABLE))
+            there.route = replace(there.route, key=KeySource(env=(VARIABLE,)))
             monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PLAIN.secret_access_key.reveal())
             await there.post(path)
@@ -208,7 +210,7 @@ def _write(home: Path, key_id: str, at: int) -> None:
 def test_rotated_credentials_are_picked_up(home: Path) -> None:
     async def main() -> None:
         async with way() as there:
-            there.route = replace(there.route, key=KeySource(env=VARIABLE))
+            there.route = replace(there.route, key=KeySource(env=(VARIABLE,)))
             for n, key_id in enumerate(("AKIDFIRST", "AKIDOTHER")):
                 _write(home, key_id, n)
                 await there.post()
@@ -227,7 +229,7 @@ def test_a_refusal_of_credentials_that_were_renewed_meanwhile_is_no_refusal(
 ) -> None:
     async def main() -> None:
         async with way() as there:
-            there.route = replace(there.route, key=KeySource(env=VARIABLE))
+            there.route = replace(there.route, key=KeySource(env=(VARIABLE,)))
             _write(home, "AKIDFIRST", 5)
             refused = (status, b'{"message":"The security token included is expired"}')
             there.server.replies = [refused] * 3
@@ -251,7 +253,9 @@ def test_the_region_stands_in_the_host_and_in_what_is_said_of_it() -> None:
             assert there.server.seen[0][1]["host"].startswith("localhost:")
             assert "/localhost/bedrock/aws4_request" in there.server.seen[0][1]["authorization"]
             there.route = replace(there.route, base_url="http://{region}:1", region="localhost")
-            with pytest.raises(NotSentError, match=r"^http://localhost:1 \(bedrock/m\) cannot"):
+            with pytest.raises(
+                NotSentError, match=r"^http://localhost:1 \(bedrock/m@localhost\) cannot"
+            ):
                 await there.post()
 
     asyncio.run(main())
@@ -263,7 +267,7 @@ def test_the_requests_in_flight_while_keys_are_rotated_are_sent_again(home: Path
     async def main() -> None:
         async with way() as there:
             _write(home, "AKIDFIRST", 5)
-            there.route = replace(there.route, key=KeySource(env=VARIABLE))
+            there.route = replace(there.route, key=KeySource(env=(VARIABLE,)))
 
             def rotate() -> None:
                 if len(there.server.seen) == 1:

@@ -81,14 +81,15 @@ def _credentials(route: Route) -> AwsKeys | Secret:
     key = route.key
     found = key.secret or key.aws
     if found is None and key.profile is None:
-        found = (key.env and _secret(key.env)) or _of_environment()
+        bearer = next(filter(None, map(_secret, key.env)), None)
+        found = bearer or _of_environment()
     if found:
         return found
     if (profile := profiles.find(key.profile)) is not None:
         return profile.keys
-    bearer = f"{key.env}, or " if key.env else ""
+    names = "".join(f"{name}, or " for name in key.env)
     msg = (
-        f"no AWS credentials are found; set {bearer}{_ID} and {_SECRET}, or name a profile in"
+        f"no AWS credentials are found; set {names}{_ID} and {_SECRET}, or name a profile in"
         " AWS_PROFILE"
     )
     raise ConfigError(msg)

@@ -66,6 +66,7 @@ def sign(
 
 
 def authorized(
+    method: str,
     url: str,
     headers: Mapping[str, str],
     body: bytes,
@@ -74,11 +75,11 @@ def authorized(
     service: str,
     now: float,
 ) -> dict[str, str]:
-    """``headers`` of a POST with a bearer key, or signed; see ``sign``."""
+    """``headers`` of a request with a bearer key, or signed; see ``sign``."""
     found = by.credentials
     if isinstance(found, AwsKeys):
         place = {"region": by.region, "service": service}
-        return sign("POST", url, headers, body, credentials=found, **place, now=now)
+        return sign(method, url, headers, body, credentials=found, **place, now=now)
     return {**headers, "Authorization": Masked(f"Bearer {found.reveal()}")}
 
 

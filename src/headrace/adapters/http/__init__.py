@@ -6,20 +6,28 @@ anything: a worker that only reads responses, a command that is used wrongly.
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
-    from headrace.adapters.http.transport import MAX_BODY, Transport, opener
+    from headrace.adapters.http.incoming import MAX_BODY, MAX_STREAM, HttpIncoming
+    from headrace.adapters.http.transport import Transport, opener
     from headrace.core.model import Route
     from headrace.core.reply import Reply
 
+    Headers: TypeAlias = tuple[tuple[str, str], ...]
     Open: TypeAlias = Callable[[], Coroutine[object, object, Transport]]
 
-__all__ = ["MAX_BODY", "Gate", "HttpExchange", "Transport", "opener"]
-_BEHIND_THE_DOOR: Final = frozenset({"MAX_BODY", "Transport", "opener"})
+__all__ = ["MAX_BODY", "MAX_STREAM", "Gate", "HttpExchange", "Transport", "opener"]
+_BEHIND_THE_DOOR: Final = {
+    "MAX_BODY": "incoming",
+    "MAX_STREAM": "incoming",
+    "Transport": "transport",
+    "opener": "transport",
+}
 
 
 class Gate(Protocol):
@@ -38,19 +46,66 @@ class HttpExchange:
     __slots__ = ("_gate", "_open", "_route", "_timeout")
 
     def __init__(self, open_: Open, route: Route, timeout: float, gate: Gate) -> None:
-        """``open_`` gives the loop's transport; ``timeout`` in seconds, from the sending."""
+        """``open_`` gives the loop's transport; ``timeout`` in seconds, from the sending.
+
+        A stream may last longer: the time is that to its head, and that of each silence in it.
+        """
         self._open = open_
         self._route = route
         self._timeout = timeout
         self._gate = gate
 
     async def post(
-        self, path: str, body: bytes, headers: tuple[tuple[str, str], ...] = ()
+        self,
+        path: str,
+        body: bytes,
+        headers: Headers = (),
+        *,
+        content_type: str = "application/json",
     ) -> Reply:
         """Send once; see ``providers.base.Exchange``."""
+        return await self._send("POST", path, body, headers, content_type)
+
+    async def get(self, path: str, headers: Headers = ()) -> Reply:
+        """Ask once; see ``providers.base.Exchange``."""
+        return await self._send("GET", path, None, headers)
+
+    async def delete(self, path: str, headers: Headers = ()) -> Reply:
+        """Ask once; see ``providers.base.Exchange``."""
+        return await self._send("DELETE", path, None, headers)
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, body: bytes, headers: Headers = ()
+    ) -> AsyncIterator[HttpIncoming]:
+        """Send once and begin to read; see ``providers.base.Exchange``."""
         transport = await self._open()
-        return await transport.post(
+        incoming = await transport.open(
             self._route, path, body, headers, timeout=self._timeout, gate=self._gate
+        )
+        try:
+            yield incoming
+        finally:
+            incoming.close()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Headers,
+        content_type: str = "application/json",
+    ) -> Reply:
+        transport = await self._open()
+        return await transport.send(
+            self._route,
+            method,
+            path,
+            body,
+            headers,
+            content_type=content_type,
+            timeout=self._timeout,
+            gate=self._gate,
         )
 
 
@@ -59,6 +114,7 @@ def __getattr__(name: str) -> object:
     if name not in _BEHIND_THE_DOOR:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value: object = getattr(import_module("headrace.adapters.http.transport"), name)
+    module = import_module(f"headrace.adapters.http.{_BEHIND_THE_DOOR[name]}")
+    value: object = getattr(module, name)
     globals()[name] = value
     return value

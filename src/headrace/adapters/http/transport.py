@@ -8,7 +8,6 @@ for a connection; admission is ours), no retries. Bodies are capped while they a
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from contextvars import ContextVar
 from functools import partial
@@ -22,20 +21,13 @@ from aiohttp.http_writer import StreamWriter
 from headrace.adapters import keys
 from headrace.adapters.clock import SystemClock
 from headrace.adapters.http import signed
+from headrace.adapters.http.incoming import HttpIncoming
+from headrace.adapters.http.naming import CAUGHT, NOT_WHOLE, SILENT, Naming
 from headrace.adapters.proxy import Proxy
 from headrace.adapters.tls import trusted
-from headrace.core.errors import (
-    ConfigError,
-    ConnectionLostError,
-    GoneError,
-    HeldBackError,
-    NotSentError,
-    OutcomeUnknownError,
-    ReplyError,
-)
-from headrace.core.reply import Reply
-from headrace.registry.resolve import is_loopback
-from headrace.wire import failure, reading
+from headrace.core.errors import ConfigError, GoneError, HeldBackError
+from headrace.registry.address import is_loopback
+from headrace.wire import failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,19 +40,23 @@ if TYPE_CHECKING:
     from headrace.adapters.http import Gate
     from headrace.adapters.tls import CaFile
     from headrace.core.model import Route
+    from headrace.core.reply import Reply
 
-MAX_BODY: Final = 32 * 1024 * 1024
 # Below the usual five seconds of servers and proxies: a POST on a connection that the server has
 # just closed fails, and aiohttp does not repeat POSTs.
 KEEPALIVE: Final = 4.0
 CONNECT: Final = 30.0
+JSON: Final = "application/json"
 # Fits into a socket's buffer: writing it does not wait.
 _SMALL: Final = 32 * 1024
 _FIRST_ERROR: Final = 300
-_PROXY: Final = "check proxy= and the proxy variables of the environment"
+# Routes, paths and headers that are remembered; paths may hold the ids of files.
+_MAX_PREPARED: Final = 1024
 
 
-_Prepared: TypeAlias = tuple["StrOrURL", dict[str, str], keys.Veil, str | None]
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+# The base URL, the whole one, headers, what hides the key, and a proxy.
+_Prepared: TypeAlias = tuple[str, "StrOrURL", dict[str, str], keys.Veil, str | None]
 _gate: ContextVar[Gate | None] = ContextVar("headrace_gate", default=None)
 
 
@@ -93,7 +89,7 @@ class _EagerRequest(_Request):
             return await super().send(conn)
         _check_gate()
         writer = StreamWriter(protocol, self.loop)
-        await writer.write_headers(f"POST {self.url.raw_path_qs} HTTP/1.1", self.headers)
+        await writer.write_headers(f"{self.method} {self.url.raw_path_qs} HTTP/1.1", self.headers)
         await self.write_bytes(writer, conn, size)
         self.response = aiohttp.ClientResponse(
             self.method,
@@ -145,39 +141,80 @@ class Transport:
         self._prepared: dict[tuple[object, ...], tuple[str | None, _Prepared]] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
-    async def post(
+    async def send(
+        self,
+        route: Route,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Headers = (),
+        *,
+        content_type: str = JSON,
+        timeout: float,  # noqa: ASYNC109  aiohttp's own total; no asyncio.timeout per attempt
+        gate: Gate | None,
+    ) -> Reply:
+        """Send once and return whatever whole reply comes; raise what became of it otherwise."""
+        kind = content_type if body is not None else None
+        ready = self._prepare(route, path, body, headers, method=method, content_type=kind)
+        naming = Naming(route, ready[0], ready[3], timeout, NOT_WHOLE)
+        limit = self._timeout(timeout)
+        return await (await self._begin(method, body, ready, naming, limit, gate=gate)).read()
+
+    async def open(
         self,
         route: Route,
         path: str,
         body: bytes,
-        headers: tuple[tuple[str, str], ...],
+        headers: Headers = (),
         *,
-        timeout: float,  # noqa: ASYNC109  aiohttp's own total; no asyncio.timeout per attempt
+        timeout: float,  # noqa: ASYNC109  the head's and that of each silence, not of the whole
         gate: Gate | None,
-    ) -> Reply:
-        """Send ``body`` once and return whatever reply comes; raise what became of it otherwise."""
-        url, ready, veil, proxy = self._prepare(route, path, headers, body)
+    ) -> HttpIncoming:
+        """Send once and return when the head has come; whoever calls closes what is returned."""
+        ready = self._prepare(route, path, body, headers, method="POST", content_type=JSON)
+        naming = Naming(route, ready[0], ready[3], timeout, SILENT)
+        limit = aiohttp.ClientTimeout(
+            total=None, sock_connect=_to_connect(timeout), sock_read=timeout
+        )
+        try:
+            # A head that drips is never silent; and there are few streams for each second.
+            async with asyncio.timeout(timeout):
+                return await self._begin("POST", body, ready, naming, limit, gate=gate)
+        except TimeoutError as error:
+            failed = naming.before_head(error)
+        raise failed
+
+    async def _begin(
+        self,
+        method: str,
+        body: bytes | None,
+        ready: _Prepared,
+        naming: Naming,
+        limit: aiohttp.ClientTimeout,
+        *,
+        gate: Gate | None,
+    ) -> HttpIncoming:
+        """Send once, up to the head of the reply."""
+        _, url, prepared, veil, proxy = ready
         _gate.set(gate)
         try:
-            response = await self._session.post(
+            response = await self._session.request(
+                method,
                 url,
                 data=body,
-                headers=ready,
+                headers=prepared,
                 allow_redirects=False,
-                timeout=self._timeout(timeout),
+                timeout=limit,
                 proxy=proxy,
             )
             kept = veil.over_headers(_kept(response.headers))
             if gate is not None and response.status >= _FIRST_ERROR:
                 gate.hear(response.status, kept)
-            reply = Reply(response.status, veil.over(await _read(response)), kept)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            base_url = str(url).removesuffix(path)
-            failed = _translate(error, base_url, route, timeout, veil)
-        else:
-            if reply.status >= _FIRST_ERROR:
-                signed.check_current(route, reply.status, ready)
-            return reply
+            if response.status >= _FIRST_ERROR:
+                signed.check_current(naming.route, response, prepared)
+            return HttpIncoming(response, kept, naming)
+        except CAUGHT as error:
+            failed = naming.before_head(error)
         # Out here, so that aiohttp's error is not kept with it: that one holds frames, the prompt
         # and the request's headers, for as long as a failed response is kept.
         raise failed
@@ -189,22 +226,33 @@ class Transport:
         await asyncio.sleep(0)
 
     def _prepare(
-        self, route: Route, path: str, headers: tuple[tuple[str, str], ...], body: bytes
+        self,
+        route: Route,
+        path: str,
+        body: bytes | None,
+        headers: Headers,
+        *,
+        method: str,
+        content_type: str | None,
     ) -> _Prepared:
         """What is built once for each route and key value; the key is read each time."""
         key = None if route.endpoint.auth == "none" else keys.reveal(route.key)
-        slot = (route, path, headers)
+        slot = (route, path, headers, content_type)
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
             del key, known  # what fails now must not show a key in its traceback
             if route.endpoint.auth == "aws":  # never kept, and so only looked for here
-                plain, now = _headers(route, None, headers), self._clock.wall()
-                made = signed.prepare(route, path, plain, body, now)
-                return *made[:3], self._proxy_to(route, made[3])
+                plain = _headers(route, None, headers, content_type)
+                now = self._clock.wall()
+                made = signed.prepare(route, method, path, plain, body or b"", now=now)
+                return made[3], *made[:3], self._proxy_to(route, made[3])
             base_url = route.base_url.rstrip("/")
-            url, proxy = base_url + path, self._proxy_to(route, base_url)
-            key = None if route.endpoint.auth == "none" else keys.require(route)
-            ready = (url, _headers(route, key, headers), keys.Veil(key), proxy)
+            url, proxy = base_url + path + route.query, self._proxy_to(route, base_url)
+            key = keys.require(route)
+            named = _headers(route, key, headers, content_type)
+            ready = (base_url, url, named, keys.Veil(key), proxy)
+            if len(self._prepared) >= _MAX_PREPARED:
+                self._prepared.clear()
             known = self._prepared[slot] = (key, ready)
         return known[1]
 
@@ -229,9 +277,7 @@ class Transport:
         if known is None:
             if len(self._timeouts) > 64:  # noqa: PLR2004 - deadlines differ; keep a few
                 self._timeouts.clear()
-            # Before the total, so that who never got a connection knows that nothing was sent.
-            connect = min(CONNECT, seconds / 2)
-            known = aiohttp.ClientTimeout(total=seconds, sock_connect=connect)
+            known = aiohttp.ClientTimeout(total=seconds, sock_connect=_to_connect(seconds))
             self._timeouts[seconds] = known
         return known
 
@@ -243,9 +289,17 @@ def opener(
     return partial(Transport, ca_file=ca_file, proxy=proxy, trust_env=trust_env, clock=clock)
 
 
-def _headers(route: Route, key: str | None, headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def _to_connect(seconds: float) -> float:
+    """Before the rest, so that who never got a connection knows that nothing was sent."""
+    return min(CONNECT, seconds / 2)
+
+
+def _headers(
+    route: Route, key: str | None, headers: Headers, content_type: str | None
+) -> dict[str, str]:
     ready = dict(headers)
-    ready["Content-Type"] = "application/json"
+    if content_type is not None:
+        ready["Content-Type"] = content_type
     ready["User-Agent"] = "headrace"
     if key is not None:
         auth = route.endpoint.auth
@@ -276,120 +330,3 @@ def _remember(name: str) -> str | None:
     if len(_names) < 1_000:  # noqa: PLR2004 - a server that makes up names must not fill memory
         _names[name] = found
     return found
-
-
-async def _read(response: ClientResponse) -> bytes:
-    length = response.content_length
-    if length is not None and length <= MAX_BODY and "Content-Encoding" not in response.headers:
-        return await response.read()  # which closes the connection when it fails
-    try:
-        return await _read_capped(response, length or 0)
-    except BaseException:
-        response.close()
-        raise
-
-
-async def _read_capped(response: ClientResponse, announced: int) -> bytes:
-    _check_size(announced, response)
-    blocks, size = [], 0
-    async for block in response.content.iter_any():
-        size += len(block)
-        _check_size(size, response)
-        blocks.append(block)
-    return b"".join(blocks)
-
-
-def _check_size(size: int, response: ClientResponse) -> None:
-    if size > MAX_BODY:
-        msg = (
-            f"the reply is larger than {MAX_BODY >> 20} MiB and was not read to its end;"
-            " check that the base_url is that of an API"
-        )
-        raise ReplyError(msg, status=response.status)
-
-
-def _translate(
-    error: Exception, base_url: str, route: Route, timeout: float, veil: keys.Veil
-) -> NotSentError | OutcomeUnknownError:
-    """aiohttp's exceptions as ours; the one place that knows them."""
-    where = f"{base_url} ({route.id})"
-    host = urlsplit(base_url).hostname
-    return (
-        _by_proxy(error, where, host)
-        or _before_sending(error, where, host)
-        or _after_sending(error, where, timeout, veil)
-    )
-
-
-def _by_proxy(error: Exception, where: str, host: str | None) -> NotSentError | None:
-    match error:
-        case aiohttp.ClientProxyConnectionError():
-            said = f"cannot be connected to: {_brief(error)}; {_PROXY}"
-        case aiohttp.ClientConnectorDNSError() if error.host != host:
-            said = f"cannot be found; {_PROXY}, and the network"
-        case aiohttp.ClientHttpProxyError():  # its text has the proxy's URL, maybe with a password
-            said = f"refused with status {error.status}; check proxy="
-        case _:
-            return None
-    return NotSentError(f"the proxy on the way to {where} {said}")
-
-
-def _before_sending(error: Exception, where: str, host: str | None) -> NotSentError | None:
-    match error:
-        case aiohttp.ConnectionTimeoutError() if where[:6] == "https:" and is_loopback(host or ""):
-            # A connection to this machine takes no time; its TLS handshake got no answer.
-            said = f"{where} does not answer over TLS; perhaps the server speaks http"
-        case aiohttp.ClientConnectorCertificateError():
-            said = (
-                f"{where} has no TLS certificate that is trusted here: {_brief(error)};"
-                " check base_url, or pass ca_file="
-            )
-        case aiohttp.ClientConnectorSSLError():
-            said = (
-                f"{where} cannot be spoken to over TLS: {_brief(error)};"
-                " check the scheme and the port of base_url"
-            )
-        case aiohttp.ClientConnectorDNSError():
-            said = f"the host of {where} cannot be found; check base_url and the network"
-        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
-            said = (
-                f"{where} cannot be connected to: {_why(error)};"
-                " check base_url and that the server runs"
-            )
-        case aiohttp.InvalidURL():
-            said = f"{where} is no URL that can be asked; check base_url and proxy="
-        case ValueError():
-            said = f"the request to {where} cannot be written: {_brief(error)}; check its headers"
-        case _:
-            return None
-    return NotSentError(said)
-
-
-def _after_sending(
-    error: Exception, where: str, timeout: float, veil: keys.Veil
-) -> OutcomeUnknownError:
-    match error:
-        case TimeoutError():
-            return OutcomeUnknownError(
-                f"{where} gave no whole reply within {timeout:g} s;"
-                " the request may have been charged"
-            )
-        case aiohttp.ClientPayloadError():
-            return OutcomeUnknownError(
-                f"the reply of {where} broke off or was garbled; the request may have been charged"
-            )
-        case aiohttp.ClientResponseError():
-            said = reading.clean(veil.over_text(error.message))
-            return OutcomeUnknownError(f"{where} sent something that is not HTTP: {said}")
-    return ConnectionLostError(f"{where} closed the connection without a reply: {_brief(error)}")
-
-
-def _why(error: Exception) -> str:
-    """The system's own word, without aiohttp's."""
-    cause = getattr(error, "os_error", error)
-    number = getattr(cause, "errno", None)
-    return os.strerror(number).lower() if number and number > 0 else _brief(cause)
-
-
-def _brief(error: Exception) -> str:
-    return reading.clean(str(error)) or type(error).__name__

@@ -17,6 +17,8 @@ from headrace.testing.server import dialects
 from headrace.testing.server.connection import Connection, Head, Turn
 from headrace.testing.server.ledger import Ledger, within_hints
 from headrace.testing.server.limits import Limits
+from headrace.testing.stream_faults import Whole
+from headrace.testing.stream_forms import FORMS
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from headrace.testing.plans import Plan
-    from headrace.testing.server.dialects import Asked, Dialect
+    from headrace.testing.server.dialects import Asked, Dialect, Said
 
 BACKLOG: Final = 4096
 TOO_MANY: Final = Status(429)
@@ -54,7 +56,7 @@ def echo(text: str) -> str:
 
 
 class FakeServer:
-    """A real HTTP server on loopback that speaks OpenAI and Anthropic, and can misbehave.
+    """A real HTTP server on loopback that speaks four APIs, whole and streamed, and can misbehave.
 
     ``async with FakeServer() as server`` runs it in this event loop, ``with
     FakeServer.in_thread() as server`` in a thread. ``answer``, ``faults``, ``latency``,
@@ -220,7 +222,7 @@ class FakeServer:
             connection.respond(self._elsewhere(head))
             return
         try:
-            asked = dialect.read(body, head.path)
+            asked = dialect.read(body, f"{head.path}?{head.query}" if head.query else head.path)
         except ValueError as error:
             connection.respond(dialect.refusal(400, str(error)))
             return
@@ -249,6 +251,7 @@ class FakeServer:
             key=dialect.key(head.headers),
             headers=head.headers,
             body=body,
+            stream=asked.stream,
         )
         connection.expect(seen)
         ledger.requests.append(seen)
@@ -289,7 +292,9 @@ class FakeServer:
                 headers = (*headers, *dialect.hint_headers(wait))
                 connection.respond(dialect.refusal(429, headers=headers))
                 return
-        answer = Answer(200, orjson.dumps(dialect.answer(asked, said, seen.n)), headers)
+        answer = _answer(dialect, asked, said, seen.n, headers)
+        if asked.stream and fault is None:
+            fault = Whole()
         delay = self.latency(seen) if callable(self.latency) else self.latency
         if fault is not None:
             connection.play(fault, delay, Turn(connection, dialect, seen, answer))
@@ -304,3 +309,12 @@ class FakeServer:
         if self.max_concurrent is not None and seen.in_flight > self.max_concurrent:
             return self.when_busy.reply(dialect.refusal(self.when_busy.code))
         return None
+
+
+def _answer(dialect: Dialect, asked: Asked, said: Said, n: int, headers: Headers) -> Answer:
+    body = dialect.answer(asked, said, n)
+    if not asked.stream:
+        return Answer(200, orjson.dumps(body), headers)
+    form = FORMS[dialect.name]
+    frames = tuple(form.frames(body, asked, said))
+    return Answer(200, b"".join(frames), headers, form.content_type, frames)

@@ -34,6 +34,7 @@ class Head(NamedTuple):
     headers: dict[str, str]
     length: int
     is_last: bool
+    query: str
 
 
 class App(Protocol):
@@ -331,4 +332,5 @@ def read_head(data: bytes) -> Head:
         raise ValueError(msg)
     length = int(headers.get("content-length", "0"))
     is_last = headers.get("connection", "").lower() == "close" or words[2] == "HTTP/1.0"
-    return Head(words[0], words[1].partition("?")[0], headers, length, is_last)
+    path, _, query = words[1].partition("?")
+    return Head(words[0], path, headers, length, is_last, query)

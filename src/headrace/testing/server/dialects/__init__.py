@@ -25,12 +25,16 @@ __all__ = [
     "say",
 ]
 _OPENAI: Final = OpenAI()
+_GEMINI: Final = Gemini()
+_BEDROCK: Final = Bedrock()
 _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/chat/completions", _OPENAI),
     ("/v1/messages", Anthropic()),
     ("/responses", Responses()),
-    (":generateContent", Gemini()),
-    ("/converse", Bedrock()),
+    (":generateContent", _GEMINI),
+    (":streamGenerateContent", _GEMINI),
+    ("/converse", _BEDROCK),
+    ("/converse-stream", _BEDROCK),
 )
 
 

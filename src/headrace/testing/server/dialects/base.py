@@ -26,12 +26,17 @@ MESSAGES: Final = {
 
 
 class Asked(NamedTuple):
-    """What matters of a request body. Tokens are words, ``max_tokens`` None when not given."""
+    """What matters of a request. Tokens are words, ``max_tokens`` None when not given.
+
+    ``with_usage`` is asked of OpenAI's chat streams, which do not tell it otherwise.
+    """
 
     model: str
     prompt: str
     input_tokens: int
     max_tokens: int | None
+    stream: bool = False
+    with_usage: bool = False
 
 
 class Said(NamedTuple):
@@ -50,21 +55,26 @@ class Dialect(ABC):
 
     messages_name: ClassVar[str] = "messages"
 
-    def read(self, body: bytes, path: str) -> Asked:
-        """Read a request; raises ``ValueError`` with what is wrong."""
-        del path
+    def read(self, body: bytes, target: str) -> Asked:
+        """Read a request to that path and query; raises ``ValueError`` with what is wrong."""
+        del target
         data = orjson.loads(body)
         messages = data.get(self.messages_name) if isinstance(data, dict) else None
         if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
             msg = f"{self.messages_name}: a list of message objects is required"
             raise ValueError(msg)
         model = data.get("model")
-        if not isinstance(model, str) or data.get("stream"):
-            msg = "model: a name is required, and stream must be false on this server"
+        stream, options = data.get("stream") or False, data.get("stream_options")
+        if not isinstance(model, str) or stream not in (True, False):
+            msg = "model: a name is required, and stream must be true or false"
+            raise ValueError(msg)
+        if options is not None and not (stream and isinstance(options, dict)):
+            msg = "stream_options: an object, allowed only when stream is true"
             raise ValueError(msg)
         prompt, words = measure(messages)
         words += len(words_of(data.get("system")).split())
-        return Asked(model, prompt, words, self._bound(data))
+        with_usage = bool(options and options.get("include_usage"))
+        return Asked(model, prompt, words, self._bound(data), stream, with_usage)
 
     def _bound(self, data: Mapping[str, object]) -> int | None:
         for name in self.bound_names:

@@ -30,8 +30,8 @@ class Bedrock(Dialect):
 
     name = "bedrock"
 
-    def read(self, body: bytes, path: str) -> Asked:
-        """Read a request; the model stands in the path."""
+    def read(self, body: bytes, target: str) -> Asked:
+        """Read a request; the model stands in the path, as does whether it is a stream."""
         data = orjson.loads(body)
         turns = data.get("messages") if isinstance(data, dict) else None
         if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
@@ -40,7 +40,8 @@ class Bedrock(Dialect):
         prompt, words = measure(turns)
         words += len(words_of(data.get("system")).split())
         bound = (data.get("inferenceConfig") or {}).get("maxTokens")
-        return Asked(model_of(path), prompt, words, bound)
+        is_stream = target.endswith("-stream")
+        return Asked(model_of(target), prompt, words, bound, stream=is_stream)
 
     def answer(self, asked: Asked, said: Said, n: int) -> dict[str, object]:
         """A ``ConverseResponse``."""

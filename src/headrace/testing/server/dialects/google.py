@@ -29,8 +29,8 @@ class Gemini(Dialect):
 
     name = "gemini"
 
-    def read(self, body: bytes, path: str) -> Asked:
-        """Read a request; the model stands in the path."""
+    def read(self, body: bytes, target: str) -> Asked:
+        """Read a request; the model stands in the path, as does whether it is a stream."""
         data = orjson.loads(body)
         turns = data.get("contents") if isinstance(data, dict) else None
         if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
@@ -40,7 +40,11 @@ class Gemini(Dialect):
         prompt, words = measure(messages)
         words += len(words_of((data.get("systemInstruction") or {}).get("parts")).split())
         bound = (data.get("generationConfig") or {}).get("maxOutputTokens")
-        return Asked(_GEMINI_PATH.findall(path)[-1], prompt, words, bound)
+        path = _GEMINI_PATH.search(target)
+        if path is None:
+            msg = "alt=sse: this server streams server-sent events only"
+            raise ValueError(msg)
+        return Asked(path["model"], prompt, words, bound, stream=path["stream"] is not None)
 
     def answer(self, asked: Asked, said: Said, n: int) -> dict[str, object]:
         """A ``GenerateContentResponse``."""
@@ -94,4 +98,7 @@ _GEMINI_ERRORS: Final = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-_GEMINI_PATH: Final = re.compile(r"/models/([^:]+):generateContent$")
+_GEMINI_PATH: Final = re.compile(
+    r"/models/(?P<model>[^:]+)"
+    r":(generateContent(\?.*)?|(?P<stream>streamGenerateContent)\?(.*&)?alt=sse(&.*)?)$"
+)

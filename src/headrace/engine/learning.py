@@ -1,0 +1,36 @@
+"""What the replies of one route teach about the size of prompts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.policy import reservation
+from headrace.policy.correction import Correction
+
+if TYPE_CHECKING:
+    from headrace.core.context import RequestContext
+    from headrace.core.response import Usage
+
+# Replies to learn from where no limit counts tokens, and estimates serve nobody but who asks.
+ENOUGH: Final = 256
+
+
+class Learning:
+    """The correction of one route's estimates; it lives as long as the route does."""
+
+    __slots__ = ("_left", "correction")
+
+    def __init__(self) -> None:
+        self.correction = Correction()
+        self._left = ENOUGH
+
+    def learn(self, context: RequestContext, estimated: int, usage: Usage) -> None:
+        """A reply came; ``estimated`` is 0 where its prompt was not looked at before."""
+        if not estimated:
+            if not self._left:
+                return
+            self._left -= 1
+            estimated = reservation.input_tokens(context.conversation, context.params)
+        used = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+        if used:  # some servers count none
+            self.correction = self.correction.seen(estimated, used)

@@ -1,0 +1,249 @@
+"""What follows from an attempt: settle what it reserved, let its route know, decide what is next.
+
+``Outcomes`` belongs to the client, with the decisions of all runs and event loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from headrace.core.errors import (
+    ConnectionLostError,
+    HeldBackError,
+    OutcomeUnknownError,
+    ProviderError,
+    RateLimitError,
+    RejectedError,
+    RequestError,
+    RunStoppedError,
+)
+from headrace.core.events import AttemptFailed, BreakerChanged, RouteParked
+from headrace.engine import health
+from headrace.engine.admission import Admission, Permit
+from headrace.engine.leaving import undo
+from headrace.policy import retry
+from headrace.policy.buckets import SECOND
+from headrace.wire import failure
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from headrace.adapters.clock import Clock
+    from headrace.core.context import RequestContext
+    from headrace.core.errors import HeadraceError
+    from headrace.core.events import Event
+    from headrace.core.reply import Reply
+    from headrace.core.response import APIResponse
+    from headrace.engine.course import Course
+    from headrace.engine.scope import RouteState
+
+
+class Record(Protocol):
+    """Where a request's paid replies are written before anybody sees them."""
+
+    async def intent(self, route: str, number: int) -> None:
+        """Send ``number`` is about to happen: when this is done, and not before."""
+
+    def withdraw(self, number: int, code: str) -> None:
+        """Send ``number`` never left."""
+
+    def answer(self, response: APIResponse[object], reply: Reply | None) -> Awaitable[None]:
+        """An answer came; done when it is safe."""
+
+    async def failure(self, route: str, number: int, error: ProviderError) -> None:
+        """Send ``number`` failed; a reply that may have been paid for is kept."""
+
+
+class Outcomes:
+    """What is decided when an attempt has ended, in whatever way."""
+
+    def __init__(
+        self, *, clock: Clock, chance: Callable[[], float], max_attempts: int, patience: float
+    ) -> None:
+        """``patience`` in seconds; ``chance`` rolls from [0, 1)."""
+        self.admission = Admission()
+        self.clock = clock
+        self.listeners: list[Callable[[Event], None]] = []
+        self._chance = chance
+        self._budget = retry.RetryBudget()
+        self._max_attempts = max_attempts
+        self._patience = int(patience * SECOND)
+
+    def break_off(
+        self, course: Course, permit: Permit, error: BaseException, record: Record | None
+    ) -> None:
+        """An attempt has no outcome: it never left, was cancelled, or met something unforeseen."""
+        if isinstance(error, RequestError | RunStoppedError):
+            self._unsend(course, permit, error, record)
+        else:
+            undo(error, self._settle if course.is_sending else self.withdraw, permit)
+
+    def _unsend(
+        self, course: Course, permit: Permit, error: HeadraceError, record: Record | None
+    ) -> None:
+        self.withdraw(permit)
+        if record is not None and course.is_sending:
+            record.withdraw(course.sends, error.code)
+        course.unsend()
+
+    def withdraw(self, permit: Permit) -> None:
+        """Nothing was sent: everything that was reserved goes back."""
+        now = self.clock.now()
+        with self.admission.lock:
+            permit.withdraw(now)
+            self.admission.pump(now)
+
+    def _settle(self, permit: Permit) -> None:
+        """Cancelled, or something unforeseen: what was reserved counts as spent."""
+        now = self.clock.now()
+        with self.admission.lock:
+            permit.settle(now)
+            self.admission.pump(now)
+
+    def succeed(self, permit: Permit, response: APIResponse[object]) -> None:
+        """An answer came: the route is well, and what was not used goes back."""
+        now = self.clock.now()
+        used = None if response.usage is None else response.usage.total_tokens
+        with self.admission.lock:
+            closed = health.succeed(permit.state, now)
+            permit.leave(now, sent=True, used=used)
+            self._budget.succeed()
+            self.admission.pump(now)
+        if closed:
+            self.tell(BreakerChanged(permit.state.route.id, "closed"))
+
+    # Failure.
+
+    def hear(self, permit: Permit, status: int, headers: Mapping[str, str]) -> None:
+        """The head of a refusal has come: park the route if it asks for quiet."""
+        hint = failure.hint(headers, status)
+        if status != failure.TOO_MANY_REQUESTS and not hint:
+            return
+        now = self.clock.now()
+        with self.admission.lock:
+            parked = health.park(permit, hint, now, self._chance())
+            self.admission.pump(now)
+        if parked:
+            self._tell_parked(permit.state, now)
+
+    async def after(
+        self, course: Course, permit: Permit, error: ProviderError, record: Record | None
+    ) -> None:
+        """A failed attempt: settle, record what was paid, decide; returns when it is time again."""
+        if isinstance(error, HeldBackError) or _is_local(error):
+            self._unsend(course, permit, error, record)
+            if isinstance(error, HeldBackError):
+                return
+            raise course.last_error(error)
+        if isinstance(error, OutcomeUnknownError) and self._is_late(course.context):
+            self._cut(course, permit, error)
+            raise course.expired()
+        decision = self._judge(course, permit, error)
+        if record is not None:
+            await record.failure(permit.state.route.id, course.sends, error)
+        wait = None if isinstance(decision, retry.GiveUp) else decision.wait
+        self.tell(
+            AttemptFailed(course.context.name, error, None if wait is None else wait / SECOND)
+        )
+        if isinstance(decision, retry.GiveUp):
+            raise course.last_error(error)
+        if decision.wait:
+            await asyncio.sleep(self.time_left(course, decision.wait / SECOND))
+        if course.may_move and not isinstance(error, RateLimitError):
+            raise course.moved_on()
+
+    def end(self, course: Course, permit: Permit, error: ProviderError) -> None:
+        """A stream broke off after its consumer had begun to read: the error is final."""
+        self._judge(course, permit, error)
+
+    def _cut(self, course: Course, permit: Permit, error: ProviderError) -> None:
+        """The request's own deadline ended the attempt: that says nothing about the route."""
+        error.route, error.attempt = permit.state.route.id, course.sends
+        course.fail(error, permit.state, counted=True)
+        self._settle(permit)
+
+    def _judge(
+        self, course: Course, permit: Permit, error: ProviderError
+    ) -> retry.Retry | retry.GiveUp:
+        now, state = self.clock.now(), permit.state
+        error.route, error.attempt = state.route.id, course.sends
+        with self.admission.lock:
+            before = (state.breaker.state, state.gone, state.parked_until)
+            forgiven = health.fail(permit, error, now, self._chance(), self._patience)
+            permit.leave(now, sent=error.code != "not_sent", used=_used(error))
+            after = (state.breaker.state, state.gone, state.parked_until)
+            self.admission.pump(now)
+        if before != after:
+            self._tell_change(state, now, parked=before[2] != after[2])
+        course.number = self.admission.number()  # probes and refusals rotate over prompts
+        # Servers close kept connections just as they are used; the first time it costs nothing.
+        if isinstance(error, ConnectionLostError) and not course.lost:
+            course.lost = forgiven = True
+        return self._decide(course, state, error, forgiven=forgiven)
+
+    def _decide(
+        self, course: Course, state: RouteState, error: ProviderError, *, forgiven: bool
+    ) -> retry.Retry | retry.GiveUp:
+        now = self.clock.now()
+        elsewhere = course.turn_away(state, error, now) or course.may_move
+        decision = retry.decide(
+            error,
+            attempts=course.context.attempts,
+            singled_out=course.singled_out,
+            is_overdue=now - course.refused_since > self._patience,
+            max_attempts=self._max_attempts,
+            forgiven=forgiven,
+            elsewhere=elsewhere,
+            unheard=not state.answered,
+            chance=self._chance(),
+        )
+        counted = not forgiven
+        course.fail(error, state, counted=counted)
+        if isinstance(decision, retry.GiveUp) or not counted:
+            return decision
+        with self.admission.lock:
+            delay = self._budget.draw(now)
+        return retry.Retry(max(decision.wait, delay), decision.counted)
+
+    def time_left(self, course: Course, most: float) -> float:
+        """Seconds to spend: at most ``most``, and not beyond the deadline, which may be now."""
+        context = course.context
+        if context.deadline is None:
+            return most
+        left = context.deadline - (self.clock.now() - context.born_at) / SECOND
+        if left <= 0:
+            raise course.expired()
+        return min(most, left)
+
+    def _is_late(self, context: RequestContext) -> bool:
+        if context.deadline is None:
+            return False
+        return (self.clock.now() - context.born_at) / SECOND >= context.deadline
+
+    def tell(self, event: Event) -> None:
+        """Let the listeners know; they cannot change what happens."""
+        for listener in self.listeners:
+            listener(event)
+
+    def _tell_parked(self, state: RouteState, now: int) -> None:
+        self.tell(RouteParked(state.route.id, (state.parked_until - now) / SECOND))
+
+    def _tell_change(self, state: RouteState, now: int, *, parked: bool) -> None:
+        if parked:
+            self._tell_parked(state, now)
+        else:
+            name = "gone" if state.gone is not None else state.breaker.state.value
+            self.tell(BreakerChanged(state.route.id, name))
+
+
+def _used(error: ProviderError) -> int | None:
+    """Tokens to charge for a failed attempt: none where nothing began, else what was reserved."""
+    if error.usage is not None:
+        return error.usage.total_tokens
+    return 0 if error.charged == "no" else None
+
+
+def _is_local(error: ProviderError) -> bool:
+    """Was the request refused by the codec, before anything was sent?"""
+    return isinstance(error, RejectedError) and error.status is None and error.reply is None

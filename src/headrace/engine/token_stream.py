@@ -1,0 +1,182 @@
+"""One streamed answer, on the same way as any other: admission, one send, what follows from it.
+
+Before the first chunk a failure is retried like any attempt. After it the consumer has read what
+cannot be taken back: the error is raised with what had arrived, or, where restarts are wanted, a
+``RestartChunk`` says that the stream begins again, and both sends are paid for.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from headrace.core import shape
+from headrace.core.chunks import (
+    EndChunk,
+    RestartChunk,
+    TextChunk,
+    ThinkingChunk,
+    UsageChunk,
+)
+from headrace.core.errors import HeadraceError, ProviderError, TruncatedError, UnexpectedError
+from headrace.core.events import RequestFinished
+from headrace.engine.course import Course, MovedOn, failed
+from headrace.engine.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from headrace.core.chunks import Chunk
+    from headrace.core.context import RequestContext
+    from headrace.core.response import APIResponse
+    from headrace.engine.admission import Lanes, Permit
+    from headrace.engine.attempt import Sender
+    from headrace.engine.leaving import WriteOff
+    from headrace.engine.loops import LoopScope
+
+
+class TokenPipeline(Pipeline):
+    """The way of one streamed request; a cached answer comes in one piece."""
+
+    async def stream(self, context: RequestContext, *, restarts: bool) -> AsyncGenerator[Chunk]:
+        """The chunks of the answer, ``EndChunk`` last; raises the error that ends it."""
+        try:
+            async with aclosing(self._stream(context, restarts=restarts)) as chunks:
+                async for chunk in chunks:
+                    if isinstance(chunk, EndChunk):
+                        self._sender.tell(RequestFinished(chunk.response))
+                    yield chunk
+        except HeadraceError as error:
+            self._sender.tell(RequestFinished(failed(context, error)))
+            raise
+        except Exception as error:
+            self._log_once(error, f"unforeseen error in request {context.name}")
+            message = f"{type(error).__name__}: {error} (unforeseen; please report it as a bug)"
+            raise UnexpectedError(message) from error
+
+    async def _stream(self, context: RequestContext, *, restarts: bool) -> AsyncGenerator[Chunk]:
+        choice, key = self._choose(context), context.key
+        if not choice.is_started:
+            await choice.start()
+        for lanes in choice.in_turn(key.digest, context.occurrence):
+            hit = None
+            if self._cache is not None:
+                hit = await self._cached(self._cache, context, lanes, key)
+            try:
+                async with aclosing(self._of(context, lanes, hit, restarts=restarts)) as chunks:
+                    async for chunk in chunks:
+                        if isinstance(chunk, EndChunk) and hit is None:
+                            await self._keep(chunk.response, key, lanes)
+                        yield chunk
+            except MovedOn as moved:
+                context = context.carrying(moved.context)
+            else:
+                return
+
+    def _of(
+        self,
+        context: RequestContext,
+        lanes: Lanes,
+        hit: APIResponse[object] | None,
+        *,
+        restarts: bool,
+    ) -> AsyncGenerator[Chunk]:
+        if hit is not None:
+            return _whole(hit)
+        attempts = Attempts(self._sender, self._scope, self._write_off, restarts=restarts)
+        return attempts.of(context, lanes)
+
+
+class Attempts:
+    """The sends of one streamed request."""
+
+    def __init__(
+        self, sender: Sender, scope: LoopScope, write_off: WriteOff, *, restarts: bool
+    ) -> None:
+        self._sender = sender
+        self._scope = scope
+        self._write_off = write_off
+        self._restarts = restarts
+        self._said: list[str] = []
+        self._has_begun = False
+        self._response: APIResponse[object] | None = None
+
+    async def of(self, context: RequestContext, lanes: Lanes) -> AsyncGenerator[Chunk]:
+        """Send until a stream comes to its end, or a failure is final."""
+        course = Course(context, lanes, self._sender.admission.number())
+        try:
+            while self._response is None:
+                permit = await self._sender.admit(course, self._scope)
+                self._scope.permits.add(permit)
+                async with aclosing(self._attempt(course, permit)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+        except BaseException as error:
+            course.leave(error, self._response, self._write_off)
+            raise
+
+    async def _attempt(self, course: Course, permit: Permit) -> AsyncGenerator[Chunk]:
+        try:
+            async with aclosing(self._once(course, permit)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except ProviderError as error:
+            await self._fail(course, permit, error)
+            if self._has_begun:
+                self._said, self._has_begun = [], False
+                yield RestartChunk(error)
+        except BaseException as error:
+            if self._response is None:
+                self._sender.break_off(course, permit, error, None)
+            raise
+        finally:
+            self._scope.permits.discard(permit)
+
+    async def _once(self, course: Course, permit: Permit) -> AsyncGenerator[Chunk]:
+        request = self._sender.request(course, permit, self._scope)
+        usage = None
+        try:
+            async with aclosing(request.stream_once()) as chunks:
+                async for chunk in chunks:
+                    if isinstance(chunk, EndChunk):
+                        raw = chunk.response
+                        if course.context.output_schema is not None:
+                            raw = shape.fitted(raw, course.context)
+                        self._response = course.finish(raw, permit, self._sender.clock.now())
+                        self._sender.succeed(permit, self._response)
+                        yield EndChunk(self._response)
+                        return
+                    usage = chunk.usage if isinstance(chunk, UsageChunk) else usage
+                    self._note(chunk)
+                    yield chunk
+                    self._sender.time_left(course, 1.0)
+        except ProviderError as error:
+            error.usage = error.usage or usage
+            raise
+        msg = "the stream came to no end; ask again"
+        raise TruncatedError(msg)
+
+    def _note(self, chunk: Chunk) -> None:
+        self._has_begun = self._has_begun or not isinstance(chunk, UsageChunk)
+        if isinstance(chunk, TextChunk):
+            self._said.append(chunk.text)
+
+    async def _fail(self, course: Course, permit: Permit, error: ProviderError) -> None:
+        """Return when it is time for the next send; raises the final error."""
+        if not self._has_begun:
+            await self._sender.after(course, permit, error, None)
+            return
+        error.arrived = "".join(self._said)
+        if not self._restarts:
+            self._sender.end(course, permit, error)
+            raise error
+        await self._sender.after(course, permit, error, None)
+
+
+async def _whole(response: APIResponse[object]) -> AsyncGenerator[Chunk]:
+    """An answer that is there already, in chunks."""
+    if response.thinking:
+        yield ThinkingChunk(response.thinking)
+    if response.completion:
+        yield TextChunk(response.completion)
+    yield EndChunk(response)
