@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 )
 def test_an_unknown_option_is_refused_by_name(option: str, says: str) -> None:
     client, given = made(Script()), cast("dict[str, Any]", {option: 1})
-    there_are = "deadline, journal, model, on_response, return_completions_only, sampling_params"
-    with pytest.raises(TypeError, match=rf"^{option} .*{says}.*{there_are}, show_progress") as sync:
+    there_are = "deadline, journal, model, on_response, output_schema, return_completions_only"
+    with pytest.raises(
+        TypeError, match=rf"^{option} .*{says}.*{there_are}, sampling_params, show_progress"
+    ) as sync:
         client.process_prompts_sync(["p"], **given)
     with pytest.raises(TypeError) as awaited:
         run(client, ["p"], **given)
@@ -46,7 +48,7 @@ def test_each_verb_names_its_own_options() -> None:
     options: Any = {"ordred": True}
     with pytest.raises(TypeError, match=r"did you mean ordered\?.* ordered, output_schema"):
         client.process_stream(["p"], **options)
-    one = r"\(there are deadline, model, sampling_params\)$"
+    one = r"\(there are deadline, model, output_schema, sampling_params, tools\)$"
     with pytest.raises(TypeError, match=one):
         client.ask_sync("p", **options)
     with pytest.raises(TypeError, match=one):

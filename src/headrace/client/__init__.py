@@ -1,0 +1,25 @@
+"""The face: the verbs that people call."""
+
+from __future__ import annotations
+
+from headrace.client.bulk import Bulk
+from headrace.client.single import Single
+
+__all__ = ["LLMClient"]
+
+
+class LLMClient(Bulk, Single):
+    """Pushes prompts through language-model APIs, as fast as the limits allow.
+
+    ``models`` is ``"endpoint/model"``, a ``Model`` row, or a list of these; several models are
+    interchangeable, or drawn by ``model_weights``. ``base_url`` and ``api_key`` (one, or a list)
+    are for servers without a row: ``LLMClient("openai/NAME", base_url="http://127.0.0.1:8080/v1")``.
+
+    Limits are totals over the client: ``max_requests_per_minute``, ``max_tokens_per_minute`` (held
+    in any 60 seconds) and ``max_concurrent_requests`` (None: starts at 128 and backs off when the
+    server says so). ``request_timeout`` bounds one attempt and ``deadline`` a request's whole life,
+    in seconds; ``patience`` is how long a route that once worked may give nothing. ``cache`` is
+    ``"memory"``, a path (SQLite) or a ``Cache``; with one, identical requests share an answer, as
+    they do with ``coalesce=True``. ``seed`` fixes the draw of weighted models. Raises
+    ``ConfigError`` with one sentence for every setting that cannot work.
+    """

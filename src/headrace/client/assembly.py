@@ -1,0 +1,198 @@
+"""How the parts of a client are put together, and how long they live."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from headrace.adapters import cache as caches
+from headrace.adapters.clock import Clock, SystemClock
+from headrace.config import (
+    HIDDEN,
+    Call,
+    Config,
+    called_as,
+    check_callable,
+    check_world,
+    refuse_unknown,
+)
+from headrace.core.secret import Secret
+from headrace.engine.estimates import Estimating
+from headrace.engine.fleet import listed
+from headrace.engine.listening import guarded
+from headrace.engine.loops import LoopScope, LoopScopes
+from headrace.engine.memory import RunMemory
+from headrace.engine.pipeline import Choice, Pipeline
+from headrace.engine.portal import Portal, run_apart
+from headrace.providers.catalog import Catalog
+from headrace.registry.resolve import Place
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    from headrace.adapters.disk import Disk
+    from headrace.config import Models
+    from headrace.core.events import Listener
+    from headrace.core.params import SamplingParams
+    from headrace.engine.journal import Journal
+    from headrace.engine.runs import Run
+
+
+P = TypeVar("P", bound=Pipeline)
+
+
+class Assembly(Estimating):
+    """What a client is made of, and its lifetime; the verbs are its subclasses' business."""
+
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
+    _given_hidden: frozenset[str]
+
+    def __init__(
+        self,
+        models: Models,
+        *,
+        model_weights: Sequence[float] | None = None,
+        base_url: str | None = None,
+        api_key: str | Sequence[str] | None = None,
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+        max_requests_per_minute: float | None = None,
+        max_tokens_per_minute: float | None = None,
+        max_concurrent_requests: int | None = None,
+        max_attempts: int = 5,
+        request_timeout: float = 600.0,
+        deadline: float | None = None,
+        patience: float = 900.0,
+        cache: str | os.PathLike[str] | caches.Cache | None = None,
+        coalesce: bool | None = None,
+        seed: int = 0,
+        allow_http: bool = False,
+        proxy: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        trust_env: bool = False,
+        clock: Clock | None = None,
+        catalog: Catalog | None = None,
+        disk: Disk | None = None,
+        chance: Callable[[], float] | None = None,
+    ) -> None:
+        """See the class. The last four are for tests that bring their own world."""
+        try:
+            secrets = Secret.several(api_key)
+        finally:
+            del api_key  # or tracebacks with local variables would show it
+        names = listed(models)
+        self.config = Config.read(
+            len(names),
+            model_weights=model_weights,
+            sampling_params=sampling_params,
+            max_requests_per_minute=max_requests_per_minute,
+            max_tokens_per_minute=max_tokens_per_minute,
+            max_concurrent_requests=max_concurrent_requests,
+            max_attempts=max_attempts,
+            request_timeout=request_timeout,
+            deadline=deadline,
+            patience=patience,
+            coalesce=coalesce,
+            seed=seed,
+            allow_http=allow_http,
+            proxy=proxy,
+            ca_file=ca_file,
+            trust_env=trust_env,
+        )
+        check_world(chance, clock=clock, catalog=catalog, disk=disk)
+        place = Place(base_url=base_url, api_keys=secrets, allow_http=self.config.allow_http)
+        self._clock, self._disk = clock or SystemClock(), disk
+        self._catalog = catalog or Catalog()
+        self._cache = caches.open_cache(cache)
+        self._shares = self.config.shares(self._cache)
+        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock)
+        sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
+        opener = self.config.opener(self._clock)
+        self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
+        self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
+        self._usual = self.config.usual(self._fleet, names, sampling_params)
+        self.last_run: Run | None = None
+
+    # Or the looser one of __new__ would be shown.
+    __signature__ = called_as(__init__)
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Remember what the client is made of, but for its secrets, so that it can travel."""
+        given = frozenset(k for k in HIDDEN if settings.pop(k, None) is not None)
+        if cls.__init__ is Assembly.__init__:
+            refuse_unknown("LLMClient", settings, cls.__signature__.parameters)
+        client = super().__new__(cls)
+        client._made_of, client._given_hidden = (args, settings), given
+        return client
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A pickled client is made anew where it arrives, and reads its key from there."""
+        if "api_key" in self._given_hidden:
+            msg = "a client with an api_key given in code cannot be pickled; use the environment"
+            raise TypeError(msg)
+        given = self._made_of[1] | ({"proxy": self.config.proxy} if self.config.proxy else {})
+        return (partial(type(self), **given), self._made_of[0])
+
+    def __repr__(self) -> str:
+        lanes = self._usual.choice.lanes if hasattr(self, "_usual") else ()  # not made: a traceback
+        return f"<LLMClient {', '.join(state.route.id for state in lanes)}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self  # nothing is opened before it is used
+
+    async def __aexit__(self, *how: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close connections, cache and background thread. The client may be used again."""
+        await self._loops.aclose()
+        await asyncio.to_thread(self._portal.close)
+        if self._cache is not None:
+            await self._cache.aclose()
+
+    def close(self) -> None:
+        """``aclose`` for scripts, threads and notebooks."""
+        run_apart(self.aclose)
+
+    def add_listener(self, listener: Listener) -> None:
+        """Call ``listener`` with every event; an error in it is logged and changes nothing."""
+        check_callable("listener", "an event", listener)
+        self._sender.listeners.append(guarded(listener))
+
+    # Inside.
+
+    def _call(self, known: type[object], given: Mapping[str, Any], **more: object) -> Call:
+        return self._usual.over(self._fleet, known, given, more)
+
+    def _pipeline(
+        self,
+        kind: type[P],
+        scope: LoopScope,
+        choice: Choice,
+        run: Run,
+        journal: Journal | None = None,
+    ) -> P:
+        memory = None
+        if journal is not None:
+            memory = RunMemory(journal, choice.models, self._fleet.find, self._catalog.decode)
+        return kind(
+            self._sender,
+            scope,
+            choose=lambda context: self._fleet.choose(context, choice),
+            occurrence=run.occurrence,
+            cache=self._cache,
+            shares=self._shares,
+            memory=memory,
+            write_off=run.write_off,
+        )
+
+    def _forked(self) -> None:
+        self._sender.admission.reset()
+        self._fleet.forget_flights()
