@@ -56,6 +56,8 @@ class Turns:
         parts = [part for message in run for part in message.parts]
         told = any(not isinstance(part, Text) or part.text.strip() for part in parts)
         blocks = [block for part in parts for block in self._block(part, role, told=told)]
+        if role == "user":  # results come first, as Claude wants it; the order of all else stays
+            blocks.sort(key=lambda block: "toolResult" not in block)
         if any("document" in block for block in blocks) and not any("text" in b for b in blocks):
             said = f'"{BESIDE_DOCUMENT}" is added to a turn with a document, which needs a text'
             self._unsupported.adapt(said)
@@ -86,7 +88,8 @@ class Turns:
             case Thinking():
                 yield from self._thinking(part)
             case Opaque():
-                yield from self._kept(part)
+                if part.wire == WIRE:  # no one else's can be read here
+                    yield part.block
             case CacheBreakpoint():
                 yield self._mark(part)
             case _:
@@ -126,18 +129,12 @@ class Turns:
         return written
 
     def _thinking(self, part: Thinking) -> Iterator[Block]:
+        """What nobody signed, or another vendor, no model here would take back."""
         if part.signature is None or part.wire not in _SIGNED_HERE:
-            self._unsupported.adapt("thinking that is not signed for Bedrock is left out")
             return
         yield {
             "reasoningContent": {"reasoningText": {"text": part.text, "signature": part.signature}}
         }
-
-    def _kept(self, part: Opaque) -> Iterator[Block]:
-        if part.wire == WIRE:
-            yield part.block
-        else:
-            self._unsupported.adapt(f"a block that only {part.wire} can read is left out")
 
     def _mark(self, mark: CacheBreakpoint) -> Block:
         if mark.ttl is None:
