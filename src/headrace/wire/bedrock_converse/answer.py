@@ -152,7 +152,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         usage=usage,
         finish_reason=_finish(raw, read.calls),
         model=_model(data) or route.model.name,
-        request_id=reply.headers.get("x-amzn-requestid"),
+        request_id=reading.request_id(reply.headers, {}),
         metadata=_metadata(data, raw, read),
         reply=reply,
     )
