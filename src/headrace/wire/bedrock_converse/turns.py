@@ -78,9 +78,7 @@ class Turns:
     def _block(self, part: Part, role: str, *, told: bool) -> Iterator[Block]:
         match part:
             case Text():
-                # Bedrock refuses a blank text; alone in its turn it is for Bedrock to say so.
-                if not told or part.text.strip():
-                    yield {"text": part.text}
+                yield from _text(part, told=told)
             case ToolCall():
                 yield {"toolUse": self._call(part)}
             case ToolResult():
@@ -88,8 +86,7 @@ class Turns:
             case Thinking():
                 yield from self._thinking(part)
             case Opaque():
-                if part.wire == WIRE:  # no one else's can be read here
-                    yield part.block
+                yield from [part.block] if part.wire == WIRE else []
             case CacheBreakpoint():
                 yield self._mark(part)
             case _:
@@ -148,6 +145,12 @@ class Turns:
 
 def _role(message: Message) -> str:
     return "user" if message.role == "tool" else message.role
+
+
+def _text(part: Text, *, told: bool) -> Iterator[Block]:
+    """Bedrock refuses a blank text; alone in its turn it is for Bedrock to say so."""
+    if not told or part.text.strip():
+        yield {"text": part.text}
 
 
 def cache_point(ttl: str | None = None) -> Block:
