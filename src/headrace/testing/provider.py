@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import orjson
 
+from headrace.core.chunks import EndChunk, TextChunk, UsageChunk
 from headrace.core.errors import ProviderError, ReplyError
 from headrace.core.reply import Reply
 from headrace.core.response import APIResponse, Usage
 from headrace.providers.base import ProviderRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
+    from headrace.core.chunks import Chunk
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
 
@@ -34,10 +36,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error after ``latency`` seconds."""
+    """An error after ``latency`` seconds; a stream has brought the words ``said`` by then."""
 
     error: ProviderError
     latency: float = 0.0
+    said: str = ""
 
 
 Outcome: TypeAlias = Answer | Failure | ProviderError | str | float
@@ -119,6 +122,23 @@ class ScriptedRequest(ProviderRequest):
         if isinstance(outcome, Failure):
             raise copy.copy(outcome.error)
         return self.decode(self.context, self.route, _reply(outcome))
+
+    async def stream_once(self) -> AsyncGenerator[Chunk]:
+        """Bring the outcome's words one by one, the latency in equal parts between them."""
+        try:
+            outcome = self.script.begin(self.context, self.route)
+            text = outcome.said if isinstance(outcome, Failure) else outcome.text
+            words = [f"{word} " for word in text.split(" ")[:-1]] + text.split(" ")[-1:]
+            for word in filter(None, words):
+                await asyncio.sleep(outcome.latency / len(words))
+                yield TextChunk(word)
+        finally:
+            self.script.end()
+        if isinstance(outcome, Failure):
+            raise copy.copy(outcome.error)
+        response = self.decode(self.context, self.route, _reply(outcome))
+        yield UsageChunk(response.usage or Usage())
+        yield EndChunk(response)
 
     @classmethod
     def decode(cls, context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:

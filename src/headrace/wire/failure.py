@@ -94,9 +94,12 @@ _NAMED: Final[dict[str, Kind]] = {
     ),
     **dict.fromkeys(
         (
+            "bio_policy",  # OpenAI Responses
             "content_filter",
             "content_policy_violation",
             "data_inspection_failed",
+            "image_content_policy_violation",
+            "misalignment_policy_violation",
             "moderation_blocked",
             "responsibleaipolicyviolation",
         ),
@@ -171,6 +174,27 @@ _STATUS_OF: Final = {
     "throttlingexception": 429,
     "unavailable_error": 503,
     "validationexception": 400,
+    "vector_store_timeout": 504,
+    # OpenAI Responses, of a request that stays as it is.
+    **dict.fromkeys(
+        (
+            "data_residency_mismatch",
+            "empty_image_file",
+            "failed_to_download_image",
+            "image_file_not_found",
+            "image_file_too_large",
+            "image_parse_error",
+            "image_too_large",
+            "image_too_small",
+            "invalid_base64_image",
+            "invalid_image",
+            "invalid_image_format",
+            "invalid_image_mode",
+            "invalid_image_url",
+            "unsupported_image_media_type",
+        ),
+        400,
+    ),
 }
 _TOO_LONG: Final = re.compile(
     r"(?:prompt|input|request) (?:is|was) too (?:long|large)|too many (?:input |prompt )?tokens"
