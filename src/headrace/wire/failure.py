@@ -23,7 +23,7 @@ from headrace.core.errors import (
     ReplyError,
     TooLongError,
 )
-from headrace.wire import complaint, reading
+from headrace.wire import amazon, complaint, reading
 from headrace.wire.limits import (
     NO_LIMITS,
     TOO_MANY_REQUESTS,
@@ -115,7 +115,6 @@ _NAMED: Final[dict[str, Kind]] = {
             "insufficient_balance",
             "insufficient_credits",
             "insufficient_quota",
-            "servicequotaexceededexception",  # Bedrock
             "spend_limit_exceeded",
             "spend_limit_reached",
         ),
@@ -128,52 +127,32 @@ _NAMED: Final[dict[str, Kind]] = {
             "invalid_model",  # Mistral
             "model_decommissioned",
             "model_not_found",
-            # Bedrock
-            "accessdeniedexception",
-            "expiredtokenexception",
-            "invalidsignatureexception",
-            "resourcenotfoundexception",
-            "unrecognizedclientexception",
         ),
         GoneError,
     ),
     **dict.fromkeys(
-        (
-            "modelerrorexception",  # Bedrock, with 424
-            "modelstreamerrorexception",
-            "overloaded_error",
-            "server_error",
-            "service_unavailable",
-            "timeout_error",
-        ),
+        ("overloaded_error", "server_error", "service_unavailable", "timeout_error"),
         OverloadedError,
     ),
-    **dict.fromkeys(
-        ("rate_limit_error", "rate_limit_exceeded", "throttlingexception"), RateLimitError
-    ),
+    **dict.fromkeys(("rate_limit_error", "rate_limit_exceeded"), RateLimitError),
+    **amazon.NAMED,
 }
 # What a type says of the status that it should have come with, where it came with 200.
 _STATUS_OF: Final = {
+    **amazon.STATUS_OF,
     "api_error": 500,
     "authentication_error": 401,
     "internal_error": 500,
     "internal_server_error": 500,
-    "internalserverexception": 500,  # Bedrock's, inside streams
     "invalid_prompt": 400,  # OpenAI Responses
     "invalid_request_error": 400,
-    "modelerrorexception": 424,
-    "modelstreamerrorexception": 424,
-    "modeltimeoutexception": 408,
     "not_found_error": 404,
     "overloaded_error": 529,
     "permission_error": 403,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "server_error": 500,
-    "serviceunavailableexception": 503,
-    "throttlingexception": 429,
     "unavailable_error": 503,
-    "validationexception": 400,
     "vector_store_timeout": 504,
     # OpenAI Responses, of a request that stays as it is.
     **dict.fromkeys(
