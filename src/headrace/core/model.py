@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -22,6 +22,8 @@ _KEY_ID: Final = re.compile(r"\w{1,128}", re.ASCII)
 Names = Annotated[
     tuple[str, ...], BeforeValidator(lambda given: (given,) if type(given) is str else given)
 ]
+# How an answer of a given shape is had; a model's row wins over its endpoint's.
+Structured = Literal["native", "tool", "instruct"]
 # Of our own, so that no decimal context of the caller can round a price.
 _EXACT: Final = Context(prec=200)
 
@@ -93,6 +95,7 @@ class Model(Checked):
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
     key_env: Names = ()
     regions: Names = ()
+    structured: Structured | None = None
 
     @property
     def endpoint(self) -> str:
@@ -129,6 +132,7 @@ class Endpoint(Checked):
     renames: dict[str, str] = Field(default_factory=dict)
     unsupported: Names = ()
     names_tool_results: bool = False
+    structured: Structured = "native"
     models: Names | None = None
     price: Price | None = None
     prices: str | None = None

@@ -222,7 +222,7 @@ def _metadata(data: Mapping[str, object], raw: str | None, read: _Content) -> Ma
     if read.citations:
         noted["citations"] = read.citations
     if read.served:
-        noted["server_tools"] = read.served
+        noted["vendor_calls"] = read.served
     return noted or NOTHING
 
 
