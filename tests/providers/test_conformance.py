@@ -35,6 +35,7 @@ MODELS = {
     "anthropic": "anthropic/any",
     "gemini": "google/any",
     "bedrock_converse": "bedrock/any",
+    "bedrock_anthropic": "bedrock-anthropic/any",
 }
 
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from headrace.testing.faults import Fault
 
 KEY = "bedrock-api-key-0123456789"
-MODELS = ["bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0"]
+MODELS = [
+    "bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "bedrock-anthropic/us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+]
 
 
 async def stream(model: str, *faults: Fault) -> tuple[list[Chunk], FakeServer]:

@@ -1,11 +1,11 @@
-"""AWS Bedrock: every model by Converse."""
+"""AWS Bedrock: every model by Converse, and Claude by InvokeModel."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from headrace.providers.base import Codec, CodecRequest
-from headrace.wire import bedrock_converse
+from headrace.wire import bedrock_anthropic, bedrock_converse
 
 
 class BedrockRequest(CodecRequest):
@@ -13,3 +13,10 @@ class BedrockRequest(CodecRequest):
 
     __slots__ = ()
     codec: ClassVar[Codec] = bedrock_converse
+
+
+class BedrockAnthropicRequest(CodecRequest):
+    """``POST /model/MODEL/invoke``."""
+
+    __slots__ = ()
+    codec: ClassVar[Codec] = bedrock_anthropic

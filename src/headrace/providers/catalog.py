@@ -9,7 +9,7 @@ from headrace.core.errors import ConfigError
 from headrace.core.spelling import meant
 from headrace.providers.anthropic import AnthropicRequest
 from headrace.providers.base import ProviderRequest
-from headrace.providers.bedrock import BedrockRequest
+from headrace.providers.bedrock import BedrockAnthropicRequest, BedrockRequest
 from headrace.providers.google import GeminiRequest
 from headrace.providers.openai import OpenAIChatRequest, OpenAIResponsesRequest
 
@@ -26,6 +26,7 @@ CLASSES: Final[dict[str, type[ProviderRequest]]] = {
     "anthropic": AnthropicRequest,
     "gemini": GeminiRequest,
     "bedrock_converse": BedrockRequest,
+    "bedrock_anthropic": BedrockAnthropicRequest,
 }
 
 

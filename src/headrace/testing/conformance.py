@@ -55,6 +55,7 @@ DIALECTS: Final[Mapping[str, DialectName]] = {
     "anthropic": "anthropic",
     "gemini": "gemini",
     "bedrock_converse": "bedrock",
+    "bedrock_anthropic": "bedrock_anthropic",
 }
 _TURNS: Final = 500
 

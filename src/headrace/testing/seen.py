@@ -12,7 +12,9 @@ from typing import Literal, TypeAlias, cast
 import orjson
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
-DialectName: TypeAlias = Literal["openai", "openai_responses", "anthropic", "gemini", "bedrock"]
+DialectName: TypeAlias = Literal[
+    "openai", "openai_responses", "anthropic", "gemini", "bedrock", "bedrock_anthropic"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,19 @@ YES: Final = orjson.dumps(
         "metrics": {"latencyMs": 1},
     }
 )
+CLAUDE: Final = orjson.dumps(
+    {
+        "type": "message",
+        "content": [{"type": "text", "text": "yes"}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 3, "output_tokens": 2},
+    }
+)
 NAMES: Final = {name: path for name, path in AWKWARD.items() if name == name.strip()}
 ANSWERS: Final = {
     "bedrock_converse": YES,
+    "bedrock_anthropic": CLAUDE,
+    "anthropic": CLAUDE,
     "openai_chat": b'{"choices":[{"message":{"content":"yes"},"finish_reason":"stop"}]}',
     "openai_responses": (
         b'{"output":[{"type":"message","content":[{"type":"output_text","text":"yes"}]}]}'

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from headrace.core.errors import ContentFilterError
 from headrace.core.parts import Opaque, Text, Thinking
 from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.wire import failure, reading
+from headrace.wire.bedrock_converse import guardrail
 from headrace.wire.bedrock_converse.turns import WIRE
 from headrace.wire.reading import count, optional_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from headrace.core.context import RequestContext
     from headrace.core.errors import ReplyError
@@ -38,7 +38,6 @@ _NOTED: Final = (
     ("performanceConfig", "performance"),
     ("additionalModelResponseFields", "additional_fields"),
 )
-_DEPTH: Final = 12
 
 
 class _Content:
@@ -137,7 +136,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     if raw in _BROKEN_OFF:
         raise failure.overloaded(reply, str(raw), usage)
     if raw == "guardrail_intervened":
-        _check_guardrail(data, reply, usage)
+        guardrail.check(reading.block(data.get("trace")).get("guardrail"), reply, usage)
     read = _read(data, reply, usage)
     said = "".join(read.texts)
     if raw == "content_filtered" and not said and not read.calls:
@@ -180,32 +179,6 @@ def _model(data: Mapping[str, object]) -> str | None:
     router = reading.block(reading.block(data.get("trace")).get("promptRouter"))
     named = reading.text(router.get("invokedModelId"))
     return None if named is None else sys.intern(named)
-
-
-def _check_guardrail(data: Mapping[str, object], reply: Reply, usage: Usage | None) -> None:
-    """Raise ``ContentFilterError``, but where the trace says that it did no more than mask."""
-    guardrail = reading.block(data.get("trace")).get("guardrail")
-    actions = list(_actions(guardrail))
-    if actions and all(action != "BLOCKED" for action, _ in actions):
-        return
-    named = (name for action, name in actions if action == "BLOCKED" and name)
-    category = ", ".join(dict.fromkeys(named))
-    details = {"reason": "guardrail_intervened"}
-    if category:
-        details["category"] = reading.clean(category, 300)
-    msg = "a guardrail stopped the prompt or the answer; change the prompt"
-    raise ContentFilterError(msg, status=reply.status, reply=reply, usage=usage, details=details)
-
-
-def _actions(value: object, depth: int = _DEPTH) -> Iterator[tuple[str, str]]:
-    """What each policy of a guardrail did, and its name; never what it was that matched."""
-    if not depth or not isinstance(value, dict | list):
-        return
-    action = reading.text(reading.block(value).get("action"))
-    if isinstance(value, dict) and action not in {None, "NONE"}:
-        yield str(action), reading.text(value.get("name")) or reading.text(value.get("type")) or ""
-    for inner in value.values() if isinstance(value, dict) else value:
-        yield from _actions(inner, depth - 1)
 
 
 def _metadata(data: Mapping[str, object], raw: str | None, read: _Content) -> Mapping[str, object]:

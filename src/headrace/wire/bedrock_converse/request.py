@@ -8,9 +8,9 @@ import orjson
 
 from headrace.core.errors import RejectedError
 from headrace.wire import reading
-from headrace.wire.bedrock_converse import tools
+from headrace.wire.bedrock_converse import caching, tools
 from headrace.wire.bedrock_converse.shape import closed
-from headrace.wire.bedrock_converse.turns import Turns, cache_point
+from headrace.wire.bedrock_converse.turns import Turns
 from headrace.wire.draft import Draft, Unsupported, merge
 from headrace.wire.segment import segment
 
@@ -33,12 +33,6 @@ _NOT_CARRIED: Final = (
 # What models have, each family under another name.
 _OF_MODELS: Final = ("top_k", "thinking_budget")
 _EFFORTS: Final = frozenset({"low", "medium", "high", "xhigh", "max"})
-_LAST_USERS: Final = {
-    "automatic": 1,
-    "last_user_message": 1,
-    "last_2_user_messages": 2,
-    "last_3_user_messages": 3,
-}
 
 
 def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Draft:
@@ -46,14 +40,22 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
 
     Raises ``RejectedError`` for what Bedrock cannot carry.
     """
-    params, messages = context.params, context.conversation.messages
+    params, unsupported = context.params, Unsupported(context.params)
     path = f"/model/{segment(route.model.name)}/converse{'-stream' if stream else ''}"
-    unsupported = Unsupported(params)
-    writer = Turns(unsupported)
+    body = _body(context, unsupported)
+    if params is None:
+        return Draft(path, reading.write(body), adaptations=unsupported.notes)
+    headers = tuple((params.extra_headers or {}).items())
+    return Draft(path, reading.write(merge(body, params.extra_body)), headers, unsupported.notes)
+
+
+def _body(context: RequestContext, unsupported: Unsupported) -> dict[str, Any]:
+    params, messages = context.params, context.conversation.messages
     first = next((n for n, m in enumerate(messages) if m.role != "system"), len(messages))
     if first == len(messages):
         msg = "the prompt holds system messages only, which Bedrock refuses; add one of the user"
         raise RejectedError(msg)
+    writer = Turns(unsupported)
     body: dict[str, Any] = {"messages": writer.turns(messages[first:])}
     if first and (system := writer.system(messages[:first])):
         body["system"] = system
@@ -61,13 +63,11 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
         tools.add(body, context, writer.called, unsupported)
     if context.output_schema is not None:
         body["outputConfig"] = {"textFormat": _text_format(context.output_schema)}
-    if params is None:
-        return Draft(path, reading.write(body), adaptations=unsupported.notes)
-    _add(body, params, unsupported)
-    if params.prompt_caching is not None:
-        _mark(body, params.prompt_caching)
-    headers = tuple((params.extra_headers or {}).items())
-    return Draft(path, reading.write(merge(body, params.extra_body)), headers, unsupported.notes)
+    if params is not None:
+        _add(body, params, unsupported)
+    if writer.is_marked:
+        caching.bound(body, unsupported)
+    return body
 
 
 def _text_format(schema: OutputSchema) -> dict[str, object]:
@@ -90,6 +90,8 @@ def _add(body: dict[str, Any], params: SamplingParams, unsupported: Unsupported)
             unsupported.adapt(said)
     if params.service_tier is not None:
         body["serviceTier"] = {"type": params.service_tier}
+    if params.prompt_caching is not None:
+        caching.mark(body, params.prompt_caching)
 
 
 def _refer(params: SamplingParams, unsupported: Unsupported) -> None:
@@ -123,15 +125,3 @@ def _inference(params: SamplingParams, unsupported: Unsupported) -> dict[str, ob
     if params.stop is not None:
         config["stopSequences"] = params.stop
     return config
-
-
-def _mark(body: dict[str, Any], pattern: str) -> None:
-    """Marks for Bedrock's cache, where there is none already."""
-    places: list[list[dict[str, object]]] = []
-    if pattern in {"automatic", "system_and_tools"}:
-        places += [body.get("toolConfig", {}).get("tools", []), body.get("system", [])]
-    if last := _LAST_USERS.get(pattern):
-        places += [turn["content"] for turn in body["messages"] if turn["role"] == "user"][-last:]
-    for blocks in places:
-        if blocks and "cachePoint" not in blocks[-1]:
-            blocks.append(cache_point())

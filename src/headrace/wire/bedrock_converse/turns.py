@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from headrace.core.errors import RejectedError
 from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall, ToolResult
 from headrace.wire import reading
+from headrace.wire.bedrock_converse import caching
 from headrace.wire.bedrock_converse.media import Library
 
 if TYPE_CHECKING:
@@ -27,19 +28,19 @@ BESIDE_DOCUMENT: Final = "See the document."
 # All of them hand on what Claude signed; the signatures are the same everywhere.
 _SIGNED_HERE: Final = frozenset({WIRE, "anthropic", "bedrock_anthropic"})
 _CALL_ID: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
-_ONE_HOUR: Final = frozenset({"1h", "30m", "12h"})
 
 
 class Turns:
     """Writes the messages of one request; ``called`` holds the names of tools that were called."""
 
-    __slots__ = ("_library", "_unsupported", "called")
+    __slots__ = ("_library", "_unsupported", "called", "is_marked")
 
     def __init__(self, unsupported: Unsupported) -> None:
         """Begin a request."""
         self._unsupported = unsupported
         self._library = Library(unsupported)
         self.called: dict[str, None] = {}
+        self.is_marked = False
 
     def system(self, messages: Iterable[Message]) -> list[Block]:
         """The blocks of instructions; raises ``RejectedError`` for what is none."""
@@ -67,7 +68,7 @@ class Turns:
     def _instructions(self, message: Message) -> Iterator[Block]:
         for part in message.parts:
             if isinstance(part, CacheBreakpoint):
-                yield self._mark(part)
+                yield self._mark(part.ttl)
             elif not isinstance(part, Text):
                 named = type(part).__name__
                 msg = f"a system message holds {named}; put it into a message of the user"
@@ -88,7 +89,7 @@ class Turns:
             case Opaque():
                 yield from [part.block] if part.wire == WIRE else []
             case CacheBreakpoint():
-                yield self._mark(part)
+                yield self._mark(part.ttl)
             case _:
                 yield from self._media(part, role)
 
@@ -100,6 +101,10 @@ class Turns:
         self._unsupported.adapt(
             f"the {named} in a turn of the assistant is left out: Bedrock takes it of users alone"
         )
+
+    def _mark(self, ttl: str | None) -> Block:
+        self.is_marked = True
+        return caching.point(ttl, self._unsupported)
 
     def _call(self, call: ToolCall) -> Block:
         self.called[call.name] = None
@@ -133,15 +138,6 @@ class Turns:
             "reasoningContent": {"reasoningText": {"text": part.text, "signature": part.signature}}
         }
 
-    def _mark(self, mark: CacheBreakpoint) -> Block:
-        if mark.ttl is None:
-            return cache_point()
-        ttl = "1h" if mark.ttl in _ONE_HOUR else "5m"
-        if ttl != mark.ttl:
-            said = f"a cache mark for {mark.ttl} is sent as one for 1h, which is Bedrock's longest"
-            self._unsupported.adapt(said)
-        return cache_point(ttl)
-
 
 def _role(message: Message) -> str:
     return "user" if message.role == "tool" else message.role
@@ -151,11 +147,6 @@ def _text(part: Text, *, told: bool) -> Iterator[Block]:
     """Bedrock refuses a blank text; alone in its turn it is for Bedrock to say so."""
     if not told or part.text.strip():
         yield {"text": part.text}
-
-
-def cache_point(ttl: str | None = None) -> Block:
-    """The mark that Bedrock shall keep what it read up to here."""
-    return {"cachePoint": {"type": "default"} if ttl is None else {"type": "default", "ttl": ttl}}
 
 
 def call_id(given: str) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from headrace.testing.server.dialects.anthropic import Anthropic
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
-from headrace.testing.server.dialects.bedrock import Bedrock
+from headrace.testing.server.dialects.bedrock import Bedrock, BedrockAnthropic
 from headrace.testing.server.dialects.google import Gemini
 from headrace.testing.server.dialects.openai import OpenAI, Responses, go_duration
 
@@ -14,6 +14,7 @@ __all__ = [
     "Anthropic",
     "Asked",
     "Bedrock",
+    "BedrockAnthropic",
     "Dialect",
     "Gemini",
     "OpenAI",
@@ -27,6 +28,7 @@ __all__ = [
 _OPENAI: Final = OpenAI()
 _GEMINI: Final = Gemini()
 _BEDROCK: Final = Bedrock()
+_INVOKED: Final = BedrockAnthropic()
 _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/chat/completions", _OPENAI),
     ("/v1/messages", Anthropic()),
@@ -35,6 +37,8 @@ _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     (":streamGenerateContent", _GEMINI),
     ("/converse", _BEDROCK),
     ("/converse-stream", _BEDROCK),
+    ("/invoke", _INVOKED),
+    ("/invoke-with-response-stream", _INVOKED),
 )
 
 

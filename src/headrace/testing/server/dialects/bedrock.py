@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import unquote
 
 import orjson
 
+from headrace.testing.server.dialects.anthropic import Anthropic
 from headrace.testing.server.dialects.base import (
     SERVER_ERROR,
     Asked,
@@ -21,14 +22,14 @@ from headrace.testing.server.dialects.base import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headrace.testing.seen import Answer, Headers
+    from headrace.testing.seen import Answer, DialectName, Headers
     from headrace.testing.server.limits import Level
 
 
 class Bedrock(Dialect):
     """Converse."""
 
-    name = "bedrock"
+    name: ClassVar[DialectName] = "bedrock"
 
     def read(self, body: bytes, target: str) -> Asked:
         """Read a request; the model stands in the path, as does whether it is a stream."""
@@ -88,11 +89,32 @@ class Bedrock(Dialect):
         return (("retry-after", str(math.ceil(seconds))),)
 
 
+class BedrockAnthropic(Bedrock):
+    """InvokeModel of Claude."""
+
+    name = "bedrock_anthropic"
+
+    def read(self, body: bytes, target: str) -> Asked:
+        """Read a request; the model stands in the path, as does whether it is a stream."""
+        data = orjson.loads(body)
+        if not isinstance(data, dict) or "model" in data or "anthropic_version" not in data:
+            msg = "anthropic_version: it is required, and a model stands in the path alone"
+            raise ValueError(msg)
+        is_stream = target.endswith("-stream")
+        asked = {**data, "model": model_of(target), "stream": is_stream}
+        return _CLAUDE.read(orjson.dumps(asked), target)
+
+    def answer(self, asked: Asked, said: Said, n: int) -> dict[str, object]:
+        """A ``message`` object."""
+        return _CLAUDE.answer(asked, said, n)
+
+
 def model_of(path: str) -> str:
     """The model in a path, as it was before it was quoted."""
     return unquote(_PATH.findall(path)[-1])
 
 
+_CLAUDE: Final = Anthropic()
 _EXCEPTIONS: Final = {
     401: "UnrecognizedClientException",
     403: "AccessDeniedException",
