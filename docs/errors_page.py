@@ -38,6 +38,8 @@ ADVICE: Final = {
     "stopped": "Mend the cause and run the same command again; what is finished is kept.",
     "no_route": "Check key, model name and `base_url`, or wait for the provider; then run again.",
     "connection_lost": "Nothing, as long as retries are left; else look at the server and proxies.",
+    "truncated": "Nothing, as long as retries are left; else look at the server and proxies.",
+    "invalid_output": "Nothing, as long as retries are left; else loosen the schema.",
     "journal": "End the other process or free the disk, then run again; `--fresh` starts over.",
     "request": "Read the class below it; the other rows are untouched.",
     "bad_row": "Mend the row in the input and run again; only changed rows are sent.",
@@ -48,7 +50,6 @@ ADVICE: Final = {
     "not_sent": "Check the network, the host and its certificate.",
     "held_back": "Nothing: headrace sends the request a little later.",
     "outcome_unknown": "Raise `request_timeout` if answers are slow; it may have been billed.",
-    "truncated": "Ask again; what has arrived may have been billed.",
     "overloaded": "Nothing; if it lasts, add another route or come back later.",
     "rate_limited": "Nothing; if it lasts, set the limits that your account has.",
     "quota": "Look at the provider's billing page; raise the cap or add credit.",
@@ -56,8 +57,6 @@ ADVICE: Final = {
     "rejected": "Read the provider's sentence in the message and change the request.",
     "too_long": "Shorten the prompt, or add a model with a larger context.",
     "filtered": "Change the prompt, or leave the row out.",
-    "invalid_output": "Say in the prompt what is wanted, make the schema simpler, or raise"
-    " `max_attempts`.",
     "unreadable_reply": "Look at `reply`; a proxy or a login page often stands in the way.",
     "page": "Change the row if a firewall dislikes it alone; else check `base_url` and proxies.",
 }

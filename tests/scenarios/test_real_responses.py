@@ -10,24 +10,20 @@ from __future__ import annotations
 import importlib.util
 import json
 from typing import TYPE_CHECKING, Final
-from urllib.request import Request, urlopen
 
 import pytest
 
 from headrace import Conversation, LLMClient, RequestContext, SamplingParams
 from headrace.adapters.local import shared
-from headrace.core.chunks import TextChunk, UsageChunk
+from headrace.core.chunks import EndChunk, TextChunk, UsageChunk
 from headrace.core.parts import ToolCall, ToolResult
 from headrace.core.schema import OutputSchema
 from headrace.core.tools import Tool
-from headrace.wire import openai_responses
-from tests.wire.golden import route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from headrace import APIResponse
-    from headrace.core.chunks import Chunk
 
 HAS_MODEL: Final = importlib.util.find_spec("xllamacpp") is not None
 pytestmark = [
@@ -89,20 +85,11 @@ def test_it_takes_tools_and_their_results(client: LLMClient) -> None:
     assert second.completion
 
 
-def test_its_stream_folds_into_the_answer() -> None:
-    context, way = RequestContext(prompt="Say hello.", params=SHORT), route("openai_responses")
-    draft = openai_responses.encode(context, way, stream=True)
-    headers = {"content-type": "application/json"}
-    fold = openai_responses.fold(context, way)
-    chunks: list[Chunk] = []
-    asked = Request(shared().base_url + draft.path, draft.body, headers)  # noqa: S310 - on loopback
-    with urlopen(asked, timeout=60) as reply:  # noqa: S310 - on loopback
-        for frame in reply.read().split(b"\n\n"):
-            event, _, data = frame.partition(b"\ndata: ")
-            chunks += fold.feed(event.removeprefix(b"event: ").decode(), data)
-    answer = openai_responses.decode(context, way, fold.reply())
+def test_its_stream_adds_up_to_the_answer(client: LLMClient) -> None:
+    *chunks, end = client.stream_tokens_sync("Say hello.", sampling_params=SHORT)
+    assert isinstance(end, EndChunk)
     said = "".join(chunk.text for chunk in chunks if isinstance(chunk, TextChunk))
-    assert said == answer.completion
-    assert said
-    [used] = [chunk.usage for chunk in chunks if isinstance(chunk, UsageChunk)]
-    assert used == answer.usage
+    assert said == end.response.completion
+    assert len(chunks) > 2
+    assert end.response.usage is not None
+    assert UsageChunk(end.response.usage) in chunks

@@ -84,7 +84,8 @@ def test_streams(wire: str, case: Case) -> None:
         with pytest.raises(ProviderError) as caught:
             answered(wire, case, case["frames"], chunks)
         check_break(caught.value, case)
-    assert [plain(chunk) for chunk in chunks] == case.get("chunks", [])
+    if "answer" in case or "chunks" in case:
+        assert [plain(chunk) for chunk in chunks] == case.get("chunks", [])
 
 
 def check_break(error: ProviderError, case: Case) -> None:

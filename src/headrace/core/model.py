@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _KEY_ID: Final = re.compile(r"\w{1,128}", re.ASCII)
+# How an answer of a given shape is had; a model's row wins over its endpoint's.
+Structured = Literal["native", "json_object", "tool", "instruct"]
 # One text alone is a list of one.
 Names = Annotated[
     tuple[str, ...], BeforeValidator(lambda given: (given,) if type(given) is str else given)
 ]
-# How an answer of a given shape is had; a model's row wins over its endpoint's.
-Structured = Literal["native", "tool", "instruct"]
 # Of our own, so that no decimal context of the caller can round a price.
 _EXACT: Final = Context(prec=200)
 

@@ -7,11 +7,16 @@ replies and the events of streams are the same everywhere.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from headrace.wire.anthropic.answer import decode
 from headrace.wire.anthropic.request import NEW, OLD, PATH, Asked, body, encode
 from headrace.wire.anthropic.stream import fold
 
+if TYPE_CHECKING:
+    from headrace.wire.framing import Framing
+
 __all__ = ["EPOCH", "FRAMING", "NEW", "OLD", "PATH", "Asked", "body", "decode", "encode", "fold"]
 
 EPOCH = 1
-FRAMING = "sse"
+FRAMING: Framing = "sse"

@@ -9,13 +9,16 @@ no finish reason: it is read from the status, and from what the output holds.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from headrace.wire.openai_responses.decode import decode
 from headrace.wire.openai_responses.encode import PATH, encode
 from headrace.wire.openai_responses.stream import fold
 
+if TYPE_CHECKING:
+    from headrace.wire.framing import Framing
+
 __all__ = ["EPOCH", "FRAMING", "PATH", "decode", "encode", "fold"]
 
 EPOCH: Final = 1
-FRAMING: Final = "sse"
+FRAMING: Framing = "sse"
