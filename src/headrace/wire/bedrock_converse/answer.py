@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.core.parts import Opaque, Text, Thinking
 from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.wire import failure, reading
+from headrace.wire.anthropic import shape
 from headrace.wire.bedrock_converse import guardrail
 from headrace.wire.bedrock_converse.turns import WIRE
 from headrace.wire.reading import count, optional_count
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.core.parts import Part, ToolCall
     from headrace.core.reply import Reply
+    from headrace.core.schema import OutputSchema
 
 _FINISH: Final = {
     "end_turn": "stop",
@@ -114,6 +116,16 @@ class _Content:
         except TypeError:  # deeper than orjson writes
             raise self.unreadable("a block of its content is nested too deeply") from None
 
+    def shape(self, wanted: OutputSchema, name: str | None) -> None:
+        """An answer that came as the arguments of a tool is the text, in the place of others."""
+        given = [call for call in self.calls if call.name == name]
+        if not given:
+            return
+        self.texts = [shape.answer(wanted, given[0].arguments)]
+        self.calls = [call for call in self.calls if call.name != name]
+        kept = (part for part in self.parts if type(part) is not Text and part not in given)
+        self.parts = [*kept, Text(self.texts[0])]
+
     def content(self) -> tuple[Part, ...]:
         """What a message has to hold, where that is more than text."""
         is_text = all(type(part) is Text for part in self.parts)
@@ -127,7 +139,6 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     model's own filter left none, and the error that an error object stands for, each with the
     reply. Usage that does not add up is None.
     """
-    del context
     data = failure.read_object(reply)
     if data.get("__type") or data.get("error"):
         raise failure.from_error_object(data, reply)
@@ -138,6 +149,8 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     if raw == "guardrail_intervened":
         guardrail.check(reading.block(data.get("trace")).get("guardrail"), reply, usage)
     read = _read(data, reply, usage)
+    if context.output_schema is not None:
+        read.shape(context.output_schema, shape.tool_name(context, route))
     said = "".join(read.texts)
     if raw == "content_filtered" and not said and not read.calls:
         raise failure.blocked(reply, raw, usage)
@@ -171,7 +184,10 @@ def _finish(raw: str | None, calls: list[ToolCall]) -> str | None:
     if raw is None:
         return "tool" if calls else None
     finish = _FINISH.get(raw, "other")
-    return "tool" if calls and finish == "stop" else finish
+    if calls:
+        return "tool" if finish == "stop" else finish
+    # The one call was the answer itself.
+    return "stop" if finish == "tool" else finish
 
 
 def _model(data: Mapping[str, object]) -> str | None:

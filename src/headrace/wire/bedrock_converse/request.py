@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from headrace.core.errors import RejectedError
 from headrace.wire import reading
-from headrace.wire.bedrock_converse import caching, tools
-from headrace.wire.bedrock_converse.shape import closed
+from headrace.wire.bedrock_converse import caching, shape, tools
 from headrace.wire.bedrock_converse.turns import Turns
 from headrace.wire.draft import Draft, Unsupported, merge
 from headrace.wire.segment import segment
@@ -20,7 +17,6 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
-    from headrace.core.schema import OutputSchema
 
 _NOT_CARRIED: Final = (
     "min_p",
@@ -42,14 +38,14 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     """
     params, unsupported = context.params, Unsupported(context.params)
     path = f"/model/{segment(route.model.name)}/converse{'-stream' if stream else ''}"
-    body = _body(context, unsupported)
+    body = _body(context, route, unsupported)
     if params is None:
         return Draft(path, reading.write(body), adaptations=unsupported.notes)
     headers = tuple((params.extra_headers or {}).items())
     return Draft(path, reading.write(merge(body, params.extra_body)), headers, unsupported.notes)
 
 
-def _body(context: RequestContext, unsupported: Unsupported) -> dict[str, Any]:
+def _body(context: RequestContext, route: Route, unsupported: Unsupported) -> dict[str, Any]:
     params, messages = context.params, context.conversation.messages
     first = next((n for n, m in enumerate(messages) if m.role != "system"), len(messages))
     if first == len(messages):
@@ -62,19 +58,12 @@ def _body(context: RequestContext, unsupported: Unsupported) -> dict[str, Any]:
     if context.tools or writer.called:
         tools.add(body, context, writer.called, unsupported)
     if context.output_schema is not None:
-        body["outputConfig"] = {"textFormat": _text_format(context.output_schema)}
+        shape.add(body, context, route)
     if params is not None:
         _add(body, params, unsupported)
     if writer.is_marked:
         caching.bound(body, unsupported)
     return body
-
-
-def _text_format(schema: OutputSchema) -> dict[str, object]:
-    """Bedrock wants the schema as text."""
-    written = orjson.dumps(closed(schema.schema)).decode()
-    definition = {"name": schema.name, "schema": written}
-    return {"type": "json_schema", "structure": {"jsonSchema": definition}}
 
 
 def _add(body: dict[str, Any], params: SamplingParams, unsupported: Unsupported) -> None:

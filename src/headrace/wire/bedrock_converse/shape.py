@@ -1,50 +1,47 @@
-"""JSON schemas within the subset that Bedrock keeps models to; the whole is checked here anyway."""
+"""Answers of a given shape, by what Anthropic's codec says of it: Bedrock's rules are the same.
+
+Natively, as the arguments of a tool that must be called, or as asked for in words; the rows say
+which (``structured``).
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any
 
-# Refused where the answer is to keep to the schema.
-_NOT_KEPT: Final = frozenset(
-    {
-        "exclusiveMaximum",
-        "exclusiveMinimum",
-        "maxItems",
-        "maxLength",
-        "maximum",
-        "minLength",
-        "minimum",
-        "multipleOf",
-        "uniqueItems",
+import orjson
+
+from headrace.wire.anthropic import shape
+
+if TYPE_CHECKING:
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+
+
+def add(body: dict[str, Any], context: RequestContext, route: Route) -> None:
+    """Ask for the shape of the answer, if one is wanted."""
+    asked: dict[str, Any] = {}
+    if (name := shape.add(asked, context, route)) is not None:
+        _add_tool(body, name, asked["tools"][-1])
+    elif "output_config" in asked:
+        wanted = context.output_schema
+        definition = {
+            "name": "answer" if wanted is None else wanted.name,
+            # Bedrock wants the schema as text.
+            "schema": orjson.dumps(asked["output_config"]["format"]["schema"]).decode(),
+        }
+        form = {"type": "json_schema", "structure": {"jsonSchema": definition}}
+        body["outputConfig"] = {"textFormat": form}
+    else:
+        said = [{"text": block["text"]} for block in asked.get("system", [])]
+        body["system"] = [*body.get("system", []), *said]
+
+
+def _add_tool(body: dict[str, Any], name: str, tool: dict[str, Any]) -> None:
+    spec = {
+        "name": name,
+        "description": tool["description"],
+        "inputSchema": {"json": tool["input_schema"]},
     }
-)
-_BY_NAME: Final = frozenset({"$defs", "definitions", "properties"})
-_DEPTH: Final = 64
-
-
-def closed(schema: dict[str, object], depth: int = _DEPTH) -> dict[str, object]:
-    """``schema`` with objects that take no other properties, and without bounds of values.
-
-    What is said of ``additionalProperties`` stays: to close a map would leave nothing of it.
-    """
-    if not depth:
-        return schema
-    found: dict[str, object] = {}
-    for key, value in schema.items():
-        if key in _BY_NAME and isinstance(value, dict):
-            found[key] = {name: _inner(item, depth) for name, item in value.items()}
-        elif key in {"enum", "const", "default", "examples"}:
-            found[key] = value
-        elif key not in _NOT_KEPT and not (key == "minItems" and value not in {0, 1}):
-            found[key] = _inner(value, depth)
-    if schema.get("type") == "object" or "properties" in schema:
-        found.setdefault("additionalProperties", False)
-    return found
-
-
-def _inner(value: object, depth: int) -> object:
-    if isinstance(value, dict):
-        return closed(value, depth - 1)
-    if isinstance(value, list):
-        return [_inner(item, depth) for item in value]
-    return value
+    others = body.get("toolConfig", {}).get("tools", [])
+    choice: dict[str, object] = {"any": {}} if others else {"tool": {"name": name}}
+    body["toolConfig"] = {"tools": [*others, {"toolSpec": spec}], "toolChoice": choice}

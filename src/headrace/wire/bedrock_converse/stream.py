@@ -11,6 +11,7 @@ from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageC
 from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
 from headrace.wire import failure, reading
+from headrace.wire.anthropic import shape
 from headrace.wire.bedrock_converse.answer import usage_of
 
 if TYPE_CHECKING:
@@ -20,15 +21,17 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.errors import ProviderError
     from headrace.core.model import Route
+    from headrace.core.schema import OutputSchema
 
 _OK: Final = 200
-_KNOWN: Final = frozenset({"contentBlockStart", "contentBlockDelta", "messageStop", "metadata"})
+_KNOWN: Final = frozenset(
+    {"contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"}
+)
 
 
 def fold(context: RequestContext, route: Route) -> ConverseFold:
     """For one stream."""
-    del context, route
-    return ConverseFold()
+    return ConverseFold(context.output_schema, shape.tool_name(context, route))
 
 
 def exception(event: str, data: bytes) -> ProviderError | None:
@@ -43,12 +46,17 @@ def exception(event: str, data: bytes) -> ProviderError | None:
 
 
 class ConverseFold:
-    """Implements ``wire.draft.Fold``."""
+    """Implements ``wire.draft.Fold``.
 
-    __slots__ = ("_blocks", "_calls", "_end", "_last")
+    The call of the tool named ``answer`` is the answer itself: its arguments are streamed as text,
+    when they are whole where the answer has to be taken out of them.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_answer", "_blocks", "_calls", "_end", "_last", "_wanted")
+
+    def __init__(self, wanted: OutputSchema | None = None, answer: str | None = None) -> None:
         """Begin a stream."""
+        self._wanted, self._answer = wanted, answer
         self._blocks: dict[int, _Block] = {}
         self._calls: dict[int, int] = {}
         self._end: dict[str, object] | None = None
@@ -76,6 +84,8 @@ class ConverseFold:
                     yield UsageChunk(usage)
             case "contentBlockStart":
                 yield from self._start(found)
+            case "contentBlockStop":
+                yield from self._close(found)
             case _:
                 yield from self._add(found)
 
@@ -88,7 +98,7 @@ class ConverseFold:
         key, block = self._block(found)
         block.start = reading.block(found.get("start"))
         call = reading.block(block.start.get("toolUse"))
-        if call and call.get("type") != "server_tool_use":
+        if call and not self._is_answer(block) and call.get("type") != "server_tool_use":
             index = self._calls.setdefault(key, len(self._calls))
             named = reading.text(call.get("name"))
             yield ToolCallChunk(index, "", reading.text(call.get("toolUseId")), named)
@@ -105,6 +115,17 @@ class ConverseFold:
         piece = reading.text(reading.block(delta.get("toolUse")).get("input"))
         if piece and key in self._calls:
             yield ToolCallChunk(self._calls[key], piece)
+        elif piece and self._is_answer(block) and self._wanted and shape.is_plain(self._wanted):
+            yield TextChunk(piece)
+
+    def _close(self, found: dict[str, object]) -> Iterator[Chunk]:
+        _, block = self._block(found)
+        if self._is_answer(block) and self._wanted and not shape.is_plain(self._wanted):
+            yield TextChunk(shape.answer(self._wanted, block.arguments))
+
+    def _is_answer(self, block: _Block) -> bool:
+        named = reading.block(block.start.get("toolUse")).get("name")
+        return self._answer is not None and named == self._answer
 
     def reply(self) -> Reply:
         """The whole reply; see ``wire.draft.Fold``."""
@@ -146,6 +167,11 @@ class _Block:
         self._citations: list[object] = []
         self._results: list[object] = []
         self._image: dict[str, object] = {}
+
+    @property
+    def arguments(self) -> str:
+        """Those of a call, as far as they have come."""
+        return "".join(self._inputs)
 
     def add(self, delta: dict[str, object]) -> None:
         """Take one piece, whatever it is of."""
@@ -194,7 +220,7 @@ class _Block:
 
     def _input(self) -> object:
         """A JSON value, or the text as it came where it is none."""
-        text = "".join(self._inputs)
+        text = self.arguments
         found = reading.load(text.encode()) if text.strip() else {}
         return text if found is None else found
 

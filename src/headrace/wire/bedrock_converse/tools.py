@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, get_args
 import orjson
 
 from headrace.core.tools import NO_PARAMETERS, Tool, VendorKind
-from headrace.wire.bedrock_converse.shape import closed
+from headrace.wire.anthropic.schema import strict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -62,7 +62,7 @@ def _declared(
     own: list[object] = []
     for tool in tools:
         if isinstance(tool, Tool):
-            schema = closed(tool.parameters) if tool.strict else tool.parameters
+            schema = strict(tool.parameters) if tool.strict else tool.parameters
             declared.append(_spec(tool.name, schema, tool.description, strict=tool.strict))
         elif "type" in tool.settings:
             own.append(tool.settings)
