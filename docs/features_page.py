@@ -37,19 +37,21 @@ checked by sending each of these requests. Whether a *model* understands an imag
 model's business: what its vendor's API has no place for is [adapted](messages.md) or refused, and
 what a model refuses comes back as that row's error, in the vendor's words.
 
-`yes`: carried as it is. `-`: the API has no place for it; it is left out or said in another way, and
+`yes`: carried as it is. `-`: the API has no place for it: it is left out or said otherwise, and
 the response's `adaptations` say so (with `on_unsupported="error"` the request fails instead).
 """
 CACHED: Final = """
-**caching** is about marks for the provider's own cache (`prompt_caching=`): where there is a dash the
-API takes none, and many of these cache by themselves; usage shows reads and writes wherever the
+**caching** is about marks for the provider's own cache (`prompt_caching=`): where there is a dash,
+the API takes none, and many of these cache by themselves; usage shows reads and writes wherever the
 provider tells them. **prices**: `yes` where price data (extra `prices`) know the vendor.
 """
 STRICT: Final = SamplingParams(on_unsupported="error")
 PNG: Final = b"\x89PNG\r\n\x1a\n probe of an image"
 PDF: Final = b"%PDF-1.7 probe of a file"
 WAV: Final = b"RIFF\0\0\0\0WAVEfmt probe of audio"
-TOOL: Final = Tool("probe_of_tools", "Asks.", '{"type":"object","properties":{"a":{"type":"string"}}}')
+TOOL: Final = Tool(
+    "probe_of_tools", "Asks.", '{"type":"object","properties":{"a":{"type":"string"}}}'
+)
 SCHEMA: Final = OutputSchema(
     "probe",
     '{"type":"object","properties":{"probe_of_schema":{"type":"string"}},'

@@ -133,6 +133,14 @@ class Endpoint(Checked):
     unsupported: Names = ()
     names_tool_results: bool = False
     structured: Structured = "native"
+    thinking: Literal["reasoning_effort", "reasoning", "thinking", "enable_thinking"] = (
+        "reasoning_effort"
+    )
+    replays: Names = ()
+    cache_marks: Literal["cache_control", "prompt_cache_breakpoint"] | None = None
+    media: Literal["openai", "openrouter", "mistral"] = "openai"
+    vendor_tools: dict[str, str] = Field(default_factory=dict)
+    vendor_fields: dict[str, str] = Field(default_factory=dict)
     models: Names | None = None
     price: Price | None = None
     prices: str | None = None

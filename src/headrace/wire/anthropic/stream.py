@@ -111,9 +111,10 @@ class AnthropicFold:
 
     def _begin(self, message: dict[str, object]) -> list[Chunk]:
         self._message = message
+        chunks = self._bill(message)
         for index, block in enumerate(_list(message.get("content"))):
-            self._blocks[index] = _Block(reading.block(block))
-        return self._bill(message)
+            chunks += self._open(index, reading.block(block))
+        return chunks
 
     def _block(self, kind: str, frame: dict[str, object]) -> list[Chunk]:
         index = frame.get("index")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from headrace.wire import reading
+from headrace.wire import reading, strict
 from headrace.wire.draft import Draft, Unsupported, merge
-from headrace.wire.openai_responses import strict, tools
+from headrace.wire.openai_responses import tools
 from headrace.wire.openai_responses.items import items
 
 if TYPE_CHECKING:
