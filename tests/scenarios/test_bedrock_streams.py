@@ -9,8 +9,8 @@ import pytest
 
 from headrace import LLMClient
 from headrace.core.chunks import EndChunk, TextChunk, UsageChunk
-from headrace.core.errors import HeadraceError
-from headrace.testing import FakeServer, plans, stream_faults
+from headrace.core.errors import HeadraceError, ProviderError
+from headrace.testing import FakeServer, faults, plans, stream_faults
 
 if TYPE_CHECKING:
     from headrace.core.chunks import Chunk
@@ -23,8 +23,8 @@ MODELS = [
 ]
 
 
-async def stream(model: str, *faults: Fault) -> tuple[list[Chunk], FakeServer]:
-    async with FakeServer(faults=plans.Sequence(faults)) as server:
+async def stream(model: str, *met: Fault) -> tuple[list[Chunk], FakeServer]:
+    async with FakeServer(faults=plans.Sequence(met)) as server:
         there = LLMClient(model, base_url=server.base_url, api_key=KEY, max_attempts=1)
         async with there as client:
             return [chunk async for chunk in client.stream_tokens("one two")], server
@@ -63,3 +63,26 @@ def test_a_stream_that_breaks_is_an_error_with_what_had_come(
     with pytest.raises(HeadraceError) as caught:
         asyncio.run(stream(model, fault))
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_exception_is_told_by_the_name_in_its_header(model: str, *, streamed: bool) -> None:
+    """424 alone would be a request that is wrong; the model's own failure can be tried again."""
+
+    async def ask() -> HeadraceError | None:
+        async with FakeServer(faults=plans.Sequence([faults.Status(424)])) as server:
+            there = LLMClient(model, base_url=server.base_url, api_key=KEY, max_attempts=1)
+            async with there as client:
+                return (await client.ask("one two")).error
+
+    if streamed:
+        with pytest.raises(HeadraceError) as caught:
+            asyncio.run(stream(model, faults.Status(424)))
+        error: HeadraceError | None = caught.value
+    else:
+        error = asyncio.run(ask())
+    assert isinstance(error, ProviderError)
+    assert error.code == "overloaded"
+    assert error.details is not None
+    assert error.details["type"] == "ModelErrorException"
