@@ -10,7 +10,7 @@ from headrace.core.conversation import Conversation, Message
 from headrace.core.errors import RejectedError, ReplyError
 from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall
 from headrace.core.reply import Reply
-from headrace.wire import anthropic, claude_vertex
+from headrace.wire import anthropic, vertex_anthropic
 from headrace.wire.draft import Unsupported
 from tests.wire.golden import Case, context, route
 
@@ -127,9 +127,9 @@ def test_on_vertex_the_model_is_in_the_path_and_the_version_in_the_body(
     params: Case, version: str
 ) -> None:
     case = {"params": params, "model": {"id": "vertex/claude-sonnet@20250929"}}
-    draft = claude_vertex.encode(context(case), route("anthropic", case))
+    draft = vertex_anthropic.encode(context(case), route("anthropic", case))
     body = json.loads(draft.body)
-    assert draft.path == "/publishers/anthropic/models/claude-sonnet@20250929:rawPredict"
+    assert draft.path == "/models/claude-sonnet@20250929:rawPredict"
     assert body["anthropic_version"] == version
     assert "model" not in body
     assert draft.headers == ()
@@ -141,7 +141,7 @@ def test_on_vertex_streams_have_a_path_and_betas_a_header() -> None:
         "prompt": [{"role": "user", "content": [file]}],
         "params": {"extra_headers": {"X-Mine": "1", "anthropic-beta": "b"}},
     }
-    draft = claude_vertex.encode(context(case), route("anthropic"), stream=True)
-    assert draft.path == "/publishers/anthropic/models/m:streamRawPredict"
+    draft = vertex_anthropic.encode(context(case), route("anthropic"), stream=True)
+    assert draft.path == "/models/m:streamRawPredict"
     assert json.loads(draft.body)["stream"] is True
     assert dict(draft.headers) == {"anthropic-beta": "files-api-2025-04-14,b", "x-mine": "1"}

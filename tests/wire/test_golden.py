@@ -23,6 +23,7 @@ HI: Final[dict[str, Case]] = {
         "output": [{"type": "message", "content": [{"type": "output_text", "text": "hi"}]}]
     },
     "anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
+    "vertex_anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
     "gemini": {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]},
     "bedrock_anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
     "bedrock_converse": {

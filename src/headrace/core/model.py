@@ -188,8 +188,9 @@ class KeySource:
 class Route:
     """model @ endpoint @ key @ region: what limits, breakers and statistics belong to.
 
-    ``place`` is where its answers come from, for all regions alike; None: its ``base_url``. For
-    requests to AWS ``region`` fills ``{region}`` in ``base_url``; None takes AWS's own settings.
+    ``place`` is where its answers come from, for all regions alike; None: its ``base_url``. At AWS
+    and Google ``region`` fills ``{region}`` or ``{location}`` in ``base_url`` when it is sent; None
+    takes their own settings.
     """
 
     model: Model

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from headrace.wire import reading
+from headrace.wire.limits import reset_after
 
 _FIRST_REFUSAL, _NO_STATUS = 400, 600
 _DEPTH: Final = 5
@@ -23,12 +24,16 @@ _TITLE: Final = re.compile(r"<title[^>]{0,100}>([^<]{1,300})", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """``names`` are its codes and types in lower case, ``details`` what is worth showing of it."""
+    """``names`` are its codes and types in lower case, ``details`` what is worth showing of it.
+
+    ``wait`` is the seconds of quiet that it asks for, as Google does in the body.
+    """
 
     message: str
     names: frozenset[str] = frozenset()
     status: int | None = None
     is_page: bool = False
+    wait: float | None = None
     details: Mapping[str, str | int] = field(default_factory=dict)
 
 
@@ -60,6 +65,7 @@ def of_object(data: Mapping[str, object]) -> Complaint:
         reading.block(error.get("metadata")).get("error_type"),
         reading.block(error.get("innererror")).get("code"),
     )
+    google = _google_details(error)
     details = {name: error.get(name) for name in ("type", "code", "param")}
     if amazon := _of_amazon(data.get("__type")):
         details["type"] = amazon
@@ -68,8 +74,9 @@ def of_object(data: Mapping[str, object]) -> Complaint:
     within = reading.text(reading.block(error.get("metadata")).get("raw"))
     return Complaint(
         message=": ".join(filter(None, (_words(inner) or _words(error), within))),
-        names=_names(*codes, *deeper, amazon),
+        names=_names(*codes, *deeper, amazon, *(item.get("reason") for item in google)),
         status=next((s for s in map(_status, codes) if s is not None), None),
+        wait=next((s for s in map(_delay, google) if s is not None), None),
         details={n: v for n, v in details.items() if v and isinstance(v, str | int)},
     )
 
@@ -83,6 +90,18 @@ def _of_amazon(named: object) -> str | None:
     if not isinstance(named, str):
         return None
     return named.partition(":")[0].rpartition("#")[2].strip() or None
+
+
+def _google_details(error: Mapping[str, object]) -> list[dict[str, object]]:
+    """The objects of ``google.rpc`` beside an error: ErrorInfo, RetryInfo and others."""
+    found = error.get("details")
+    return [reading.block(item) for item in found] if isinstance(found, list) else []
+
+
+def _delay(info: Mapping[str, object]) -> float | None:
+    """Of RetryInfo the delay, a duration such as "37.5s"."""
+    written = info.get("retryDelay")
+    return reset_after(written, {}) if isinstance(written, str) else None
 
 
 def _status(code: object) -> int | None:

@@ -23,7 +23,7 @@ from headrace.core.errors import (
     ReplyError,
     TooLongError,
 )
-from headrace.wire import amazon, complaint, reading
+from headrace.wire import amazon, complaint, openai_codes, reading
 from headrace.wire.limits import (
     NO_LIMITS,
     TOO_MANY_REQUESTS,
@@ -107,6 +107,7 @@ _NAMED: Final[dict[str, Kind]] = {
     ),
     **dict.fromkeys(
         (
+            "billing_disabled",  # Google
             "billing_error",
             "billing_hard_limit_reached",
             "billing_not_active",
@@ -123,6 +124,7 @@ _NAMED: Final[dict[str, Kind]] = {
     **dict.fromkeys(
         (
             "account_deactivated",
+            "api_key_invalid",  # Google
             "invalid_api_key",
             "invalid_model",  # Mistral
             "model_decommissioned",
@@ -154,26 +156,7 @@ _STATUS_OF: Final = {
     "server_error": 500,
     "unavailable_error": 503,
     "vector_store_timeout": 504,
-    # OpenAI Responses, of a request that stays as it is.
-    **dict.fromkeys(
-        (
-            "data_residency_mismatch",
-            "empty_image_file",
-            "failed_to_download_image",
-            "image_file_not_found",
-            "image_file_too_large",
-            "image_parse_error",
-            "image_too_large",
-            "image_too_small",
-            "invalid_base64_image",
-            "invalid_image",
-            "invalid_image_format",
-            "invalid_image_mode",
-            "invalid_image_url",
-            "unsupported_image_media_type",
-        ),
-        400,
-    ),
+    **openai_codes.STATUS_OF,
 }
 _TOO_LONG: Final = re.compile(
     r"(?:prompt|input|request) (?:is|was) too (?:long|large)|too many (?:input |prompt )?tokens"
@@ -194,6 +177,7 @@ _UNPAID: Final = re.compile(
 )
 _NOT_OURS: Final = re.compile(
     r"(?:incorrect|invalid) api key|api key not valid"  # xAI and Gemini
+    r"|user location is not supported"  # Gemini
     r"|model not exist|\S{1,200} is not a valid model id"  # DeepSeek and OpenRouter
     r"|the provided model identifier is invalid|invocation of model id \S{1,2048} with on-demand",
     re.IGNORECASE,
@@ -385,11 +369,17 @@ def _error(
     return kind(
         f"{what}{f': {message}' if message else ''}; {remedy}",
         status=reply.status,
-        hint=hint(reply.headers, reply.status),
+        hint=_wait(said, reply),
         reply=reply if reply.status == OK else None,
         usage=usage,
         details=details or None,
     )
+
+
+def _wait(said: Complaint, reply: Reply) -> float | None:
+    """What the headers ask for, else the body."""
+    asked = hint(reply.headers, reply.status)
+    return said.wait if asked is None else asked
 
 
 def _shown(value: object) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from headrace.testing.server.dialects.anthropic import Anthropic
+from headrace.testing.server.dialects.anthropic import Anthropic, AnthropicOnVertex
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
 from headrace.testing.server.dialects.bedrock import Bedrock, BedrockAnthropic
 from headrace.testing.server.dialects.google import Gemini
@@ -32,6 +32,7 @@ _INVOKED: Final = BedrockAnthropic()
 _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/chat/completions", _OPENAI),
     ("/v1/messages", Anthropic()),
+    (":rawPredict", AnthropicOnVertex()),
     ("/responses", Responses()),
     (":generateContent", _GEMINI),
     (":streamGenerateContent", _GEMINI),

@@ -1,6 +1,6 @@
 """Claude on Vertex AI (rawPredict): the model stands in the path, the version in the body.
 
-The route's base URL ends with ``/v1/projects/PROJECT/locations/LOCATION``.
+The route's base URL ends with ``/locations/LOCATION/publishers/anthropic``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ OLD: Final = "vertex-2023-10-16"
 
 def path(route: Route, *, stream: bool = False) -> str:
     """Where to post."""
-    name = quote(route.model.name, safe="@")
-    return f"/publishers/anthropic/models/{name}:{'streamRawPredict' if stream else 'rawPredict'}"
+    name = quote(route.model.name, safe="/@")
+    return f"/models/{name}:{'streamRawPredict' if stream else 'rawPredict'}"
 
 
 def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Draft:
