@@ -129,9 +129,13 @@ def takes(row: Endpoint, probe: Probe) -> bool:
         return False
     if probe.mark is not None:
         return probe.mark in draft.body.decode()
-    plain = replace(probe.context, params=STRICT, tools=())
-    without = drafted(row, Probe(plain))
-    return without is not None and draft[:3] != without[:3]
+    plain = drafted(row, without(probe))
+    return plain is not None and draft[:3] != plain[:3]
+
+
+def without(probe: Probe) -> Probe:
+    """The same request without its feature."""
+    return Probe(replace(probe.context, params=STRICT, tools=()))
 
 
 def is_priced(row: Endpoint) -> bool:

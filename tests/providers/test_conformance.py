@@ -37,6 +37,8 @@ MODELS = {
     "gemini": "google/any",
     "bedrock_converse": "bedrock/any",
     "bedrock_anthropic": "bedrock-anthropic/any",
+    "cohere": "cohere/any",
+    "ollama": "ollama-native/any",
 }
 
 

@@ -30,6 +30,11 @@ HI: Final[dict[str, Case]] = {
         "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
         "stopReason": "end_turn",
     },
+    "cohere": {
+        "message": {"content": [{"type": "text", "text": "hi"}]},
+        "finish_reason": "COMPLETE",
+    },
+    "ollama": {"message": {"content": "hi"}, "done": True, "done_reason": "stop"},
 }
 
 

@@ -10,7 +10,9 @@ from headrace.core.spelling import meant
 from headrace.providers.anthropic import AnthropicRequest, VertexAnthropicRequest
 from headrace.providers.base import ProviderRequest
 from headrace.providers.bedrock import BedrockAnthropicRequest, BedrockRequest
+from headrace.providers.cohere import CohereRequest
 from headrace.providers.google import GeminiRequest
+from headrace.providers.ollama import OllamaRequest
 from headrace.providers.openai import OpenAIChatRequest, OpenAIResponsesRequest
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ CLASSES: Final[dict[str, type[ProviderRequest]]] = {
     "gemini": GeminiRequest,
     "bedrock_converse": BedrockRequest,
     "bedrock_anthropic": BedrockAnthropicRequest,
+    "cohere": CohereRequest,
+    "ollama": OllamaRequest,
 }
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "application/vnd.amazon.eventstream"
 _WORD: Final = re.compile(r"\S+\s*|\s+")
-# An event that nobody knows.
-ALIVE: Final = aws_event("keepAlive", b"{}")
+# An event that nobody knows between frames; no comments, which this framing has none of.
+BETWEEN: Final = (aws_event("keepAlive", b"{}"), b"", CONTENT_TYPE)
 
 
 def converse(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:

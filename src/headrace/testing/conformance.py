@@ -57,6 +57,8 @@ DIALECTS: Final[Mapping[str, DialectName]] = {
     "gemini": "gemini",
     "bedrock_converse": "bedrock",
     "bedrock_anthropic": "bedrock_anthropic",
+    "cohere": "cohere",
+    "ollama": "ollama",
 }
 _TURNS: Final = 500
 

@@ -1,6 +1,6 @@
 """How each API streams an answer, says that it went wrong, and keeps a connection alive.
 
-Written after OpenAI's, Anthropic's and Google's references; a word is a frame.
+Written after the vendors' references; a word is a frame.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Form(NamedTuple):
     """The frame of an error, from its body."""
     alive: bytes
     """What comes between frames and means nothing."""
+    comment: bytes = b": PROCESSING\n\n"
+    """What a server on the way puts between frames, where the framing has comments."""
     content_type: str = "text/event-stream"
 
 
@@ -142,6 +144,40 @@ def _generated_error(body: Mapping[str, object]) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n") + b"\r\n"
 
 
+def _cohere(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:
+    del asked
+    begun = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
+    yield _named({"type": "message-start", "id": answer["id"], "delta": {"message": begun}})
+    empty = {"type": "text", "text": ""}
+    at: dict[str, object] = {"index": 0}
+    yield _named({"type": "content-start", **at, "delta": {"message": {"content": empty}}})
+    for word in _WORD.findall(said.text):
+        delta = {"message": {"content": {"text": word}}}
+        yield _named({"type": "content-delta", **at, "delta": delta})
+    yield _named({"type": "content-end", **at})
+    end = {name: answer[name] for name in ("finish_reason", "usage")}
+    yield _named({"type": "message-end", "delta": end})
+
+
+def _cohere_error(body: Mapping[str, object]) -> bytes:
+    """A generation that broke down ends with its reason."""
+    delta = {"finish_reason": "ERROR", "error": body["message"]}
+    return _named({"type": "message-end", "delta": delta})
+
+
+def _ollama(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:
+    del asked
+    begun = {name: answer[name] for name in ("model", "created_at")}
+    for word in _WORD.findall(said.text):
+        message = {"role": "assistant", "content": word}
+        yield _line({**begun, "message": message, "done": False})
+    yield _line({**answer, "message": {"role": "assistant", "content": ""}})
+
+
+def _line(body: Mapping[str, object]) -> bytes:
+    return orjson.dumps(body) + b"\n"
+
+
 def _named(body: Mapping[str, object]) -> bytes:
     """An event that is named as the type in its data."""
     return sse(orjson.dumps(body), str(body["type"]))
@@ -152,6 +188,8 @@ FORMS: Final[dict[DialectName, Form]] = {
     "openai_responses": Form(_responses, _responses_error, _COMMENT),
     "anthropic": Form(_messages, _named, _named(_PING)),
     "gemini": Form(_generated, _generated_error, _COMMENT),
-    "bedrock_anthropic": Form(_invoked, aws_forms.error, aws_forms.ALIVE, aws_forms.CONTENT_TYPE),
-    "bedrock": Form(aws_forms.converse, aws_forms.error, aws_forms.ALIVE, aws_forms.CONTENT_TYPE),
+    "bedrock_anthropic": Form(_invoked, aws_forms.error, *aws_forms.BETWEEN),
+    "bedrock": Form(aws_forms.converse, aws_forms.error, *aws_forms.BETWEEN),
+    "cohere": Form(_cohere, _cohere_error, _COMMENT),
+    "ollama": Form(_ollama, _line, b"\n", b"", "application/x-ndjson"),
 }

@@ -33,6 +33,7 @@ from headrace.wire.limits import (
     keeps,
     read_limits,
 )
+from headrace.wire.remedy import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +62,7 @@ __all__ = [
 Kind: TypeAlias = type[ProviderError]
 OK: Final = 200
 _FIRST_REDIRECT, _FIRST_REFUSAL, _FIRST_TROUBLE, _NO_STATUS = 300, 400, 500, 600
-_BAD_REQUEST, _PAYMENT, _FORBIDDEN = 400, 402, 403
+_BAD_REQUEST, _PAYMENT, _FORBIDDEN, _ODD = 400, 402, 403, 498
 _MESSAGE: Final = 300
 
 # Statuses whose meaning no code in the body changes.
@@ -76,7 +77,6 @@ _FIXED: Final[dict[int, Kind]] = {
     413: TooLongError,
     418: RejectedError,
     425: OverloadedError,
-    498: OverloadedError,  # Groq: the flex tier is full
     499: RejectedError,
 }
 # Codes and types, in lower case; of several the first here wins, the more telling ones stand first.
@@ -176,32 +176,15 @@ _UNPAID: Final = re.compile(
     re.IGNORECASE,
 )
 _NOT_OURS: Final = re.compile(
-    r"(?:incorrect|invalid) api key|api key not valid"  # xAI and Gemini
+    r"(?:incorrect|invalid) api (?:key|token)|api key not valid"  # xAI, Cohere and Gemini
     r"|user location is not supported"  # Gemini
     r"|model not exist|\S{1,200} is not a valid model id"  # DeepSeek and OpenRouter
     r"|the provided model identifier is invalid|invocation of model id \S{1,2048} with on-demand",
     re.IGNORECASE,
 )
 _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNORECASE)
-_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|\AToo many tokens per day")
-
-_REMEDY: Final[dict[Kind, str]] = {
-    OverloadedError: "try again a little later",
-    RateLimitError: "send more slowly, or have the limit raised by the provider",
-    QuotaError: "add credit or raise the spending limit at the provider, then run again",
-    GoneError: "check the base_url, the API key and the model's name",
-    RejectedError: "change this request",
-    TooLongError: "shorten the prompt, or take a model with a larger context",
-    ContentFilterError: "change the prompt",
-    ReplyError: "check that the base_url is that of an API",
-    PageError: "check that the base_url is that of an API, and what stands on the way to it",
-}
-_REMEDY_BY_STATUS: Final = {
-    401: "check the API key",
-    403: "check what the API key may do, and from where",
-    404: "check the model's name and the base_url",
-    407: "check user name and password in proxy=",
-}
+# Cohere's trial keys have a number of calls for a month.
+_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|calls / month|\AToo many tokens per day")
 
 
 def check(reply: Reply) -> None:
@@ -273,7 +256,7 @@ def unreadable(reply: Reply, reason: str, usage: Usage | None = None) -> ReplyEr
     kind = PageError if complaint.is_page(reply.body) else ReplyError
     msg = (
         f"a reply with status {reply.status} cannot be read as an answer: {reason}; {begins};"
-        f" {_REMEDY[kind]}"
+        f" {remedy(kind)}"
     )
     wait = hint(reply.headers, reply.status)
     return kind(msg, status=reply.status, hint=wait, reply=reply, usage=usage)
@@ -302,6 +285,8 @@ def _classify(status: int, said: Complaint, reply: Reply) -> Kind:
         return _FIXED[status]
     if status == TOO_MANY_REQUESTS:
         return _too_fast(said, reply)
+    if status == _ODD:
+        return _invalid_token(said, reply)
     if status == _PAYMENT:
         # OpenRouter: a budget in flight; it says when to come back.
         return QuotaError if hint(reply.headers, status) is None else RateLimitError
@@ -321,6 +306,18 @@ def _too_fast(said: Complaint, reply: Reply) -> Kind:
         return QuotaError if hint(reply.headers, reply.status) is None else RateLimitError
     # OpenAI and Groq: more tokens than a minute allows in all; waiting would be for ever.
     return TooLongError if _TOO_LARGE_FOR_ANY_MINUTE.match(said.message) else RateLimitError
+
+
+def _invalid_token(said: Complaint, reply: Reply) -> Kind:
+    """498 is Groq's full flex tier, and Cohere's for a token of a prompt or answer that it denies.
+
+    Cohere's error is a flat object, Groq's stands in ``error``. What it calls a token is no key,
+    and one prompt must not close the route for all; only a text that names the key does.
+    """
+    data = reading.load(reply.body) or {}
+    if "error" in data or type(data.get("message")) is not str:
+        return OverloadedError
+    return GoneError if _NOT_OURS.match(said.message) else ContentFilterError
 
 
 def _forbidden(said: Complaint) -> Kind:
@@ -360,14 +357,13 @@ def _error(
     kind: Kind, what: str, said: Complaint, reply: Reply, usage: Usage | None = None
 ) -> ProviderError:
     message = reading.clean(said.message, _MESSAGE).rstrip(" .;")
-    remedy = (_REMEDY_BY_STATUS.get(reply.status) if kind is GoneError else None) or _REMEDY[kind]
     details = {
         name: _shown(value) for name, value in said.details.items() if value not in {None, ""}
     }
     if request_id := reading.request_id(reply.headers, {}):
         details["request_id"] = reading.clean(request_id)
     return kind(
-        f"{what}{f': {message}' if message else ''}; {remedy}",
+        f"{what}{f': {message}' if message else ''}; {remedy(kind, reply.status)}",
         status=reply.status,
         hint=_wait(said, reply),
         reply=reply if reply.status == OK else None,

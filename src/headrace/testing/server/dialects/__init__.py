@@ -7,7 +7,9 @@ from typing import Final
 from headrace.testing.server.dialects.anthropic import Anthropic, AnthropicOnVertex
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
 from headrace.testing.server.dialects.bedrock import Bedrock, BedrockAnthropic
+from headrace.testing.server.dialects.cohere import Cohere
 from headrace.testing.server.dialects.google import Gemini
+from headrace.testing.server.dialects.ollama import Ollama
 from headrace.testing.server.dialects.openai import OpenAI, Responses, go_duration
 
 __all__ = [
@@ -15,8 +17,10 @@ __all__ = [
     "Asked",
     "Bedrock",
     "BedrockAnthropic",
+    "Cohere",
     "Dialect",
     "Gemini",
+    "Ollama",
     "OpenAI",
     "Responses",
     "Said",
@@ -40,6 +44,8 @@ _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/converse-stream", _BEDROCK),
     ("/invoke", _INVOKED),
     ("/invoke-with-response-stream", _INVOKED),
+    ("/v2/chat", Cohere()),
+    ("/api/chat", Ollama()),
 )
 
 
