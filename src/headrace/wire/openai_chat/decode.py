@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.core.parts import Opaque, Text, Thinking
 from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.wire import failure, reading
+from headrace.wire.openai_chat import shape
 from headrace.wire.reading import count
 
 if TYPE_CHECKING:
@@ -67,12 +68,10 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     image, or the finish reason ``length`` stands in its place (a bound that was used up by hidden
     reasoning).
     """
-    del context
     data = failure.read_object(reply)
     choice = _choice(data, reply)
     billed = data.get("usage")
-    usage = None if billed is None else read_usage(billed)
-    raw = reading.text(choice.get("finish_reason"))
+    usage, raw = read_usage(billed), reading.text(choice.get("finish_reason"))
     if raw in _BROKEN_OFF or choice.get("error"):
         raise _broken_off(choice, raw, reply, usage)
     message = choice.get("message")
@@ -81,16 +80,18 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     said, thinking = _content(message, reply, usage)
     called = message.get("tool_calls") or message.get("function_call")
     calls = _calls(message, reply, usage) if called else ()
+    if calls and context.output_schema is not None:
+        said, calls = _shaped(context, route, said, calls)
     if (refusal := message.get("refusal")) is not None:
         refusal = reading.text(refusal)
-    finish = _finish(raw, calls) if refusal is None else "filtered"
+    is_plain = raw == "stop" and not called and refusal is None
+    finish = raw if is_plain else _finish(raw, calls, called, refusal)
     is_rich = len(message) > _BARE_MESSAGE and not _RICH.isdisjoint(message)
-    if not said and not calls and not (is_rich and _has_media(message)):
+    if not said and not calls and not _has_media(message):
         if finish == "filtered":
             raise _blocked(choice, reply, refusal or "content_filter", usage)
         if said is None and thinking is None and finish != "length":
             raise failure.unreadable(reply, "its message has no content", usage)
-    named = data.get("model")
     return APIResponse(
         completion=said or "",
         thinking=thinking,
@@ -99,8 +100,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         usage=usage,
         cost_nanos=None if billed is None else reading.reported_cost(billed),
         finish_reason=finish,
-        # One string for the whole run, not one for each answer.
-        model=sys.intern(named) if type(named) is str and named else route.model.name,
+        model=_model(data) or route.model.name,
         request_id=reading.request_id(reply.headers, data),
         metadata=_metadata(data, choice, message, raw, finish, is_rich=is_rich),
         logprobs=choice.get("logprobs"),
@@ -122,12 +122,29 @@ def _choice(data: Mapping[str, object], reply: Reply) -> dict[str, object]:
     return choice
 
 
+def _model(data: Mapping[str, object]) -> str | None:
+    """One string for the whole run, not one for each answer."""
+    named = data.get("model")
+    return sys.intern(named) if type(named) is str else None
+
+
 def _broken_off(
     choice: Mapping[str, object], raw: str | None, reply: Reply, usage: Usage | None
 ) -> ProviderError:
     if choice.get("error"):  # OpenRouter
         return failure.from_error_object(choice, reply, usage)
     return failure.overloaded(reply, f"finish_reason {raw}", usage)
+
+
+def _shaped(
+    context: RequestContext, route: Route, said: str | None, calls: tuple[ToolCall, ...]
+) -> tuple[str | None, tuple[ToolCall, ...]]:
+    """Text and calls, where a call may stand for an answer of the shape that was asked for."""
+    name = shape.tool_name(context, route)
+    given = next((call for call in calls if call.name == name), None)
+    if given is None:
+        return said, calls
+    return shape.answer(context, given), tuple(call for call in calls if call is not given)
 
 
 def _blocked(
@@ -228,11 +245,17 @@ def _call(item: Mapping[str, object]) -> ToolCall | None:
     return reading.tool_call(item.get("id"), function.get("name"), function.get("arguments"))
 
 
-def _finish(raw: str | None, calls: tuple[ToolCall, ...]) -> str | None:
+def _finish(
+    raw: str | None, calls: tuple[ToolCall, ...], called: object, refusal: str | None
+) -> str | None:
+    if refusal is not None:
+        return "filtered"
     if raw is None:  # xAI sends an empty one beside tool calls
         return "tool" if calls else None
     finish = _FINISH.get(raw, "other")
-    return "tool" if calls and finish == "stop" else finish
+    if called and finish in {"stop", "tool"}:  # the one that gives the answer is none for others
+        return "tool" if calls else "stop"
+    return finish
 
 
 def _metadata(  # noqa: C901  on the hot path, where each call costs
@@ -291,10 +314,11 @@ def read_usage(billed: object) -> Usage | None:
         return None
     if len(billed) == 3 and "total_tokens" in billed:  # noqa: PLR2004 - no details; the hot path
         return Usage(prompt, output)
-    of_prompt = reading.block(billed.get("prompt_tokens_details"))
+    found, more = billed.get("prompt_tokens_details"), billed.get("completion_tokens_details")
+    of_prompt = found if type(found) is dict else {}
+    of_output = more if type(more) is dict else {}
     if (read := of_prompt.get("cached_tokens")) is None:
         read = _outside(billed, _CACHED)
-    of_output = reading.block(billed.get("completion_tokens_details"))
     if (reasoning := of_output.get("reasoning_tokens")) is None:
         reasoning = billed.get("reasoning_tokens")
     written = of_prompt.get("cache_write_tokens")

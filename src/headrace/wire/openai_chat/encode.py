@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
-
-import orjson
 
 from headrace.core.errors import RejectedError
 from headrace.core.tools import Tool
 from headrace.wire import reading, strict
 from headrace.wire.draft import Draft, Unsupported, merge
-from headrace.wire.openai_chat import messages
+from headrace.wire.openai_chat import messages, shape
 from headrace.wire.openai_chat.thinking import switch_thinking
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.model import Endpoint, Route
     from headrace.core.params import SamplingParams
-    from headrace.core.schema import OutputSchema
     from headrace.core.tools import AnyTool, VendorTool
 
 PATH: Final = "/chat/completions"
@@ -36,9 +32,8 @@ _SENT_AS_NAMED: Final = (
     "top_logprobs",
     "service_tier",
 )
+_SELDOM: Final = frozenset({"logprobs", "reasoning_effort", "safety_settings", "thinking_budget"})
 _CHOICES: Final = frozenset({"auto", "none", "required"})
-_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
-_LONGEST_NAME: Final = 64
 
 
 def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Draft:
@@ -63,7 +58,7 @@ def _whole(
     body: dict[str, object], context: RequestContext, route: Route, *, is_plain: bool
 ) -> Draft:
     """What is asked with more than text messages."""
-    row, params, unsupported = route.endpoint, context.params, Unsupported(context.params)
+    params, row, unsupported = context.params, route.endpoint, Unsupported(context.params)
     pattern = None if params is None else params.prompt_caching
     if not is_plain or pattern is not None:
         said = context.conversation.messages
@@ -74,8 +69,7 @@ def _whole(
         _offer(body, context.tools, params, row, unsupported)
     if pattern is not None and row.cache_marks == "cache_control":
         _mark(body, pattern)
-    if context.output_schema is not None:
-        _shape(body, context.output_schema, route, unsupported)
+    shape.add(body, context, route, unsupported)
     if params is None:
         return Draft(PATH, reading.write(body), (), unsupported.notes)
     merge(body, params.extra_body)
@@ -88,20 +82,26 @@ def _ask(
 ) -> None:
     if params.max_tokens is not None:
         body[row.max_tokens_field] = params.max_tokens
-    renames, refused = row.renames, row.unsupported
+    given, renames, refused = params.model_fields_set, row.renames, row.unsupported
     for name in _SENT_AS_NAMED:
-        value = getattr(params, name)
-        if value is None:
+        if name not in given or (value := getattr(params, name)) is None:
             continue
         if name in refused:
             unsupported.adapt(f"{name} is left out: {row.name} has none")
         else:
             body[renames.get(name, name)] = value
+    if not _SELDOM.isdisjoint(given):
+        _ask_seldom(body, params, row, unsupported)
+
+
+def _ask_seldom(
+    body: dict[str, object], params: SamplingParams, row: Endpoint, unsupported: Unsupported
+) -> None:
     if params.safety_settings:
         unsupported.adapt(f"safety_settings are left out: {row.name} has none")
     if params.reasoning_effort is not None or params.thinking_budget is not None:
         switch_thinking(body, params, row, unsupported)
-    if renames.get("top_logprobs") == "logprobs" and params.logprobs is not None:
+    if row.renames.get("top_logprobs") == "logprobs" and params.logprobs is not None:
         body["logprobs"] = (params.top_logprobs or 1) if params.logprobs else 0
 
 
@@ -188,25 +188,3 @@ def _mark(body: dict[str, object], pattern: str) -> None:
         body["cache_control"] = dict(messages.EPHEMERAL)
     elif pattern == "system_and_tools" and first.get("role") != "system" and type(tools) is list:
         tools[-1] = {**tools[-1], "cache_control": dict(messages.EPHEMERAL)}
-
-
-def _shape(
-    body: dict[str, object], asked: OutputSchema, route: Route, unsupported: Unsupported
-) -> None:
-    """The answer's shape: natively, or as JSON of a schema that an instruction tells."""
-    way = route.model.structured or route.endpoint.structured
-    if way == "native":
-        name = _NO_NAME.sub("_", asked.name)[:_LONGEST_NAME] or "answer"
-        schema = strict.closed(asked.schema)
-        form: dict[str, object] = {"name": name, "schema": schema or asked.schema}
-        form["strict"] = schema is not None
-        body["response_format"] = {"type": "json_schema", "json_schema": form}
-        return
-    if way == "json_object":
-        body["response_format"] = {"type": "json_object"}
-    mode = "its JSON mode and " if way == "json_object" else ""
-    unsupported.adapt(
-        f"output_schema is asked for by {mode}an instruction: {route.endpoint.name} takes no schema"
-    )
-    told = orjson.dumps(asked.schema).decode()
-    messages.instruct(body, f"Answer with one JSON object of this JSON schema, and only it: {told}")

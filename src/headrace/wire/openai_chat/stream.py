@@ -16,6 +16,7 @@ from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageC
 from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
 from headrace.wire import failure, reading
+from headrace.wire.openai_chat import shape
 from headrace.wire.openai_chat.decode import read_usage, thought
 
 if TYPE_CHECKING:
@@ -38,16 +39,28 @@ _PIECES: Final = ("text", "summary", "data")
 
 def fold(context: RequestContext, route: Route) -> ChatFold:
     """A fold for the frames of one stream."""
-    del context, route
-    return ChatFold()
+    by_tool = shape.is_plain(context) and shape.tool_name(context, route)
+    return ChatFold(by_tool or None)
 
 
 class ChatFold:
     """See ``wire.draft.Fold``."""
 
-    __slots__ = ("_blank", "_calls", "_choice", "_data", "_done", "_message", "_parts", "_usage")
+    __slots__ = (
+        "_answer",
+        "_blank",
+        "_calls",
+        "_choice",
+        "_data",
+        "_done",
+        "_message",
+        "_parts",
+        "_usage",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, answer: str | None = None) -> None:
+        """``answer`` is the tool whose arguments are the answer, if one is."""
+        self._answer = answer
         self._data: dict[str, object] = {"object": "chat.completion"}
         self._choice: dict[str, object] = {"index": 0}
         self._message: dict[str, object] = {"role": "assistant"}
@@ -194,7 +207,13 @@ class ChatFold:
             number = self._number(piece)
             if number == len(self._calls):
                 self._calls.append(_Call(piece.get("index")))
-            chunks.extend(self._calls[number].add(number, piece))
+            call = self._calls[number]
+            for chunk in call.add(number, piece):
+                is_answer = self._answer is not None and call.name == self._answer
+                if not is_answer:
+                    chunks.append(chunk)
+                elif chunk.arguments:
+                    chunks.append(TextChunk(chunk.arguments))
 
     def _number(self, piece: Mapping[str, object]) -> int:
         """Which call a piece belongs to: by index; a new id begins a new call all the same."""
@@ -239,24 +258,24 @@ class ChatFold:
 class _Call:
     """One call of a tool while its pieces come in."""
 
-    __slots__ = ("_arguments", "_kind", "_name", "id", "index")
+    __slots__ = ("_arguments", "_kind", "id", "index", "name")
 
     def __init__(self, index: object) -> None:
         self.index = index
         self.id: str | None = None
-        self._name: str | None = None
+        self.name: str | None = None
         self._kind = "function"
         self._arguments: list[str] = []
 
-    def add(self, number: int, piece: Mapping[str, object]) -> list[Chunk]:
+    def add(self, number: int, piece: Mapping[str, object]) -> list[ToolCallChunk]:
         """Take one piece, and give it on."""
         if type(piece.get("custom")) is dict:
             self._kind = "custom"
         inner = reading.block(piece.get(self._kind))
         identity, name = reading.text(piece.get("id")), reading.text(inner.get("name"))
         new_id = identity if self.id is None else None
-        new_name = name if self._name is None else None
-        self.id, self._name = self.id or identity, self._name or name
+        new_name = name if self.name is None else None
+        self.id, self.name = self.id or identity, self.name or name
         given = inner.get("input" if self._kind == "custom" else "arguments")
         if given is None:
             given = ""
@@ -270,7 +289,7 @@ class _Call:
     def whole(self) -> dict[str, object]:
         """The call as it stands in a message."""
         of_arguments = "input" if self._kind == "custom" else "arguments"
-        inner = {"name": self._name, of_arguments: "".join(self._arguments)}
+        inner = {"name": self.name, of_arguments: "".join(self._arguments)}
         return {"id": self.id, "type": self._kind, self._kind: inner}
 
 
