@@ -35,6 +35,8 @@ MODELS = {
     "anthropic": "anthropic/any",
     "vertex_anthropic": "vertex-anthropic/any",
     "gemini": "google/any",
+    "bedrock_converse": "bedrock/any",
+    "bedrock_anthropic": "bedrock-anthropic/any",
     "cohere": "cohere/any",
     "ollama": "ollama-native/any",
 }

@@ -25,6 +25,11 @@ HI: Final[dict[str, Case]] = {
     "anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
     "vertex_anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
     "gemini": {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]},
+    "bedrock_anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
+    "bedrock_converse": {
+        "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
+        "stopReason": "end_turn",
+    },
     "cohere": {
         "message": {"content": [{"type": "text", "text": "hi"}]},
         "finish_reason": "COMPLETE",

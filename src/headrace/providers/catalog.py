@@ -9,6 +9,7 @@ from headrace.core.errors import ConfigError
 from headrace.core.spelling import meant
 from headrace.providers.anthropic import AnthropicRequest, VertexAnthropicRequest
 from headrace.providers.base import ProviderRequest
+from headrace.providers.bedrock import BedrockAnthropicRequest, BedrockRequest
 from headrace.providers.cohere import CohereRequest
 from headrace.providers.google import GeminiRequest
 from headrace.providers.ollama import OllamaRequest
@@ -27,6 +28,8 @@ CLASSES: Final[dict[str, type[ProviderRequest]]] = {
     "anthropic": AnthropicRequest,
     "vertex_anthropic": VertexAnthropicRequest,
     "gemini": GeminiRequest,
+    "bedrock_converse": BedrockRequest,
+    "bedrock_anthropic": BedrockAnthropicRequest,
     "cohere": CohereRequest,
     "ollama": OllamaRequest,
 }

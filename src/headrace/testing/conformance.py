@@ -55,6 +55,8 @@ DIALECTS: Final[Mapping[str, DialectName]] = {
     "anthropic": "anthropic",
     "vertex_anthropic": "anthropic",
     "gemini": "gemini",
+    "bedrock_converse": "bedrock",
+    "bedrock_anthropic": "bedrock_anthropic",
     "cohere": "cohere",
     "ollama": "ollama",
 }

@@ -13,7 +13,14 @@ import orjson
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 DialectName: TypeAlias = Literal[
-    "openai", "openai_responses", "anthropic", "gemini", "cohere", "ollama"
+    "openai",
+    "openai_responses",
+    "anthropic",
+    "gemini",
+    "cohere",
+    "ollama",
+    "bedrock",
+    "bedrock_anthropic",
 ]
 
 

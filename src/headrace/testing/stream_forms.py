@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import orjson
 
+from headrace.testing import aws_forms
 from headrace.testing.frames import sse
 
 if TYPE_CHECKING:
@@ -95,21 +96,30 @@ def _responses_error(body: Mapping[str, object]) -> bytes:
 
 def _messages(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:
     del asked
+    yield from map(_named, _message_events(answer, said))
+
+
+def _invoked(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:
+    del asked
+    yield from map(aws_forms.chunk, _message_events(answer, said))
+
+
+def _message_events(answer: Mapping[str, object], said: Said) -> Iterator[dict[str, object]]:
     usage = cast("dict[str, object]", answer["usage"])
     message = {**answer, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
     at: dict[str, object] = {"index": 0}
-    yield _named({"type": "message_start", "message": message})
+    yield {"type": "message_start", "message": message}
     block = {"type": "text", "text": ""}
-    yield _named({"type": "content_block_start", **at, "content_block": block})
-    yield _named(_PING)
+    yield {"type": "content_block_start", **at, "content_block": block}
+    yield dict(_PING)
     for word in _WORD.findall(said.text):
         delta = {"type": "text_delta", "text": word}
-        yield _named({"type": "content_block_delta", **at, "delta": delta})
-    yield _named({"type": "content_block_stop", **at})
+        yield {"type": "content_block_delta", **at, "delta": delta}
+    yield {"type": "content_block_stop", **at}
     end = {"stop_reason": answer["stop_reason"], "stop_sequence": None}
     told = {"output_tokens": said.output_tokens}
-    yield _named({"type": "message_delta", "delta": end, "usage": told})
-    yield _named({"type": "message_stop"})
+    yield {"type": "message_delta", "delta": end, "usage": told}
+    yield {"type": "message_stop"}
 
 
 def _generated(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:
@@ -178,6 +188,8 @@ FORMS: Final[dict[DialectName, Form]] = {
     "openai_responses": Form(_responses, _responses_error, _COMMENT),
     "anthropic": Form(_messages, _named, _named(_PING)),
     "gemini": Form(_generated, _generated_error, _COMMENT),
+    "bedrock_anthropic": Form(_invoked, aws_forms.error, *aws_forms.BETWEEN),
+    "bedrock": Form(aws_forms.converse, aws_forms.error, *aws_forms.BETWEEN),
     "cohere": Form(_cohere, _cohere_error, _COMMENT),
     "ollama": Form(_ollama, _line, b"\n", b"", "application/x-ndjson"),
 }

@@ -23,7 +23,7 @@ from headrace.core.errors import (
     ReplyError,
     TooLongError,
 )
-from headrace.wire import complaint, reading
+from headrace.wire import amazon, complaint, openai_codes, reading
 from headrace.wire.limits import (
     NO_LIMITS,
     TOO_MANY_REQUESTS,
@@ -137,9 +137,11 @@ _NAMED: Final[dict[str, Kind]] = {
         OverloadedError,
     ),
     **dict.fromkeys(("rate_limit_error", "rate_limit_exceeded"), RateLimitError),
+    **amazon.NAMED,
 }
 # What a type says of the status that it should have come with, where it came with 200.
 _STATUS_OF: Final = {
+    **amazon.STATUS_OF,
     "api_error": 500,
     "authentication_error": 401,
     "internal_error": 500,
@@ -154,26 +156,7 @@ _STATUS_OF: Final = {
     "server_error": 500,
     "unavailable_error": 503,
     "vector_store_timeout": 504,
-    # OpenAI Responses, of a request that stays as it is.
-    **dict.fromkeys(
-        (
-            "data_residency_mismatch",
-            "empty_image_file",
-            "failed_to_download_image",
-            "image_file_not_found",
-            "image_file_too_large",
-            "image_parse_error",
-            "image_too_large",
-            "image_too_small",
-            "invalid_base64_image",
-            "invalid_image",
-            "invalid_image_format",
-            "invalid_image_mode",
-            "invalid_image_url",
-            "unsupported_image_media_type",
-        ),
-        400,
-    ),
+    **openai_codes.STATUS_OF,
 }
 _TOO_LONG: Final = re.compile(
     r"(?:prompt|input|request) (?:is|was) too (?:long|large)|too many (?:input |prompt )?tokens"
@@ -195,12 +178,13 @@ _UNPAID: Final = re.compile(
 _NOT_OURS: Final = re.compile(
     r"(?:incorrect|invalid) api (?:key|token)|api key not valid"  # xAI, Cohere and Gemini
     r"|user location is not supported"  # Gemini
-    r"|model not exist|\S{1,200} is not a valid model id",  # DeepSeek and OpenRouter
+    r"|model not exist|\S{1,200} is not a valid model id"  # DeepSeek and OpenRouter
+    r"|the provided model identifier is invalid|invocation of model id \S{1,2048} with on-demand",
     re.IGNORECASE,
 )
 _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNORECASE)
 # Cohere's trial keys have a number of calls for a month.
-_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|calls / month")
+_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|calls / month|\AToo many tokens per day")
 
 
 def check(reply: Reply) -> None:
@@ -223,7 +207,7 @@ def from_reply(reply: Reply) -> ProviderError:
         return GoneError(msg, status=status, hint=hint(reply.headers, status))
     if not _FIRST_REFUSAL <= status < _NO_STATUS:
         return unreadable(reply, "an answer comes with status 200")
-    said = complaint.of_body(reply.body)
+    said = complaint.of_body(reply.body, reply.headers.get("x-amzn-errortype"))
     kind = _obey(reply.headers.get("x-should-retry"), _classify(status, said, reply))
     return _error(kind, f"the server answered {status}", said, reply)
 
@@ -376,8 +360,7 @@ def _error(
     details = {
         name: _shown(value) for name, value in said.details.items() if value not in {None, ""}
     }
-    request_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
-    if request_id:
+    if request_id := reading.request_id(reply.headers, {}):
         details["request_id"] = reading.clean(request_id)
     return kind(
         f"{what}{f': {message}' if message else ''}; {remedy(kind, reply.status)}",

@@ -56,7 +56,7 @@ def echo(text: str) -> str:
 
 
 class FakeServer:
-    """A real HTTP server on loopback that speaks six APIs, whole and streamed, and can misbehave.
+    """A real HTTP server on loopback that speaks many APIs, whole and streamed, and can misbehave.
 
     ``async with FakeServer() as server`` runs it in this event loop, ``with
     FakeServer.in_thread() as server`` in a thread. ``answer``, ``faults``, ``latency``,

@@ -6,6 +6,7 @@ from typing import Final
 
 from headrace.testing.server.dialects.anthropic import Anthropic, AnthropicOnVertex
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
+from headrace.testing.server.dialects.bedrock import Bedrock, BedrockAnthropic
 from headrace.testing.server.dialects.cohere import Cohere
 from headrace.testing.server.dialects.google import Gemini
 from headrace.testing.server.dialects.ollama import Ollama
@@ -14,6 +15,8 @@ from headrace.testing.server.dialects.openai import OpenAI, Responses, go_durati
 __all__ = [
     "Anthropic",
     "Asked",
+    "Bedrock",
+    "BedrockAnthropic",
     "Cohere",
     "Dialect",
     "Gemini",
@@ -28,6 +31,8 @@ __all__ = [
 ]
 _OPENAI: Final = OpenAI()
 _GEMINI: Final = Gemini()
+_BEDROCK: Final = Bedrock()
+_INVOKED: Final = BedrockAnthropic()
 _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/chat/completions", _OPENAI),
     ("/v1/messages", Anthropic()),
@@ -35,6 +40,10 @@ _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/responses", Responses()),
     (":generateContent", _GEMINI),
     (":streamGenerateContent", _GEMINI),
+    ("/converse", _BEDROCK),
+    ("/converse-stream", _BEDROCK),
+    ("/invoke", _INVOKED),
+    ("/invoke-with-response-stream", _INVOKED),
     ("/v2/chat", Cohere()),
     ("/api/chat", Ollama()),
 )
