@@ -195,3 +195,11 @@ def errors_page(session: nox.Session) -> None:
     session.install("-e", ".")
     with Path("docs/errors.md").open("w", encoding="utf-8") as page:
         session.run("python", "docs/errors_page.py", stdout=page)
+
+
+@nox.session(name="features-page", python=MEASURED, default=False)
+def features_page(session: nox.Session) -> None:
+    """Write docs/features.md anew from codecs and rows."""
+    session.install("-e", ".[prices]")
+    with Path("docs/features.md").open("w", encoding="utf-8") as page:
+        session.run("python", "docs/features_page.py", stdout=page)

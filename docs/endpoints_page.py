@@ -42,7 +42,11 @@ def key(row: Endpoint) -> str:
 def differs(row: Endpoint) -> str:
     """What the row says of its dialect."""
     said = []
-    if row.auth not in {"bearer", "none", "x-api-key", "x-goog-api-key"}:
+    if row.auth == "aws":
+        said.append(
+            f"signed for the service {code(row.service or 'bedrock')} where there is no key"
+        )
+    elif row.auth not in {"bearer", "none", "x-api-key", "x-goog-api-key"}:
         said.append(f"key in the header {code(row.auth)}")
     names = dict(row.renames)
     if row.max_tokens_field != "max_tokens":

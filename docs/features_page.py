@@ -37,12 +37,12 @@ checked by sending each of these requests. Whether a *model* understands an imag
 model's business: what its vendor's API has no place for is [adapted](messages.md) or refused, and
 what a model refuses comes back as that row's error, in the vendor's words.
 
-`yes`: carried as it is. `-`: the API has no place for it; it is left out or said in another way, and
+`yes`: carried as it is. `-`: the API has no place for it: it is left out or said otherwise, and
 the response's `adaptations` say so (with `on_unsupported="error"` the request fails instead).
 """
 CACHED: Final = """
-**caching** is about marks for the provider's own cache (`prompt_caching=`): where there is a dash the
-API takes none, and many of these cache by themselves; usage shows reads and writes wherever the
+**caching** is about marks for the provider's own cache (`prompt_caching=`): where there is a dash,
+the API takes none, and many of these cache by themselves; usage shows reads and writes wherever the
 provider tells them. **prices**: `yes` where price data (extra `prices`) know the vendor.
 """
 STRICT: Final = SamplingParams(on_unsupported="error")
@@ -129,9 +129,13 @@ def takes(row: Endpoint, probe: Probe) -> bool:
         return False
     if probe.mark is not None:
         return probe.mark in draft.body.decode()
-    plain = replace(probe.context, params=STRICT, tools=())
-    without = drafted(row, Probe(plain))
-    return without is not None and draft[:3] != without[:3]
+    plain = drafted(row, without(probe))
+    return plain is not None and draft[:3] != plain[:3]
+
+
+def without(probe: Probe) -> Probe:
+    """The same request without its feature."""
+    return Probe(replace(probe.context, params=STRICT, tools=()))
 
 
 def is_priced(row: Endpoint) -> bool:

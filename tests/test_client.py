@@ -214,6 +214,16 @@ def test_parameters_of_the_row_over_the_call_over_the_client() -> None:
     ]
 
 
+def test_extras_of_the_model_the_client_and_the_call_are_merged() -> None:
+    seen: list[dict[str, object]] = []
+    row = Model(id="openai/m", extra_body={"a": 1, "b": 1, "c": 1}, extra_headers={"x-a": "1"})
+    client = made(asked_for(seen), row, sampling_params=SamplingParams(extra_body={"b": 2, "c": 2}))
+    run(client, ["p"], sampling_params=SamplingParams(extra_body={"c": 3}))
+    assert seen == [{"extra_headers": {"x-a": "1"}, "extra_body": {"a": 1, "b": 2, "c": 3}}]
+    with pytest.raises(ConfigError, match="extra_headers: it cannot replace authorization"):
+        Model(id="openai/m", extra_headers={"Authorization": "mine"})
+
+
 def test_one_request_has_the_clients_parameters_and_deadline_too() -> None:
     seen: list[dict[str, object]] = []
     client = made(asked_for(seen), sampling_params=SamplingParams(temperature=0.1))

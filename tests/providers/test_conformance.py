@@ -33,7 +33,12 @@ MODELS = {
     "openai_chat": "openai/any",
     "openai_responses": "openai-responses/any",
     "anthropic": "anthropic/any",
+    "vertex_anthropic": "vertex-anthropic/any",
     "gemini": "google/any",
+    "bedrock_converse": "bedrock/any",
+    "bedrock_anthropic": "bedrock-anthropic/any",
+    "cohere": "cohere/any",
+    "ollama": "ollama-native/any",
 }
 
 
@@ -41,6 +46,11 @@ MODELS = {
 @pytest.mark.parametrize("wire", CLASSES)
 def test_our_classes_conform(wire: str, check: str) -> None:
     check_provider(CLASSES[wire], MODELS[wire], checks=[check])
+
+
+@pytest.mark.parametrize("check", ["reads an answer", "401", "hides the key"])
+def test_vertex_conforms_with_a_token(check: str) -> None:
+    check_provider(CLASSES["gemini"], "vertex/any", checks=[check])
 
 
 def test_an_endpoint_of_ones_own_and_parameters_may_be_checked() -> None:

@@ -37,6 +37,8 @@ KEY: Final = "sk-golden-0123456789"
 ENVIRONMENT: Final = {
     "AZURE_OPENAI_ENDPOINT": "https://resource.openai.azure.com/",
     "OPENAI_API_VERSION": "2024-10-21",
+    "GOOGLE_CLOUD_PROJECT": "some-project",
+    "GOOGLE_CLOUD_LOCATION": "europe-west1",
 }
 # What the transport adds to every request alike.
 SAME: Final = frozenset({"host", "accept", "accept-encoding", "user-agent", "content-length"})
@@ -98,8 +100,8 @@ def routed(name: str, environment: Mapping[str, str]) -> Route:
 @pytest.mark.parametrize("name", REMOTE)
 def test_what_reaches_the_wire(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     row = endpoints.known()[name]
-    for variable in row.key_env:
-        monkeypatch.setenv(variable, KEY)
+    for variable, value in {**ENVIRONMENT, **dict.fromkeys(row.key_env, KEY)}.items():
+        monkeypatch.setenv(variable, value)
     route = routed(name, ENVIRONMENT)
     first, headers, body = asyncio.run(sent(route))
     method, path, _ = first.split()

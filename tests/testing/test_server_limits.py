@@ -14,7 +14,7 @@ from headrace.testing.seen import Throttled, hint_of
 from headrace.testing.server.dialects import go_duration
 from headrace.testing.server.ledger import within_hints
 from headrace.testing.server.limits import Bucket, Limits
-from tests.testing.asking import Client, Held, ask, ask_anthropic
+from tests.testing.asking import Client, Held, ask, ask_anthropic, chat, post
 
 
 def test_a_limit_of_requests_is_enforced_with_openais_headers() -> None:
@@ -52,6 +52,29 @@ def test_a_limit_of_tokens_is_enforced_with_anthropics_headers() -> None:
             assert (await ask_anthropic(server, model="other"))[0] == 200
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/v2/chat", {"x-trial-endpoint-call-limit": "6", "x-trial-endpoint-call-remaining": "0"}),
+        ("/api/chat", {}),
+    ],
+)
+def test_limits_are_enforced_at_cohere_and_ollama(path: str, told: dict[str, str]) -> None:
+    async def main() -> FakeServer:
+        async with FakeServer(requests_per_minute=6, burst_seconds=10) as server:
+            url, body = f"{server.anthropic_url}{path}", chat(stream=False)
+            status, headers, _ = await post(url, body)
+            assert status == 200
+            assert {n: v for n, v in headers.items() if "limit" in n or "remaining" in n} == told
+            status, headers, body = await post(url, body)
+            assert status == 429
+            assert 0 < int(headers["retry-after"]) <= 10
+            assert "Rate limit reached" in str(body)
+            return server
+
+    assert len(asyncio.run(main()).throttled) == 1
 
 
 def test_openai_charges_the_declared_bound_and_anthropic_what_was_used() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.testing import FakeServer, plans, stream_faults
 from headrace.testing.faults import Latency, Status
-from headrace.wire.framing import Frame, SSEDecoder
+from headrace.wire.framing import Decoder, Frame, NDJSONDecoder, SSEDecoder
 from tests.testing.asking import chat, turns
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ ASKED: Final[dict[str, tuple[str, dict[str, object]]]] = {
     ),
     "anthropic": ("/v1/messages", chat("one two", stream=True, max_tokens=9)),
     "gemini": ("/v1beta/models/m:streamGenerateContent?alt=sse", dict(GEMINI)),
+    "cohere": ("/v2/chat", chat("one two", stream=True)),
+    "ollama": ("/api/chat", chat("one two")),
 }
 DIALECTS: Final = pytest.mark.parametrize("dialect", ASKED)
 
@@ -54,7 +56,7 @@ def ask(dialect: str, fault: Fault | None = None, **more: object) -> Got:
             aiohttp.ClientSession() as session,
             session.post(f"{server.anthropic_url}{path}", json=body | more) as reply,
         ):
-            decoder, read, frames, broke = SSEDecoder(), b"", [], False
+            decoder, read, frames, broke = decoder_for(dialect), b"", [], False
             try:
                 async for block in reply.content.iter_any():
                     read += block
@@ -66,6 +68,10 @@ def ask(dialect: str, fault: Fault | None = None, **more: object) -> Got:
             return Got(reply.status, reply.content_type, read, frames, broke, server)
 
     return asyncio.run(main())
+
+
+def decoder_for(dialect: str) -> Decoder:
+    return NDJSONDecoder() if dialect == "ollama" else SSEDecoder()
 
 
 def text_of(dialect: str, frame: Frame) -> str:
@@ -80,6 +86,11 @@ def text_of(dialect: str, frame: Frame) -> str:
             return "".join(p["text"] for c in data["candidates"] for p in c["content"]["parts"])
         case "openai_responses":
             return str(data["delta"]) if frame.event.endswith("text.delta") else ""
+        case "cohere":
+            has_text = frame.event == "content-delta"
+            return str(data["delta"]["message"]["content"]["text"]) if has_text else ""
+        case "ollama":
+            return str(data["message"]["content"])
     return str(data["delta"]["text"]) if frame.event == "content_block_delta" else ""
 
 
@@ -89,7 +100,8 @@ def text_of(dialect: str, frame: Frame) -> str:
 @DIALECTS
 def test_an_answer_comes_word_by_word(dialect: str) -> None:
     got = ask(dialect)
-    assert (got.status, got.kind, got.broke) == (200, "text/event-stream", False)
+    kind = "application/x-ndjson" if dialect == "ollama" else "text/event-stream"
+    assert (got.status, got.kind, got.broke) == (200, kind, False)
     words = [text for frame in got.frames if (text := text_of(dialect, frame))]
     assert words == ["echo: ", "one ", "two"]
     [seen] = got.server.received
@@ -155,6 +167,27 @@ def test_chunks_of_gemini() -> None:
     assert cast("dict[str, object]", rows[-1]["usageMetadata"])["totalTokenCount"] == 5
 
 
+def test_events_of_cohere() -> None:
+    got = ask("cohere", max_tokens=2)
+    rows = got.data()
+    assert [frame.event for frame in got.frames] == [row["type"] for row in rows]
+    assert [frame.event for frame in got.frames] == [
+        *["message-start", "content-start", "content-delta", "content-delta"],
+        *["content-end", "message-end"],
+    ]
+    end = cast("dict[str, object]", rows[-1]["delta"])
+    assert end["finish_reason"] == "MAX_TOKENS"
+    assert "billed_units" in str(end["usage"])
+
+
+def test_lines_of_ollama() -> None:
+    rows = ask("ollama", options={"num_predict": 2}).data()
+    assert [row["done"] for row in rows] == [False, False, True]
+    assert (rows[-1]["done_reason"], rows[-1]["eval_count"]) == ("length", 2)
+    whole = ask("ollama", stream=False)
+    assert (whole.kind, len(whole.frames)) == ("application/json", 1)
+
+
 @pytest.mark.parametrize("query", ["", "?alt=json", "?alt=ssex"])
 def test_gemini_streams_events_only_where_it_is_asked_so(query: str) -> None:
     async def main() -> int:
@@ -197,7 +230,9 @@ def test_a_shredded_stream_is_honest(dialect: str) -> None:
 @DIALECTS
 def test_what_keeps_a_connection_alive_means_nothing(dialect: str) -> None:
     whole, got = ask(dialect), ask(dialect, stream_faults.Chatty())
-    assert got.body.count(b": PROCESSING") == len(whole.frames)
+    comments = 0 if dialect == "ollama" else len(whole.frames)
+    assert got.body.count(b": PROCESSING") == comments
+    assert len(got.body) > len(whole.body)
     pings = Frame("ping", b'{"type":"ping"}')
     assert [f for f in got.frames if f != pings] == [f for f in whole.frames if f != pings]
     assert got.server.answered == {"one two": 1}
@@ -210,6 +245,8 @@ def test_what_keeps_a_connection_alive_means_nothing(dialect: str) -> None:
         ("openai_responses", "error", {"type": "error", "code": "server_error"}),
         ("anthropic", "error", {"type": "error", "error": {"type": "overloaded_error"}}),
         ("gemini", "", {"error": {"code": 529, "status": "INTERNAL"}}),
+        ("cohere", "message-end", {"delta": {"finish_reason": "ERROR", "error": "Overloaded"}}),
+        ("ollama", "", {"error": "Overloaded"}),
     ],
 )
 def test_an_error_stands_in_a_stream(dialect: str, event: str, data: dict[str, object]) -> None:
@@ -218,7 +255,7 @@ def test_an_error_stands_in_a_stream(dialect: str, event: str, data: dict[str, o
     assert got.frames[:2] == ask(dialect).frames[:2]
     assert got.frames[2].event == event
     assert within(data, orjson.loads(got.frames[2].data))
-    assert (b"data:" in got.body.splitlines()[-2]) == (dialect != "gemini")
+    assert (b"data:" in got.body.splitlines()[-2]) == (dialect not in {"gemini", "ollama"})
     assert got.server.answered == {}
 
 
@@ -232,7 +269,7 @@ def within(part: object, whole: object) -> bool:
 def test_a_flood_and_a_silence_end_when_the_client_goes(dialect: str) -> None:
     async def main(fault: Fault, size: int) -> list[Frame]:
         path, body = ASKED[dialect]
-        decoder, read = SSEDecoder(), 0
+        decoder, read = decoder_for(dialect), 0
         frames: list[Frame] = []
         async with FakeServer(faults=plans.Sequence([fault])) as server:
             async with (

@@ -1,8 +1,9 @@
 """How the cases of tests/golden are read: one file each for a wire's requests, replies and streams.
 
-A request's case has ``prompt`` and ``params``, and where it needs them ``tools``, ``schema``,
-``model`` and ``endpoint`` (fields of those rows) and ``stream``; expected are ``body``, and where
-they matter ``path``, ``headers`` and ``adaptations`` (a part of each sentence), or ``refused``.
+A request's case has ``prompt`` (whose messages may have ``parts``, each its kind and its fields)
+and ``params``, and where it needs them ``tools``, ``schema``, ``model`` and ``endpoint`` (fields of
+those rows) and ``stream``; expected are ``body``, and where they matter ``path``, ``headers`` and
+``adaptations`` (a part of each sentence), or ``refused``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import pytest
 
 from headrace.core.context import RequestContext
+from headrace.core.conversation import Message
 from headrace.core.model import Endpoint, Model, Route
 from headrace.core.params import SamplingParams
+from headrace.core.parts import Opaque, Text, Thinking, ToolCall
 from headrace.core.reply import Reply
 from headrace.core.schema import OutputSchema
 from headrace.core.tools import Tool, VendorTool
@@ -30,6 +33,12 @@ Case: TypeAlias = dict[str, Any]
 GOLDEN: Final = Path(__file__).resolve().parents[1] / "golden"
 CODECS: Final[dict[str, Codec]] = {
     wire: made.codec for wire, made in CLASSES.items() if issubclass(made, CodecRequest)
+}
+PARTS: Final[dict[str, Any]] = {
+    "text": Text,
+    "thinking": Thinking,
+    "opaque": Opaque,
+    "call": ToolCall,
 }
 # What the row of the vendor itself says.
 OWN: Final[dict[str, Case]] = {"openai_chat": {"max_tokens_field": "max_completion_tokens"}}
@@ -62,13 +71,20 @@ def route(wire: str, case: Case | None = None) -> Route:
 
 def context(case: Case) -> RequestContext:
     """What a case asks."""
-    schema = case.get("schema")
+    schema, prompt = case.get("schema"), case.get("prompt", "hi")
     return RequestContext(
-        prompt=case.get("prompt", "hi"),
+        prompt=[_message(row) for row in prompt] if isinstance(prompt, list) else prompt,
         params=SamplingParams(**case["params"]) if case.get("params") else None,
         tools=tuple(_tool(row) for row in case.get("tools", ())),
         output_schema=None if schema is None else OutputSchema("answer", json.dumps(schema), str),
     )
+
+
+def _message(row: Case) -> Any:  # noqa: ANN401 - a dict or a Message, as prompts hold them
+    """A dict as users write it, or one with ``parts`` that only a response holds."""
+    if "parts" not in row:
+        return row
+    return Message(row["role"], tuple(PARTS[kind](*fields) for kind, *fields in row["parts"]))
 
 
 def _tool(row: Case) -> AnyTool:

@@ -23,7 +23,18 @@ HI: Final[dict[str, Case]] = {
         "output": [{"type": "message", "content": [{"type": "output_text", "text": "hi"}]}]
     },
     "anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
+    "vertex_anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
     "gemini": {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]},
+    "bedrock_anthropic": {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
+    "bedrock_converse": {
+        "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
+        "stopReason": "end_turn",
+    },
+    "cohere": {
+        "message": {"content": [{"type": "text", "text": "hi"}]},
+        "finish_reason": "COMPLETE",
+    },
+    "ollama": {"message": {"content": "hi"}, "done": True, "done_reason": "stop"},
 }
 
 

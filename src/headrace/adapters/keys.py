@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from headrace.adapters import google_auth
 from headrace.adapters.aws import credentials
 from headrace.core.errors import ConfigError, GoneError
 from headrace.registry.address import is_loopback
@@ -117,6 +118,8 @@ def check(route: Route) -> None:
     """Raise ``ConfigError`` before the first request when a needed key is missing or malformed."""
     if route.endpoint.auth == "aws":
         credentials.standing(route)
+    elif route.endpoint.auth == "google":
+        google_auth.check(route, reveal(route.key))
     else:
         _checked(route)
 

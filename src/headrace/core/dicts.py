@@ -242,7 +242,14 @@ def _sourced(kind: type[_Kind], source: object) -> _Kind:
 
 
 def _tool_use(part: Block) -> Part:
-    return tool_call(part.get("id"), part.get("name"), part.get("input"))
+    toolset, caller = part.get("toolset_name"), part.get("caller")
+    call = tool_call(
+        part.get("id"), part.get("name"), part.get("input"), plain(toolset or "function")
+    )
+    if not isinstance(caller, Mapping) or caller.get("type") == "direct":
+        return call
+    # A program of the model's called; it wants to have that back.
+    return replace(call, signature=orjson.dumps(dict(caller)).decode())
 
 
 def _tool_result(part: Block) -> Part:
@@ -285,4 +292,10 @@ _READERS: Final[dict[str, Callable[[Block], Part]]] = {
     "code_execution_tool_result": _kept,
     "bash_code_execution_tool_result": _kept,
     "text_editor_code_execution_tool_result": _kept,
+    "tool_search_tool_result": _kept,
+    "container_upload": _kept,
+    "mcp_tool_use": _kept,
+    "mcp_tool_result": _kept,
+    "compaction": _kept,
+    "search_result": _kept,
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from headrace.core.checked import Checked
 from headrace.core.errors import ConfigError
+from headrace.core.params import SamplingParams, check_extras
 from headrace.core.secret import Secret
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class Model(Checked):
 
     Each environment variable in ``key_env`` holds a key of its own, and each of ``regions`` is a
     place of its own: there is one route for each pair of them. Limits on a row belong to each route
-    of that model, beside the limits of the client. Raises ``ConfigError`` for what is no limit.
+    of that model, beside the limits of the client. ``extra_body`` and ``extra_headers`` go with
+    each request to it, under those of the call. Raises ``ConfigError`` for what is no limit.
     """
 
     id: str
@@ -96,6 +98,20 @@ class Model(Checked):
     key_env: Names = ()
     regions: Names = ()
     structured: Structured | None = None
+    extra_headers: dict[str, str] | None = None
+    extra_body: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _extras_stay_in_their_place(self) -> Self:
+        check_extras(self.extra_body, self.extra_headers)
+        return self
+
+    def asked(self, params: SamplingParams | None) -> SamplingParams | None:
+        """What is asked of this model alone: ``params`` laid over the row's own extras."""
+        if self.extra_headers is None and self.extra_body is None:
+            return params
+        own = SamplingParams(extra_headers=self.extra_headers, extra_body=self.extra_body)
+        return own | params
 
     @property
     def endpoint(self) -> str:
@@ -149,6 +165,14 @@ class Endpoint(Checked):
     unsupported: Names = ()
     names_tool_results: bool = False
     structured: Structured = "native"
+    thinking: Literal["reasoning_effort", "reasoning", "thinking", "enable_thinking"] = (
+        "reasoning_effort"
+    )
+    replays: Names = ()
+    cache_marks: Literal["cache_control", "prompt_cache_breakpoint"] | None = None
+    media: Literal["openai", "openrouter", "mistral"] = "openai"
+    vendor_tools: dict[str, str] = Field(default_factory=dict)
+    vendor_fields: dict[str, str] = Field(default_factory=dict)
     models: Names | None = None
     operations: dict[str, Offer] = Field(default_factory=dict)
     price: Price | None = None
@@ -197,8 +221,9 @@ class KeySource:
 class Route:
     """model @ endpoint @ key @ region: what limits, breakers and statistics belong to.
 
-    ``place`` is where its answers come from, for all regions alike; None: its ``base_url``. For
-    requests to AWS ``region`` fills ``{region}`` in ``base_url``; None takes AWS's own settings.
+    ``place`` is where its answers come from, for all regions alike; None: its ``base_url``. At AWS
+    and Google ``region`` fills ``{region}`` or ``{location}`` in ``base_url`` when it is sent; None
+    takes their own settings.
     """
 
     model: Model

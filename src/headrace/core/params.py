@@ -129,9 +129,16 @@ class SamplingParams(Checked):
         return self if self.given() else None
 
     def __or__(self, other: SamplingParams | None) -> SamplingParams:
-        """``other`` laid over ``self``: what it sets wins, what it leaves unset stays."""
+        """``other`` laid over ``self``: what it sets wins, what it leaves unset stays.
+
+        The extras of both are merged, one level deep.
+        """
         if other is None or not (over := other.given()):
             return self
+        if self.extra_body is not None and other.extra_body is not None:
+            over["extra_body"] = self.extra_body | other.extra_body
+        if self.extra_headers is not None and other.extra_headers is not None:
+            over["extra_headers"] = self.extra_headers | other.extra_headers
         return SamplingParams.model_validate(self.given() | over)
 
     @classmethod

@@ -48,7 +48,8 @@ class ToolCall:
     def canonical(self) -> list[object]:
         """What keys are made of."""
         found: list[object] = ["tool_call", self.id, self.name, self.arguments]
-        return [*found, self.kind, self.signature] if self.kind != "function" else found
+        is_plain = self.kind == "function" and self.signature is None
+        return found if is_plain else [*found, self.kind, self.signature]
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,8 @@ class Fleet:
         if len({row.id for row in rows}) < len(rows):
             msg = "a model is listed twice; list each once, and use model_weights to prefer one"
             raise ConfigError(msg)
-        own = list(params) or [None] * len(rows)
+        given = params or [None] * len(rows)
+        own = [row.asked(mine) for row, mine in zip(rows, given, strict=True)]
         groups = tuple(self._lanes(row, mine) for row, mine in zip(rows, own, strict=True))
         names = tuple(_name(row, mine) for row, mine in zip(rows, own, strict=True))
         return Choice(names, groups, self.start, weights=weights, seed=seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from headrace.providers.base import Codec, CodecRequest
-from headrace.wire import anthropic
+from headrace.wire import anthropic, vertex_anthropic
 
 
 class AnthropicRequest(CodecRequest):
@@ -13,3 +13,10 @@ class AnthropicRequest(CodecRequest):
 
     __slots__ = ()
     codec: ClassVar[Codec] = anthropic
+
+
+class VertexAnthropicRequest(CodecRequest):
+    """``POST /models/MODEL:rawPredict``, at Google's Vertex."""
+
+    __slots__ = ()
+    codec: ClassVar[Codec] = vertex_anthropic

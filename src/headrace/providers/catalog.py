@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.adapters import registered
 from headrace.core.errors import ConfigError
 from headrace.core.spelling import meant
-from headrace.providers.anthropic import AnthropicRequest
+from headrace.providers.anthropic import AnthropicRequest, VertexAnthropicRequest
 from headrace.providers.base import ProviderRequest
+from headrace.providers.bedrock import BedrockAnthropicRequest, BedrockRequest
+from headrace.providers.cohere import CohereRequest
 from headrace.providers.google import GeminiRequest
+from headrace.providers.ollama import OllamaRequest
 from headrace.providers.openai import OpenAIChatRequest, OpenAIResponsesRequest
 from headrace.providers.operations import class_of
 
@@ -24,7 +27,12 @@ CLASSES: Final[dict[str, type[ProviderRequest]]] = {
     "openai_chat": OpenAIChatRequest,
     "openai_responses": OpenAIResponsesRequest,
     "anthropic": AnthropicRequest,
+    "vertex_anthropic": VertexAnthropicRequest,
     "gemini": GeminiRequest,
+    "bedrock_converse": BedrockRequest,
+    "bedrock_anthropic": BedrockAnthropicRequest,
+    "cohere": CohereRequest,
+    "ollama": OllamaRequest,
 }
 
 

@@ -19,6 +19,8 @@ _PATHS: Final = ("/chat/completions", "/completions", "/messages", "/responses")
 _BLANK: Final = re.compile(r"\{(\w+)\}")
 # What may stand inside a URL without changing its host or its path.
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# What is known when there is something to sign, or a token: a profile may name the region.
+_LATE: Final = {"aws": (), "google": ("host", "project", "location")}
 _REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _EVERYWHERE: Final = ("0.0.0.0", "[::]")  # noqa: S104 - what a server listens on, and no client asks
 
@@ -28,14 +30,14 @@ def regions(model: Model, row: Endpoint, environ: Environ) -> tuple[str | None, 
 
     Raises ``ConfigError`` where one is needed and none is given.
     """
-    if "{region}" not in (row.base_url or ""):
+    if not any(blank in (row.base_url or "") for blank in ("{region}", "{location}")):
         if not model.regions:
             return (None,)
         msg = f"{model.id}: the endpoint {row.name} has no regions; leave out regions="
         raise ConfigError(msg)
     found = model.regions or _first(row.region_env, environ) or row.regions
-    if not found and row.auth == "aws":
-        return (None,)  # a profile may name it, and is read when there is something to sign
+    if not found and row.auth in _LATE:
+        return (None,)
     if not found:
         names = " or ".join(row.region_env)
         variable = f"set the environment variable {names}, or " if names else ""
@@ -75,6 +77,8 @@ def fill(
 
     def value(blank: re.Match[str]) -> str:
         name, fallback = blank[1], row.defaults.get(blank[1])
+        if name in _LATE.get(row.auth, ()):
+            return blank[0]
         if name == "region":
             return "{region}" if region is None else region
         if name == "model":

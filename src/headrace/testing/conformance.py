@@ -53,7 +53,12 @@ DIALECTS: Final[Mapping[str, DialectName]] = {
     "openai_chat": "openai",
     "openai_responses": "openai_responses",
     "anthropic": "anthropic",
+    "vertex_anthropic": "anthropic",
     "gemini": "gemini",
+    "bedrock_converse": "bedrock",
+    "bedrock_anthropic": "bedrock_anthropic",
+    "cohere": "cohere",
+    "ollama": "ollama",
 }
 _TURNS: Final = 500
 

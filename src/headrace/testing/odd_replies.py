@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import orjson
-
 from headrace.testing.faults import Fault
 from headrace.testing.seen import Answer
 
@@ -49,9 +47,5 @@ class EchoesKey(Fault):
 
     async def play(self, turn: Turn) -> None:
         """Answer so."""
-        plain = turn.error(401)
-        data = orjson.loads(plain.body)
-        data["error"]["message"] = (
-            f"Incorrect API key provided: {self.key}. Find yours in the console."
-        )
-        turn.respond(replace(plain, body=orjson.dumps(data)))
+        said = f"Incorrect API key provided: {self.key}. Find yours in the console."
+        turn.respond(turn.error(401, said))

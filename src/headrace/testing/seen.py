@@ -12,7 +12,16 @@ from typing import Literal, TypeAlias, cast
 import orjson
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
-DialectName: TypeAlias = Literal["openai", "openai_responses", "anthropic", "gemini"]
+DialectName: TypeAlias = Literal[
+    "openai",
+    "openai_responses",
+    "anthropic",
+    "gemini",
+    "cohere",
+    "ollama",
+    "bedrock",
+    "bedrock_anthropic",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,8 @@ class Chatty(Fault):
 
     async def play(self, turn: Turn) -> None:
         """Send all frames, what is between them, and the end."""
-        between = b": PROCESSING\n\n" + FORMS[turn.seen.dialect].alive
+        form = FORMS[turn.seen.dialect]
+        between = form.comment + form.alive
         frames = _frames(turn)
         turn.start(turn.answer, CHUNKED)
         for frame in frames:

@@ -1,6 +1,6 @@
 """How each API streams an answer, says that it went wrong, and keeps a connection alive.
 
-Written after OpenAI's, Anthropic's and Google's references; a word is a frame.
+Written after the vendors' references; a word is a frame.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import orjson
 
+from headrace.testing import aws_forms
 from headrace.testing.frames import sse
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Form(NamedTuple):
     """The frame of an error, from its body."""
     alive: bytes
     """What comes between frames and means nothing."""
+    comment: bytes = b": PROCESSING\n\n"
+    """What a server on the way puts between frames, where the framing has comments."""
+    content_type: str = "text/event-stream"
 
 
 def _chat(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:
@@ -92,21 +96,30 @@ def _responses_error(body: Mapping[str, object]) -> bytes:
 
 def _messages(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:
     del asked
+    yield from map(_named, _message_events(answer, said))
+
+
+def _invoked(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:
+    del asked
+    yield from map(aws_forms.chunk, _message_events(answer, said))
+
+
+def _message_events(answer: Mapping[str, object], said: Said) -> Iterator[dict[str, object]]:
     usage = cast("dict[str, object]", answer["usage"])
     message = {**answer, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
     at: dict[str, object] = {"index": 0}
-    yield _named({"type": "message_start", "message": message})
+    yield {"type": "message_start", "message": message}
     block = {"type": "text", "text": ""}
-    yield _named({"type": "content_block_start", **at, "content_block": block})
-    yield _named(_PING)
+    yield {"type": "content_block_start", **at, "content_block": block}
+    yield dict(_PING)
     for word in _WORD.findall(said.text):
         delta = {"type": "text_delta", "text": word}
-        yield _named({"type": "content_block_delta", **at, "delta": delta})
-    yield _named({"type": "content_block_stop", **at})
+        yield {"type": "content_block_delta", **at, "delta": delta}
+    yield {"type": "content_block_stop", **at}
     end = {"stop_reason": answer["stop_reason"], "stop_sequence": None}
     told = {"output_tokens": said.output_tokens}
-    yield _named({"type": "message_delta", "delta": end, "usage": told})
-    yield _named({"type": "message_stop"})
+    yield {"type": "message_delta", "delta": end, "usage": told}
+    yield {"type": "message_stop"}
 
 
 def _generated(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:
@@ -131,6 +144,40 @@ def _generated_error(body: Mapping[str, object]) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n") + b"\r\n"
 
 
+def _cohere(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:
+    del asked
+    begun = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
+    yield _named({"type": "message-start", "id": answer["id"], "delta": {"message": begun}})
+    empty = {"type": "text", "text": ""}
+    at: dict[str, object] = {"index": 0}
+    yield _named({"type": "content-start", **at, "delta": {"message": {"content": empty}}})
+    for word in _WORD.findall(said.text):
+        delta = {"message": {"content": {"text": word}}}
+        yield _named({"type": "content-delta", **at, "delta": delta})
+    yield _named({"type": "content-end", **at})
+    end = {name: answer[name] for name in ("finish_reason", "usage")}
+    yield _named({"type": "message-end", "delta": end})
+
+
+def _cohere_error(body: Mapping[str, object]) -> bytes:
+    """A generation that broke down ends with its reason."""
+    delta = {"finish_reason": "ERROR", "error": body["message"]}
+    return _named({"type": "message-end", "delta": delta})
+
+
+def _ollama(answer: Mapping[str, object], asked: Asked, said: Said) -> Iterator[bytes]:
+    del asked
+    begun = {name: answer[name] for name in ("model", "created_at")}
+    for word in _WORD.findall(said.text):
+        message = {"role": "assistant", "content": word}
+        yield _line({**begun, "message": message, "done": False})
+    yield _line({**answer, "message": {"role": "assistant", "content": ""}})
+
+
+def _line(body: Mapping[str, object]) -> bytes:
+    return orjson.dumps(body) + b"\n"
+
+
 def _named(body: Mapping[str, object]) -> bytes:
     """An event that is named as the type in its data."""
     return sse(orjson.dumps(body), str(body["type"]))
@@ -141,4 +188,8 @@ FORMS: Final[dict[DialectName, Form]] = {
     "openai_responses": Form(_responses, _responses_error, _COMMENT),
     "anthropic": Form(_messages, _named, _named(_PING)),
     "gemini": Form(_generated, _generated_error, _COMMENT),
+    "bedrock_anthropic": Form(_invoked, aws_forms.error, *aws_forms.BETWEEN),
+    "bedrock": Form(aws_forms.converse, aws_forms.error, *aws_forms.BETWEEN),
+    "cohere": Form(_cohere, _cohere_error, _COMMENT),
+    "ollama": Form(_ollama, _line, b"\n", b"", "application/x-ndjson"),
 }

@@ -12,34 +12,40 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from headrace.wire import reading
+from headrace.wire.limits import reset_after
 
 _FIRST_REFUSAL, _NO_STATUS = 400, 600
 _DEPTH: Final = 5
 _ITEMS: Final = 3
+_SAID: Final = ("message", "detail", "msg", "Message")  # the last of AWS
 _START: Final = 4000
 _TITLE: Final = re.compile(r"<title[^>]{0,100}>([^<]{1,300})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """``names`` are its codes and types in lower case, ``details`` what is worth showing of it."""
+    """``names`` are its codes and types in lower case, ``details`` what is worth showing of it.
+
+    ``wait`` is the seconds of quiet that it asks for, as Google does in the body.
+    """
 
     message: str
     names: frozenset[str] = frozenset()
     status: int | None = None
     is_page: bool = False
+    wait: float | None = None
     details: Mapping[str, str | int] = field(default_factory=dict)
 
 
-def of_body(body: bytes) -> Complaint:
-    """What a body says, whatever it is."""
+def of_body(body: bytes, named: str | None = None) -> Complaint:
+    """What a body says, whatever it is; ``named`` is the code that a header gave it."""
     # Gemini puts the object into a list.
     data = reading.load(body) or reading.load(body.strip().removeprefix(b"[").removesuffix(b"]"))
     if data is not None:
-        return of_object(data)
+        return of_object({"__type": named, **data} if named else data)
     start = body[:_START].decode("utf-8", "replace").strip()
     if not is_page(body):
-        return Complaint(start)
+        return Complaint(start, _names(_of_amazon(named)))
     title = _TITLE.search(start)
     return Complaint(f"an HTML page{f', {title[1].strip()}' if title else ''}", is_page=True)
 
@@ -59,16 +65,43 @@ def of_object(data: Mapping[str, object]) -> Complaint:
         reading.block(error.get("metadata")).get("error_type"),
         reading.block(error.get("innererror")).get("code"),
     )
+    google = _google_details(error)
     details = {name: error.get(name) for name in ("type", "code", "param")}
+    if amazon := _of_amazon(data.get("__type")):
+        details["type"] = amazon
     details["request_id"] = data.get("request_id")
     # OpenRouter: what the provider behind it wrote, which says more than "Provider returned error".
     within = reading.text(reading.block(error.get("metadata")).get("raw"))
     return Complaint(
         message=": ".join(filter(None, (_words(inner) or _words(error), within))),
-        names=frozenset(code.lower() for code in (*codes, *deeper) if isinstance(code, str)),
+        names=_names(*codes, *deeper, amazon, *(item.get("reason") for item in google)),
         status=next((s for s in map(_status, codes) if s is not None), None),
+        wait=next((s for s in map(_delay, google) if s is not None), None),
         details={n: v for n, v in details.items() if v and isinstance(v, str | int)},
     )
+
+
+def _names(*codes: object) -> frozenset[str]:
+    return frozenset(code.lower() for code in codes if code and isinstance(code, str))
+
+
+def _of_amazon(named: object) -> str | None:
+    """An exception's name, without the namespace before it and the address behind it."""
+    if not isinstance(named, str):
+        return None
+    return named.partition(":")[0].rpartition("#")[2].strip() or None
+
+
+def _google_details(error: Mapping[str, object]) -> list[dict[str, object]]:
+    """The objects of ``google.rpc`` beside an error: ErrorInfo, RetryInfo and others."""
+    found = error.get("details")
+    return [reading.block(item) for item in found] if isinstance(found, list) else []
+
+
+def _delay(info: Mapping[str, object]) -> float | None:
+    """Of RetryInfo the delay, a duration such as "37.5s"."""
+    written = info.get("retryDelay")
+    return reset_after(written, {}) if isinstance(written, str) else None
 
 
 def _status(code: object) -> int | None:
@@ -86,6 +119,6 @@ def _words(value: object, depth: int = _DEPTH) -> str:
     if depth and isinstance(value, list):
         return "; ".join(filter(None, (_words(item, depth - 1) for item in value[:_ITEMS])))
     if depth and isinstance(value, dict):
-        found = (_words(value.get(name), depth - 1) for name in ("message", "detail", "msg"))
+        found = (_words(value.get(name), depth - 1) for name in _SAID)
         return next(filter(None, found), "")
     return ""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
+import orjson
+
 from headrace.core.errors import RejectedError
+from headrace.core.reply import Reply
+from headrace.wire import failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from headrace.core.chunks import Chunk
     from headrace.core.params import SamplingParams
-    from headrace.core.reply import Reply
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -62,9 +65,27 @@ class Unsupported:
                 self.adapt(f"{name} is left out: {who} has none")
 
 
-def merge(body: dict[str, object], *extras: Mapping[str, object] | None) -> dict[str, object]:
-    """``body`` with what only one server knows laid over it, one level deep."""
+def merge(
+    body: dict[str, object], *extras: Mapping[str, object] | None, within: Sequence[str] = ()
+) -> dict[str, object]:
+    """``body`` with what only one server knows laid over it, one level deep.
+
+    Objects named in ``within`` are laid over those that are there, and do not replace them.
+    """
     for extra in extras:
-        if extra:
-            body.update(extra)
+        for name, theirs in (extra or {}).items():
+            ours = body.get(name) if name in within else None
+            if isinstance(ours, dict) and isinstance(theirs, dict):
+                body[name] = {**ours, **theirs}
+            else:
+                body[name] = theirs
     return body
+
+
+def folded(body: Mapping[str, object]) -> Reply:
+    """The reply that a stream came to; raises ``ReplyError`` where none can be written."""
+    try:
+        return Reply(failure.OK, orjson.dumps(body))
+    except TypeError:  # deeper than orjson writes
+        reply = Reply(failure.OK, b"{}")
+        raise failure.unreadable(reply, "what it streamed is nested too deep") from None

@@ -23,7 +23,7 @@ from headrace.core.errors import (
     ReplyError,
     TooLongError,
 )
-from headrace.wire import complaint, reading
+from headrace.wire import amazon, complaint, openai_codes, reading
 from headrace.wire.limits import (
     NO_LIMITS,
     TOO_MANY_REQUESTS,
@@ -33,6 +33,7 @@ from headrace.wire.limits import (
     keeps,
     read_limits,
 )
+from headrace.wire.remedy import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +62,7 @@ __all__ = [
 Kind: TypeAlias = type[ProviderError]
 OK: Final = 200
 _FIRST_REDIRECT, _FIRST_REFUSAL, _FIRST_TROUBLE, _NO_STATUS = 300, 400, 500, 600
-_BAD_REQUEST, _PAYMENT, _FORBIDDEN = 400, 402, 403
+_BAD_REQUEST, _PAYMENT, _FORBIDDEN, _ODD = 400, 402, 403, 498
 _MESSAGE: Final = 300
 
 # Statuses whose meaning no code in the body changes.
@@ -76,7 +77,6 @@ _FIXED: Final[dict[int, Kind]] = {
     413: TooLongError,
     418: RejectedError,
     425: OverloadedError,
-    498: OverloadedError,  # Groq: the flex tier is full
     499: RejectedError,
 }
 # Codes and types, in lower case; of several the first here wins, the more telling ones stand first.
@@ -107,6 +107,7 @@ _NAMED: Final[dict[str, Kind]] = {
     ),
     **dict.fromkeys(
         (
+            "billing_disabled",  # Google
             "billing_error",
             "billing_hard_limit_reached",
             "billing_not_active",
@@ -123,6 +124,7 @@ _NAMED: Final[dict[str, Kind]] = {
     **dict.fromkeys(
         (
             "account_deactivated",
+            "api_key_invalid",  # Google
             "invalid_api_key",
             "invalid_model",  # Mistral
             "model_decommissioned",
@@ -135,9 +137,11 @@ _NAMED: Final[dict[str, Kind]] = {
         OverloadedError,
     ),
     **dict.fromkeys(("rate_limit_error", "rate_limit_exceeded"), RateLimitError),
+    **amazon.NAMED,
 }
 # What a type says of the status that it should have come with, where it came with 200.
 _STATUS_OF: Final = {
+    **amazon.STATUS_OF,
     "api_error": 500,
     "authentication_error": 401,
     "internal_error": 500,
@@ -152,26 +156,7 @@ _STATUS_OF: Final = {
     "server_error": 500,
     "unavailable_error": 503,
     "vector_store_timeout": 504,
-    # OpenAI Responses, of a request that stays as it is.
-    **dict.fromkeys(
-        (
-            "data_residency_mismatch",
-            "empty_image_file",
-            "failed_to_download_image",
-            "image_file_not_found",
-            "image_file_too_large",
-            "image_parse_error",
-            "image_too_large",
-            "image_too_small",
-            "invalid_base64_image",
-            "invalid_image",
-            "invalid_image_format",
-            "invalid_image_mode",
-            "invalid_image_url",
-            "unsupported_image_media_type",
-        ),
-        400,
-    ),
+    **openai_codes.STATUS_OF,
 }
 _TOO_LONG: Final = re.compile(
     r"(?:prompt|input|request) (?:is|was) too (?:long|large)|too many (?:input |prompt )?tokens"
@@ -191,30 +176,15 @@ _UNPAID: Final = re.compile(
     re.IGNORECASE,
 )
 _NOT_OURS: Final = re.compile(
-    r"(?:incorrect|invalid) api key|api key not valid"  # xAI and Gemini
-    r"|model not exist|\S{1,200} is not a valid model id",  # DeepSeek and OpenRouter
+    r"(?:incorrect|invalid) api (?:key|token)|api key not valid"  # xAI, Cohere and Gemini
+    r"|user location is not supported"  # Gemini
+    r"|model not exist|\S{1,200} is not a valid model id"  # DeepSeek and OpenRouter
+    r"|the provided model identifier is invalid|invocation of model id \S{1,2048} with on-demand",
     re.IGNORECASE,
 )
 _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNORECASE)
-_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay")
-
-_REMEDY: Final[dict[Kind, str]] = {
-    OverloadedError: "try again a little later",
-    RateLimitError: "send more slowly, or have the limit raised by the provider",
-    QuotaError: "add credit or raise the spending limit at the provider, then run again",
-    GoneError: "check the base_url, the API key and the model's name",
-    RejectedError: "change this request",
-    TooLongError: "shorten the prompt, or take a model with a larger context",
-    ContentFilterError: "change the prompt",
-    ReplyError: "check that the base_url is that of an API",
-    PageError: "check that the base_url is that of an API, and what stands on the way to it",
-}
-_REMEDY_BY_STATUS: Final = {
-    401: "check the API key",
-    403: "check what the API key may do, and from where",
-    404: "check the model's name and the base_url",
-    407: "check user name and password in proxy=",
-}
+# Cohere's trial keys have a number of calls for a month.
+_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|calls / month|\AToo many tokens per day")
 
 
 def check(reply: Reply) -> None:
@@ -237,7 +207,7 @@ def from_reply(reply: Reply) -> ProviderError:
         return GoneError(msg, status=status, hint=hint(reply.headers, status))
     if not _FIRST_REFUSAL <= status < _NO_STATUS:
         return unreadable(reply, "an answer comes with status 200")
-    said = complaint.of_body(reply.body)
+    said = complaint.of_body(reply.body, reply.headers.get("x-amzn-errortype"))
     kind = _obey(reply.headers.get("x-should-retry"), _classify(status, said, reply))
     return _error(kind, f"the server answered {status}", said, reply)
 
@@ -286,7 +256,7 @@ def unreadable(reply: Reply, reason: str, usage: Usage | None = None) -> ReplyEr
     kind = PageError if complaint.is_page(reply.body) else ReplyError
     msg = (
         f"a reply with status {reply.status} cannot be read as an answer: {reason}; {begins};"
-        f" {_REMEDY[kind]}"
+        f" {remedy(kind)}"
     )
     wait = hint(reply.headers, reply.status)
     return kind(msg, status=reply.status, hint=wait, reply=reply, usage=usage)
@@ -315,6 +285,8 @@ def _classify(status: int, said: Complaint, reply: Reply) -> Kind:
         return _FIXED[status]
     if status == TOO_MANY_REQUESTS:
         return _too_fast(said, reply)
+    if status == _ODD:
+        return _invalid_token(said, reply)
     if status == _PAYMENT:
         # OpenRouter: a budget in flight; it says when to come back.
         return QuotaError if hint(reply.headers, status) is None else RateLimitError
@@ -334,6 +306,18 @@ def _too_fast(said: Complaint, reply: Reply) -> Kind:
         return QuotaError if hint(reply.headers, reply.status) is None else RateLimitError
     # OpenAI and Groq: more tokens than a minute allows in all; waiting would be for ever.
     return TooLongError if _TOO_LARGE_FOR_ANY_MINUTE.match(said.message) else RateLimitError
+
+
+def _invalid_token(said: Complaint, reply: Reply) -> Kind:
+    """498 is Groq's full flex tier, and Cohere's for a token of a prompt or answer that it denies.
+
+    Cohere's error is a flat object, Groq's stands in ``error``. What it calls a token is no key,
+    and one prompt must not close the route for all; only a text that names the key does.
+    """
+    data = reading.load(reply.body) or {}
+    if "error" in data or type(data.get("message")) is not str:
+        return OverloadedError
+    return GoneError if _NOT_OURS.match(said.message) else ContentFilterError
 
 
 def _forbidden(said: Complaint) -> Kind:
@@ -373,21 +357,25 @@ def _error(
     kind: Kind, what: str, said: Complaint, reply: Reply, usage: Usage | None = None
 ) -> ProviderError:
     message = reading.clean(said.message, _MESSAGE).rstrip(" .;")
-    remedy = (_REMEDY_BY_STATUS.get(reply.status) if kind is GoneError else None) or _REMEDY[kind]
     details = {
         name: _shown(value) for name, value in said.details.items() if value not in {None, ""}
     }
-    request_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
-    if request_id:
+    if request_id := reading.request_id(reply.headers, {}):
         details["request_id"] = reading.clean(request_id)
     return kind(
-        f"{what}{f': {message}' if message else ''}; {remedy}",
+        f"{what}{f': {message}' if message else ''}; {remedy(kind, reply.status)}",
         status=reply.status,
-        hint=hint(reply.headers, reply.status),
+        hint=_wait(said, reply),
         reply=reply if reply.status == OK else None,
         usage=usage,
         details=details or None,
     )
+
+
+def _wait(said: Complaint, reply: Reply) -> float | None:
+    """What the headers ask for, else the body."""
+    asked = hint(reply.headers, reply.status)
+    return said.wait if asked is None else asked
 
 
 def _shown(value: object) -> object:

@@ -112,8 +112,10 @@ _ROWS: Final = (
     _Row("requests", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", 1.0),
     _Row("tokens", "x-tokenlimit-limit", "x-tokenlimit-remaining", "x-tokenlimit-reset", 1.0),
 )
-_KEPT: Final = frozenset({"content-type", "date", "x-should-retry", "cf-ray", "x-generation-id"})
-_KEPT_PIECES: Final = re.compile(r"request-id|ratelimit|tokenlimit|processing|^retry-after")
+_KEPT: Final = frozenset(
+    {"content-type", "date", "x-should-retry", "cf-ray", "x-generation-id", "x-amzn-errortype"}
+)
+_KEPT_PIECES: Final = re.compile(r"request-?id|ratelimit|tokenlimit|processing|^retry-after")
 
 
 def keeps(name: str) -> bool:

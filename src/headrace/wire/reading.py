@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LARGEST_COUNT: Final = 2**53
 SHOWN: Final = 200
+_IDS: Final = ("x-request-id", "request-id", "x-amzn-requestid")
 _BOM: Final = b"\xef\xbb\xbf"
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -119,7 +120,7 @@ def text(value: object) -> str | None:
 
 def request_id(headers: Mapping[str, str], data: Mapping[str, object]) -> str | None:
     """What the provider calls this exchange: by header, else by the ``id`` in the body."""
-    return headers.get("x-request-id") or headers.get("request-id") or text(data.get("id"))
+    return next(filter(None, map(headers.get, _IDS)), None) or text(data.get("id"))
 
 
 def tool_call(identity: object, name: object, arguments: object) -> ToolCall | None:

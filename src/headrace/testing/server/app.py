@@ -57,7 +57,7 @@ def echo(text: str) -> str:
 
 
 class FakeServer:
-    """A real HTTP server on loopback that speaks four APIs, whole and streamed, and can misbehave.
+    """A real HTTP server on loopback that speaks many APIs, whole and streamed, and can misbehave.
 
     ``async with FakeServer() as server`` runs it in this event loop, ``with
     FakeServer.in_thread() as server`` in a thread. ``answer``, ``faults``, ``latency``,
@@ -320,5 +320,6 @@ def _answer(dialect: Dialect, asked: Asked, said: Said, n: int, headers: Headers
     body = dialect.answer(asked, said, n)
     if not asked.stream:
         return Answer(200, orjson.dumps(body), headers)
-    frames = tuple(FORMS[dialect.name].frames(body, asked, said))
-    return Answer(200, b"".join(frames), headers, "text/event-stream", frames)
+    form = FORMS[dialect.name]
+    frames = tuple(form.frames(body, asked, said))
+    return Answer(200, b"".join(frames), headers, form.content_type, frames)

@@ -282,9 +282,9 @@ class Turn:
         self.answer = answer
         self.answered = False
 
-    def error(self, status: int) -> Answer:
+    def error(self, status: int, message: str | None = None) -> Answer:
         """The error reply that this request's API would give."""
-        return self._dialect.refusal(status)
+        return self._dialect.refusal(status, message)
 
     def respond(self, answer: Answer) -> None:
         """Write a whole reply with its length."""

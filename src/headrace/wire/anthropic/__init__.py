@@ -10,13 +10,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.wire.anthropic.answer import decode
-from headrace.wire.anthropic.request import NEW, OLD, PATH, Asked, body, encode
+from headrace.wire.anthropic.request import NEW, OLD, PATH, Asked, body, encode, headers
 from headrace.wire.anthropic.stream import fold
 
 if TYPE_CHECKING:
     from headrace.wire.framing import Framing
 
-__all__ = ["EPOCH", "FRAMING", "NEW", "OLD", "PATH", "Asked", "body", "decode", "encode", "fold"]
+__all__ = [
+    "EPOCH",
+    "FRAMING",
+    "NEW",
+    "OLD",
+    "PATH",
+    "Asked",
+    "body",
+    "decode",
+    "encode",
+    "fold",
+    "headers",
+]
 
 EPOCH = 1
 FRAMING: Framing = "sse"

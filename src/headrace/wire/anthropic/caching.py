@@ -24,7 +24,7 @@ def put(blocks: Sequence[dict[str, object]], ttl: str | None, unsupported: Unsup
         if sent != ttl:
             unsupported.adapt(f"a cache mark of {ttl} is sent as {sent}: Anthropic has 5m and 1h")
     for block in reversed(blocks):
-        if block["type"] not in _UNMARKED:
+        if block.get("type") not in _UNMARKED:
             block["cache_control"] = mark
             return
 

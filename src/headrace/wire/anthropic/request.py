@@ -91,7 +91,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     whole = {"model": route.model.name, **asked.body}
     if stream:
         whole["stream"] = True
-    return Draft(PATH, reading.write(whole), _headers(asked, context.params), unsupported.notes)
+    return Draft(PATH, reading.write(whole), headers(asked, context.params), unsupported.notes)
 
 
 def _only_text(context: RequestContext) -> str | None:
@@ -141,12 +141,15 @@ def body(
     return Asked(found, not found.keys().isdisjoint(_SAMPLING), tuple(dict.fromkeys(betas)))
 
 
-def _headers(asked: Asked, params: SamplingParams | None) -> Headers:
-    """Version and betas; what ``extra_headers`` says of the version wins, its betas are added."""
+def headers(asked: Asked, params: SamplingParams | None, *, has_version: bool = True) -> Headers:
+    """Version and betas; what ``extra_headers`` says of the version wins, its betas are added.
+
+    Where the version stands in the body, it is no header (``has_version=False``).
+    """
     extra = None if params is None else params.extra_headers
-    if not extra and not asked.samples and not asked.betas:
+    if has_version and not extra and not asked.samples and not asked.betas:
         return _HEADERS
-    found = {"anthropic-version": OLD if asked.samples else NEW}
+    found = {"anthropic-version": OLD if asked.samples else NEW} if has_version else {}
     if asked.betas:
         found["anthropic-beta"] = ",".join(asked.betas)
     for name, value in (extra or {}).items():

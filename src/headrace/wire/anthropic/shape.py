@@ -7,6 +7,7 @@ of any name, recursion) goes by a tool, whatever the row says.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -40,7 +41,7 @@ def add(body: dict[str, object], context: RequestContext, route: Route) -> str |
         )
         return name
     if _form(route) == "native":
-        form = {"type": "json_schema", "schema": schemas.strict(wanted.schema)}
+        form = {"type": "json_schema", "schema": _native(wanted)}
         body["output_config"] = {"format": form}
         return None
     said = (
@@ -53,6 +54,13 @@ def add(body: dict[str, object], context: RequestContext, route: Route) -> str |
     return None
 
 
+@lru_cache(maxsize=64)
+def _native(wanted: OutputSchema) -> dict[str, object] | None:
+    """The schema as the native form has it, which is the same for all rows of a run."""
+    schema = wanted.schema
+    return schemas.strict(schema) if schemas.is_closed(schema) else None
+
+
 def _form(route: Route) -> str:
     return route.model.structured or route.endpoint.structured
 
@@ -63,7 +71,7 @@ def tool_name(context: RequestContext, route: Route) -> str | None:
     if wanted is None:
         return None
     form = _form(route)
-    if form == "instruct" or (form == "native" and schemas.is_closed(wanted.schema)):
+    if form == "instruct" or (form == "native" and _native(wanted) is not None):
         return None
     taken = {tool.name for tool in context.tools if isinstance(tool, Tool)}
     name = _NOT_IN_NAMES.sub("_", wanted.name)[:60] or "answer"

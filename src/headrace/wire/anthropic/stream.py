@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
 from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
 from headrace.wire import failure, reading
 from headrace.wire.anthropic import shape
 from headrace.wire.anthropic.answer import usage_of
+from headrace.wire.draft import folded
 
 if TYPE_CHECKING:
     from headrace.core.chunks import Chunk
@@ -104,16 +103,14 @@ class AnthropicFold:
         whole = {**self._message, "type": "message", "content": content}
         if self._usage:
             whole["usage"] = self._usage
-        try:
-            return Reply(200, orjson.dumps(whole))
-        except TypeError:
-            raise failure.unreadable(Reply(200, b""), "it is deeper than can be read") from None
+        return folded(whole)
 
     def _begin(self, message: dict[str, object]) -> list[Chunk]:
         self._message = message
+        chunks = self._bill(message)
         for index, block in enumerate(_list(message.get("content"))):
-            self._blocks[index] = _Block(reading.block(block))
-        return self._bill(message)
+            chunks += self._open(index, reading.block(block))
+        return chunks
 
     def _block(self, kind: str, frame: dict[str, object]) -> list[Chunk]:
         index = frame.get("index")

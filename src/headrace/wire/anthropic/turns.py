@@ -74,7 +74,7 @@ class _Writer:
             return {"role": role, "content": content}
         blocks = self.blocks(run, role)
         if role == "user":  # results come first; the order of all else stays
-            blocks.sort(key=lambda block: block["type"] != "tool_result")
+            blocks.sort(key=lambda block: block.get("type") != "tool_result")
         return {"role": role, "content": blocks} if blocks else None
 
     def blocks(self, run: Sequence[Message], role: str) -> list[Block]:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from headrace.wire import reading
+from headrace.wire import reading, strict
 from headrace.wire.draft import Draft, Unsupported, merge
-from headrace.wire.openai_responses import strict, tools
+from headrace.wire.openai_responses import tools
 from headrace.wire.openai_responses.items import items
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
@@ -81,7 +79,8 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
         _params(body, params, context, unsupported)
         headers = tuple((params.extra_headers or {}).items())
     _include(body, wanted, sent, params)
-    merge(body, _laid_over(body, None if params is None else params.extra_body))
+    extra = None if params is None else params.extra_body
+    merge(body, extra, within=("text", "reasoning"))
     return Draft(PATH, reading.write(body), headers, unsupported.notes)
 
 
@@ -158,13 +157,3 @@ def _shape(body: Body, sent: list[Body], shape: OutputSchema, unsupported: Unsup
         "strict": closed is not None,
     }
     body["text"] = {"format": form}
-
-
-def _laid_over(body: Body, extra: Mapping[str, object] | None) -> Body:
-    """``extra_body``; what it says of ``text`` or ``reasoning`` stands beside what is there."""
-    found = dict(extra or {})
-    for name in ("text", "reasoning"):
-        ours, theirs = body.get(name), found.get(name)
-        if isinstance(ours, dict) and isinstance(theirs, dict):
-            found[name] = {**ours, **theirs}
-    return found

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
-from headrace.core.errors import RejectedError, TruncatedError
+from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
 from headrace.wire import failure, reading
+from headrace.wire.draft import folded
 from headrace.wire.openai_responses import calls
 from headrace.wire.openai_responses.decode import usage_of
 
@@ -73,11 +74,7 @@ class ResponsesFold:
         whole = self._last
         if not whole.get("output") and self._items:
             whole = {**whole, "output": self._items}
-        try:
-            return Reply(failure.OK, reading.write(whole))
-        except RejectedError:  # deeper than orjson writes
-            reply = Reply(failure.OK, b"{}")
-            raise failure.unreadable(reply, "its last event is nested too deep") from None
+        return folded(whole)
 
     def _end(self, response: Event) -> Iterator[Chunk]:
         self._last = response

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headrace.core.tools import Tool
-from headrace.wire.openai_responses import strict
+from headrace.wire import strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

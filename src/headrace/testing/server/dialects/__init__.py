@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from headrace.testing.server.dialects.anthropic import Anthropic
+from headrace.testing.server.dialects.anthropic import Anthropic, AnthropicOnVertex
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
+from headrace.testing.server.dialects.bedrock import Bedrock, BedrockAnthropic
+from headrace.testing.server.dialects.cohere import Cohere
 from headrace.testing.server.dialects.google import Gemini
+from headrace.testing.server.dialects.ollama import Ollama
 from headrace.testing.server.dialects.openai import OpenAI, Responses, go_duration
 from headrace.testing.server.dialects.openai_operations import (
     Embeddings,
@@ -19,8 +22,12 @@ from headrace.testing.server.dialects.openai_operations import (
 __all__ = [
     "Anthropic",
     "Asked",
+    "Bedrock",
+    "BedrockAnthropic",
+    "Cohere",
     "Dialect",
     "Gemini",
+    "Ollama",
     "OpenAI",
     "Responses",
     "Said",
@@ -31,9 +38,12 @@ __all__ = [
 ]
 _OPENAI: Final = OpenAI()
 _GEMINI: Final = Gemini()
+_BEDROCK: Final = Bedrock()
+_INVOKED: Final = BedrockAnthropic()
 _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/chat/completions", _OPENAI),
     ("/v1/messages", Anthropic()),
+    (":rawPredict", AnthropicOnVertex()),
     ("/responses", Responses()),
     (":generateContent", _GEMINI),
     (":streamGenerateContent", _GEMINI),
@@ -42,6 +52,12 @@ _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/moderations", Moderations()),
     ("/audio/transcriptions", Transcriptions()),
     ("/audio/speech", Speech()),
+    ("/converse", _BEDROCK),
+    ("/converse-stream", _BEDROCK),
+    ("/invoke", _INVOKED),
+    ("/invoke-with-response-stream", _INVOKED),
+    ("/v2/chat", Cohere()),
+    ("/api/chat", Ollama()),
 )
 
 

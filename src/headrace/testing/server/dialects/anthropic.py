@@ -6,6 +6,8 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from headrace.testing.server.dialects.base import Asked, Dialect, Said
 
 if TYPE_CHECKING:
@@ -67,6 +69,23 @@ class Anthropic(Dialect):
     def hint_headers(self, seconds: float) -> Headers:
         """``retry-after`` in whole seconds."""
         return (("retry-after", str(math.ceil(seconds))),)
+
+
+class AnthropicOnVertex(Anthropic):
+    """Messages, with the model in the path and the version in the body."""
+
+    def read(self, body: bytes, path: str) -> Asked:
+        """Read a request."""
+        data = orjson.loads(body)
+        if not isinstance(data, dict) or "model" in data or "anthropic_version" not in data:
+            msg = "anthropic_version: it is required, and the model stands in the path"
+            raise ValueError(msg)
+        model = path.rpartition("/")[2].partition(":")[0]
+        return super().read(orjson.dumps({**data, "model": model}), path)
+
+    def key(self, headers: Mapping[str, str]) -> str | None:
+        """The bearer token."""
+        return headers.get("authorization", "").partition("Bearer ")[2] or None
 
 
 _ANTHROPIC_ERRORS: Final = {

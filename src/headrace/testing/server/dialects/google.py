@@ -71,8 +71,9 @@ class Gemini(Dialect):
         return {"error": {"code": status, "message": message, "status": kind}}
 
     def key(self, headers: Mapping[str, str]) -> str | None:
-        """The ``x-goog-api-key``."""
-        return headers.get("x-goog-api-key") or None
+        """The ``x-goog-api-key``, or the bearer token that Vertex wants."""
+        _, _, token = headers.get("authorization", "").partition("Bearer ")
+        return headers.get("x-goog-api-key") or token or None
 
     def charge(self, asked: Asked, said: Said) -> int:
         """Input tokens alone are limited."""

@@ -1,0 +1,250 @@
+"""The door to google-auth: OAuth tokens for Vertex, and where on Vertex a request goes.
+
+A token given in code or by the environment is used as it is. Otherwise google-auth looks for the
+application default credentials, in its order: the file of ``GOOGLE_APPLICATION_CREDENTIALS``
+(service accounts, workload identity), gcloud's login, the metadata server. Their token is kept for
+the process and renewed five minutes before its end, by one thread at a time, off the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib.util import find_spec
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
+
+from headrace.core.errors import ConfigError, GoneError, HeldBackError, NotSentError, ProviderError
+from headrace.core.model import KeySource
+from headrace.core.secret import Secret
+from headrace.wire import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.core.model import Route
+
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
+_PROJECT, _LOCATION = "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION"
+# Seconds.
+_EARLY: Final = 300.0
+_HOUR: Final = 3600.0
+_AGAIN: Final = 30.0
+_BETWEEN_REFUSALS: Final = 60.0
+_ASKING: Final = 30.0
+_UNAUTHORIZED: Final = 401
+_MANY: Final = 64
+# They become a part of the host's name and of the path.
+_NAMES: Final = {
+    _PROJECT: re.compile(r"[a-z0-9][a-z0-9.:-]{0,98}[a-z0-9]"),
+    _LOCATION: re.compile(r"[a-z0-9][a-z0-9-]{0,38}[a-z0-9]"),
+}
+_LOG_IN: Final = (
+    f"run gcloud auth application-default login, set {_FILE} to a key file, or"
+    " GOOGLE_OAUTH_ACCESS_TOKEN to a token"
+)
+
+_INSTALL: Final = (
+    "needs google-auth to get a token; install headrace[vertex], or set GOOGLE_OAUTH_ACCESS_TOKEN"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token with what was found beside it, and the moments when it is renewed and ends."""
+
+    value: str
+    renew_at: float
+    good_until: float
+    project: str | None = None
+    quota_project: str | None = None
+
+
+def check(route: Route, given: str | None) -> None:
+    """Raise ``ConfigError`` where it is clear, without asking anybody, that there is no token."""
+    if given:
+        Secret(given)
+        _base_url(route, None)
+    elif _is_missing():
+        raise ConfigError(f"{route.id} {_INSTALL}")
+
+
+async def admitted(route: Route, given: str | None) -> tuple[Route, Headers]:
+    """``route`` with a token that holds and its base URL filled in, and headers to send with it.
+
+    It is the same object as long as nothing changes. Raises ``GoneError`` where no token is to be
+    had, ``NotSentError`` where Google's token server cannot be reached.
+    """
+    token = Token(given, 0.0, 0.0) if given else await _here().token(route.id)
+    try:
+        return _ready(route, token)
+    except ConfigError as error:
+        raise GoneError(error.message) from None
+
+
+def check_current(sent: Route, status: int, given: str | None) -> None:
+    """Raise ``HeldBackError`` where a token was refused and another one can be tried, once."""
+    if status != _UNAUTHORIZED or sent.key.secret is None:
+        return
+    value = sent.key.secret.reveal()
+    if given != value if given else _here().is_to_be_renewed(value):
+        msg = "the token was refused, and is renewed"
+        raise HeldBackError(msg)
+
+
+_routes: dict[tuple[Route, str, str], Route] = {}
+
+
+def _ready(route: Route, token: Token) -> tuple[Route, Headers]:
+    base_url = _base_url(route, token.project)
+    slot = (route, token.value, base_url)
+    ready = _routes.get(slot)
+    if ready is None:
+        if len(_routes) >= _MANY:
+            _routes.clear()
+        row = route.endpoint.model_copy(update={"auth": "bearer"})
+        key = KeySource(secret=Secret(token.value))
+        ready = _routes[slot] = replace(route, endpoint=row, base_url=base_url, key=key)
+    quota = token.quota_project
+    return ready, (("x-goog-user-project", quota),) if quota else ()
+
+
+def _base_url(route: Route, found: str | None) -> str:
+    """Where Vertex is for this route; raises ``ConfigError`` where the project is not known."""
+    url = route.base_url
+    if "{" not in url:
+        return url
+    project = os.environ.get(_PROJECT) or found
+    location = route.region or os.environ.get(_LOCATION) or "global"
+    if not project:
+        msg = f"{route.id} needs the id of a Google Cloud project; set {_PROJECT}"
+        raise ConfigError(msg)
+    for name, value in ((_PROJECT, project), (_LOCATION, location)):
+        if not _NAMES[name].fullmatch(value):
+            msg = f"{route.id}: {name} is {value!r:.100}, which cannot be one; set it anew"
+            raise ConfigError(msg)
+    return url.format(host=_host(location), project=project, location=location)
+
+
+def _host(location: str) -> str:
+    if location == "global":
+        return "aiplatform.googleapis.com"
+    if location in {"us", "eu"}:
+        return f"aiplatform.{location}.rep.googleapis.com"
+    return f"{location}-aiplatform.googleapis.com"
+
+
+def _is_missing() -> bool:
+    return find_spec("google") is None or find_spec("google.auth") is None
+
+
+class Tokens:
+    """The tokens of one identity: loops wait for a thread, and threads for each other."""
+
+    def __init__(self, moment: Callable[[], float] = time.monotonic) -> None:
+        """``moment`` is the time in seconds, from whenever."""
+        self._moment = moment
+        self._lock = Lock()
+        self._credentials: Any = None
+        self._project: str | None = None
+        self._now: Token | None = None
+        self._refused_at = -_BETWEEN_REFUSALS
+        self._renewals: WeakKeyDictionary[
+            asyncio.AbstractEventLoop, asyncio.Future[Token | ProviderError]
+        ] = WeakKeyDictionary()
+
+    async def token(self, asker: str) -> Token:
+        """The token of now, a new one where it is time; raises as ``admitted`` does."""
+        now = self._now
+        if now is not None and self._moment() < now.renew_at:
+            return now
+        loop = asyncio.get_running_loop()
+        renewal = self._renewals.get(loop)
+        if renewal is None or renewal.done():
+            renewal = self._renewals[loop] = loop.run_in_executor(None, self._renew)
+        # Not awaited itself: who is cancelled must not cancel it for the others.
+        await asyncio.wait([renewal])
+        found = renewal.result()
+        if isinstance(found, ProviderError):
+            raise type(found)(f"{asker}: {found.message}")
+        return found
+
+    def is_to_be_renewed(self, sent: str) -> bool:
+        """Is there another token than ``sent`` by now, or may one be asked for?"""
+        now, moment = self._now, self._moment()
+        if now is None or now.value != sent:
+            return True
+        if moment - self._refused_at < _BETWEEN_REFUSALS:
+            return False
+        self._refused_at, self._now, self._credentials = moment, None, None
+        return True
+
+    def _renew(self) -> Token | ProviderError:
+        with self._lock:
+            now = self._now
+            if now is not None and self._moment() < now.renew_at:
+                return now
+            found = self._ask()
+            if isinstance(found, Token):
+                self._now = found
+            elif now is not None and (moment := self._moment()) < now.good_until:
+                self._now = found = replace(now, renew_at=moment + _AGAIN)
+            return found
+
+    def _ask(self) -> Token | ProviderError:
+        if _is_missing():
+            return GoneError(f"Vertex {_INSTALL}")
+        from google.auth import exceptions  # noqa: PLC0415 - an extra, behind its one door
+
+        try:
+            return self._fetch()
+        except exceptions.DefaultCredentialsError as error:
+            said = f"no credentials of Google Cloud are to be found ({_brief(error)}); {_LOG_IN}"
+            return GoneError(said)
+        except exceptions.GoogleAuthError as error:
+            if isinstance(error, exceptions.TransportError) or error.retryable:
+                said = f"Google's token server gave no token ({_brief(error)}); check the network"
+                return NotSentError(said)
+            return GoneError(f"Google gave no access token ({_brief(error)}); {_LOG_IN}")
+
+    def _fetch(self) -> Token:
+        import google.auth  # noqa: PLC0415 - an extra, behind its one door
+        from google.auth.transport.requests import Request  # noqa: PLC0415 - the same
+
+        ask: Any = partial(Request(), timeout=_ASKING)
+        found = self._credentials
+        if found is None:
+            found, self._project = google.auth.default(scopes=[_SCOPE], request=ask)
+        self._credentials = None  # where it is refused, the files are read again
+        found.refresh(ask)
+        self._credentials = found
+        left = _HOUR
+        if found.expiry is not None:
+            left = (found.expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
+        now, early = self._moment(), min(_EARLY, left / 2)
+        quota = found.quota_project_id
+        return Token(found.token, now + left - early, now + left, self._project, quota)
+
+
+def _brief(error: Exception) -> str:
+    said = error.args[0] if error.args else error
+    return reading.clean(str(said)).rstrip(" .;") or type(error).__name__
+
+
+_known: dict[tuple[int, str | None], Tokens] = {}
+
+
+def _here() -> Tokens:
+    """Those of this process (a child has its own) and of the key file that is named now."""
+    slot = (os.getpid(), os.environ.get(_FILE))
+    known = _known.get(slot)
+    return _known.setdefault(slot, Tokens()) if known is None else known

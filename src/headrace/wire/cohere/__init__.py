@@ -1,0 +1,17 @@
+"""Cohere's chat API, version 2. What becomes of a prompt's parts: ``docs/messages.md``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.wire.cohere.decode import decode
+from headrace.wire.cohere.encode import encode
+from headrace.wire.cohere.stream import fold
+
+if TYPE_CHECKING:
+    from headrace.wire.framing import Framing
+
+__all__ = ["EPOCH", "FRAMING", "decode", "encode", "fold"]
+
+EPOCH: Final = 1
+FRAMING: Final[Framing] = "sse"

@@ -1,0 +1,147 @@
+"""A stream of partial replies, folded into the one that the same request had got without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
+from headrace.core.errors import TruncatedError
+from headrace.core.reply import Reply
+from headrace.wire import failure, reading
+from headrace.wire.gemini.decode import read_call, read_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headrace.core.chunks import Chunk
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+
+_OK = 200
+# Told piece by piece; of all else the last word counts.
+_IN_PIECES = ("citationMetadata", "logprobsResult")
+
+
+class GeminiFold:
+    """Implements ``wire.draft.Fold``; there is no mark at the end, ``finishReason`` decides."""
+
+    __slots__ = ("_body", "_calls", "_candidate", "_parts", "_pieces", "_usage")
+
+    def __init__(self, context: RequestContext, route: Route) -> None:
+        """Begin a stream."""
+        del context, route
+        self._body: dict[str, object] = {}
+        self._candidate: dict[str, object] = {}
+        self._parts: list[dict[str, object]] = []
+        self._pieces: list[str] = []
+        self._calls = 0
+        self._usage: object = None
+
+    def feed(self, event: str, data: bytes) -> list[Chunk]:
+        """Take one frame; raises the ``ProviderError`` that an error in it stands for."""
+        del event
+        found = reading.load(data)
+        if found is None:  # an error may stand in a list
+            found = reading.load(data.strip().removeprefix(b"[").removesuffix(b"]"))
+        if found is None:
+            if not data.strip() or data.strip() == b"[DONE]":
+                return []
+            raise failure.unreadable(Reply(_OK, data), "a frame of the stream is not JSON")
+        if found.get("error"):
+            usage = read_usage(self._body.get("usageMetadata"))
+            raise failure.from_error_object(found, Reply(_OK, data), usage)
+        return self._take(found)
+
+    def _take(self, found: Mapping[str, object]) -> list[Chunk]:
+        self._body.update({k: v for k, v in found.items() if k != "candidates" and v is not None})
+        chunks: list[Chunk] = []
+        candidates = found.get("candidates")
+        for item in candidates if type(candidates) is list else ():
+            candidate = reading.block(item)
+            if candidate.get("index") in (None, 0):
+                self._merge(candidate)
+                parts = reading.block(candidate.get("content")).get("parts")
+                for part in parts if type(parts) is list else ():
+                    chunks += self._add(reading.block(part))
+        billed = self._body.get("usageMetadata")
+        if billed != self._usage:
+            self._usage = billed
+            if (usage := read_usage(billed)) is not None:
+                chunks.append(UsageChunk(usage))
+        return chunks
+
+    def _merge(self, candidate: Mapping[str, object]) -> None:
+        for name, value in candidate.items():
+            if name in _IN_PIECES:
+                self._candidate[name] = _joined(self._candidate.get(name), value)
+            elif name != "content" and value is not None:
+                self._candidate[name] = value
+
+    def _add(self, part: dict[str, object]) -> list[Chunk]:
+        if type(text := part.get("text")) is str:
+            self._add_text(text, part)
+            if not text:
+                return []
+            return [ThinkingChunk(text) if part.get("thought") is True else TextChunk(text)]
+        if part:
+            self._close()
+            self._parts.append(part)
+        if "functionCall" not in part:
+            return []
+        number, self._calls = self._calls, self._calls + 1
+        call = read_call(part, number, self._body.get("responseId"))
+        if call is None:  # decode says so, once all of it is there
+            return []
+        return [ToolCallChunk(number, call.arguments, call.id, call.name)]
+
+    def _add_text(self, text: str, part: dict[str, object]) -> None:
+        last = self._parts[-1] if self._parts else {}
+        goes_on = (
+            self._pieces
+            and "thoughtSignature" not in last
+            and last.get("thought") == part.get("thought")
+        )
+        if not goes_on:
+            self._close()
+            self._parts.append({**part})
+        elif "thoughtSignature" in part:
+            last["thoughtSignature"] = part["thoughtSignature"]
+        self._pieces.append(text)
+
+    def _close(self) -> None:
+        """The text of the last part is whole."""
+        if self._pieces:
+            self._parts[-1]["text"] = "".join(self._pieces)
+            self._pieces = []
+
+    def reply(self) -> Reply:
+        """The whole reply; raises ``TruncatedError`` where the stream ended before its finish."""
+        blocked = reading.block(self._body.get("promptFeedback")).get("blockReason")
+        if not self._candidate.get("finishReason") and not blocked:
+            msg = "the stream ended before its finish; try again"
+            raise TruncatedError(msg, status=_OK, usage=read_usage(self._usage))
+        self._close()
+        body = dict(self._body)
+        if self._candidate:
+            content = {"role": "model", "parts": self._parts}
+            body["candidates"] = [{"content": content, **self._candidate}]
+        try:
+            return Reply(_OK, orjson.dumps(body))
+        except TypeError:
+            empty = Reply(_OK, b"")
+            raise failure.unreadable(empty, "a part of the stream is too deep") from None
+
+
+def _joined(before: object, after: object) -> object:
+    """Two objects as one, with their lists one after the other; ``before`` is used up."""
+    if type(before) is not dict or type(after) is not dict:
+        return before if after is None else after
+    for name, value in after.items():
+        had = before.get(name)
+        if type(had) is list and type(value) is list:
+            had.extend(value)
+        else:
+            before[name] = value
+    return before

@@ -1,0 +1,42 @@
+"""What to do about each kind of failure: the second half of an error's sentence."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headrace.core.errors import (
+    ContentFilterError,
+    GoneError,
+    OverloadedError,
+    PageError,
+    ProviderError,
+    QuotaError,
+    RateLimitError,
+    RejectedError,
+    ReplyError,
+    TooLongError,
+)
+
+_REMEDIES: Final[dict[type[ProviderError], str]] = {
+    OverloadedError: "try again a little later",
+    RateLimitError: "send more slowly, or have the limit raised by the provider",
+    QuotaError: "add credit or raise the spending limit at the provider, then run again",
+    GoneError: "check the base_url, the API key and the model's name",
+    RejectedError: "change this request",
+    TooLongError: "shorten the prompt, or take a model with a larger context",
+    ContentFilterError: "change the prompt",
+    ReplyError: "check that the base_url is that of an API",
+    PageError: "check that the base_url is that of an API, and what stands on the way to it",
+}
+_BY_STATUS: Final = {
+    401: "check the API key",
+    403: "check what the API key may do, and from where",
+    404: "check the model's name and the base_url",
+    407: "check user name and password in proxy=",
+}
+
+
+def remedy(kind: type[ProviderError], status: int | None = None) -> str:
+    """What to do, in a few words."""
+    closed = _BY_STATUS.get(status or 0) if kind is GoneError else None
+    return closed or _REMEDIES[kind]
