@@ -55,7 +55,7 @@ def test_what_a_killed_run_had_shown_is_not_sent_again(tmp_path: Path, lines: in
                 assert [list(r.parsed or ()) for r in responses] == [vector_of(t) for t in TEXTS]
                 assert {responses[n].source for n in shown} == {"journal"}
                 assert client.last_run is not None
-                sent = Counter(t for seen in server.received[before:] for t in seen.json["input"])  # type: ignore[attr-defined]  # JSON
+                sent = Counter(t for seen in server.received[before:] for t in seen.json["input"])  # type: ignore[attr-defined]  # a list of texts
                 assert not sent.keys() & {TEXTS[n] for n in shown}
                 assert set(sent.values()) <= {1}
                 twice = sum(responses[n].source == "provider" for n in range(len(TEXTS)))

@@ -123,9 +123,10 @@ def test_every_operation_is_a_prompt_and_its_value_is_kept(
     cache = "memory" if store == "memory" else tmp_path / "cache.db"
 
     async def main(client: LLMClient, server: FakeServer) -> None:
-        prompts: Any = [asked, RequestContext(prompt=asked, id="mine")]
-        first = await client.process_prompts_async(prompts, show_progress=False)
-        assert first[1].id == "mine"
+        first = await client.process_prompts_async(
+            [RequestContext(prompt=asked, id="mine")], show_progress=False
+        )
+        assert first[0].id == "mine"
         again = await client.ask(RequestContext(prompt=asked))
         assert again.source == "cache"
         for response in (*first, again):
