@@ -65,7 +65,7 @@ class Texts:
             epoch: ClassVar[int] = 1
 
             async def execute_once(self) -> APIResponse[object]:
-                read: Any = class_of(self.context.operation, self.route)
+                read = class_of(self.context.operation, self.route)
                 draft = read.codec.encode(self.context, self.route)
                 reply = await meet(orjson.loads(draft.body)["input"], self.route)
                 answer = self.decode(self.context, self.route, reply)

@@ -14,7 +14,7 @@ from headrace.adapters.http import HttpExchange, Transport
 from headrace.core.errors import ProviderError, RejectedError
 from headrace.core.model import Model, Route
 from headrace.providers.base import CodecRequest
-from headrace.providers.catalog import CLASSES
+from headrace.providers.catalog import CLASSES, Catalog
 from headrace.registry import endpoints
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ async def sent(row: Endpoint, probe: Probe) -> Arrived | None:
     here = row.model_copy(update={"auth": "none"})
     route = Route(Model(id=f"{row.name}/model"), here, f"http://127.0.0.1:{port}")
     exchange = HttpExchange(open_, route, 10.0, Open())
-    request = CLASSES[row.wire](probe.context, route, exchange)
     try:
+        request = Catalog().bind(probe.context, route, exchange)
         if probe.stream:
             async for _ in request.stream_once():
                 pass

@@ -67,7 +67,7 @@ class OperationRequest(ProviderRequest):
         return cls.codec.decode(context, route, reply)
 
 
-def class_of(operation: str, route: Route) -> type[ProviderRequest]:
+def class_of(operation: str, route: Route) -> type[OperationRequest]:
     """The request class of an operation; raises ``RejectedError`` where the endpoint has none."""
     row = route.endpoint
     offer = row.operations.get(operation)
@@ -79,7 +79,7 @@ def class_of(operation: str, route: Route) -> type[ProviderRequest]:
 
 
 @cache
-def _class(wire: str, operation: str) -> type[ProviderRequest]:
+def _class(wire: str, operation: str) -> type[OperationRequest]:
     class Made(OperationRequest):
         __slots__ = ()
         codec = CODECS[wire, operation]
