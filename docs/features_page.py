@@ -46,7 +46,8 @@ the response's `adaptations` say so (with `on_unsupported="error"` the request f
 CACHED: Final = """
 **caching** is about marks for the provider's own cache (`prompt_caching=`): where there is a dash,
 the API takes none, and many of these cache by themselves; usage shows reads and writes wherever the
-provider tells them. From **embed** on it is [more than chat](more-than-chat.md). **prices**: `yes` where price data (extra `prices`) know the vendor.
+provider tells them. From **embed** on it is [more than chat](more-than-chat.md). **prices**: `yes`
+where price data (extra `prices`) know the vendor.
 """
 STRICT: Final = SamplingParams(on_unsupported="error")
 PNG: Final = b"\x89PNG\r\n\x1a\n probe of an image"

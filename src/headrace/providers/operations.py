@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 class OperationCodec(Protocol):
     """How one API writes one operation: a module of ``wire``. Pure."""
 
-    EPOCH: int
-
     def encode(self, context: RequestContext, route: Route) -> Draft:
         """The request; raises ``RejectedError`` for what the API cannot carry."""
 

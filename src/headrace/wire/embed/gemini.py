@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from headrace.core.response import APIResponse
     from headrace.wire.draft import Draft
 
-EPOCH: Final = 1
 
 
 def encode(context: RequestContext, route: Route) -> Draft:
