@@ -41,12 +41,12 @@ class Texts:
         self.sends: list[list[str]] = []
         self.routes: list[str] = []
         self.paid: list[str] = []
-        self._rule = rule
+        self.rule = rule
 
     async def meet(self, texts: list[str], route: Route) -> Reply:
         self.sends.append(texts)
         self.routes.append(route.id)
-        error = self._rule(texts, len(self.sends) - 1)
+        error = self.rule(texts, len(self.sends) - 1)
         await asyncio.sleep(LATENCY)
         if error is not None:
             raise error
