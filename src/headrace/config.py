@@ -81,6 +81,20 @@ class RunOptions(AskOptions, total=False):
     journal: str | os.PathLike[str] | None
 
 
+class ToolLoopOptions(AskOptions, total=False):
+    """Options of ``run_tool_loop``, beside those of ``AskOptions``, which hold for each round.
+
+    ``max_rounds`` bounds the requests, 10 if not given. With ``journal``, a path, what is answered
+    and what tools gave is on disk, and a loop that was killed goes on from there. ``on_round`` is
+    called with each response and may be async. ``raise_errors``: what a tool raises is raised.
+    """
+
+    max_rounds: int
+    journal: str | os.PathLike[str] | None
+    on_round: OnResponse | None
+    raise_errors: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """The options of one call, read."""
@@ -333,7 +347,7 @@ def called_as(init: Callable[..., None]) -> Signature:
 
 def _check_options(options: Mapping[str, object]) -> None:
     """Raise ``ConfigError`` for a wrong option of a call, of those that are used as they are."""
-    for name in ("show_progress", "ordered", "return_completions_only"):
+    for name in ("show_progress", "ordered", "return_completions_only", "raise_errors"):
         if options.get(name, False) not in (True, False):
             raise _wrong(name, "True or False", options[name])
     if options.get("on_response") is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from headrace.adapters import collector
@@ -14,9 +13,7 @@ from headrace.config import (
     RunOptions,
 )
 from headrace.core.conversation import Conversation
-from headrace.engine.journal import Journal
 from headrace.engine.listening import hand_over
-from headrace.engine.memory import opened_in_thread
 from headrace.engine.pipeline import Pipeline
 from headrace.engine.runs import Run
 from headrace.engine.scheduler import Handle, Schedule, window
@@ -169,17 +166,6 @@ class Bulk(Assembly):
                 await deliver(response)
 
         return handle
-
-    async def _open_journal(self, call: Call, run: Run) -> Journal | None:
-        path = call.options.get("journal")
-        if path is None:
-            return None
-        journal = await opened_in_thread(
-            partial(Journal.open, path, disk=self._disk, clock=self._clock)
-        )
-        journal.run(call.choice.models)
-        run.summary.resent = journal.recovered.in_flight
-        return journal
 
     def _close(self, run: Run) -> None:
         run.close((self._clock.now() - run.started_at) / SECOND)

@@ -90,18 +90,19 @@ def _at_the_top(schema: dict[str, Any]) -> dict[str, Any]:
     found = schema.get("$defs", {}).get(reference.removeprefix("#/$defs/"))
     if not reference.startswith("#/$defs/") or not isinstance(found, dict):
         return schema
-    rest = {key: value for key, value in schema.items() if key != "$ref"}
-    return found | rest
+    return {**found, "$defs": schema["$defs"]}
 
 
 def _of_json(given: Mapping[str, object]) -> OutputSchema:
     """A JSON schema, also in the wrapping that OpenAI's ``response_format`` has."""
-    wrapped = given.get("json_schema", given) if given.get("type") == "json_schema" else None
+    found: object = given.get("json_schema", given)
+    wrapped = found if given.get("type") == "json_schema" else None
     inner = wrapped.get("schema") if isinstance(wrapped, Mapping) else None
     schema = inner if isinstance(inner, Mapping) else given
     name = wrapped.get("name") if isinstance(wrapped, Mapping) else schema.get("title")
     parse = partial(_checked, validator_of(schema))
-    return _made(str(name or "answer"), _at_the_top(dict(schema)), parse)
+    whole: dict[str, Any] = {**schema}
+    return _made(str(name or "answer"), _at_the_top(whole), parse)
 
 
 def _made(name: str, schema: dict[str, Any], parse: Callable[[str], object]) -> OutputSchema:

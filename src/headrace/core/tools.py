@@ -89,11 +89,17 @@ class VendorTool:
     """A tool that the vendor defines, by what it does; each API has a name of its own for it.
 
     ``options`` (JSON text, or a dict) go into the tool's object as they are. With ``type`` among
-    them the object is sent word for word, to whatever API the request goes.
+    them the object is sent word for word, to whatever API the request goes. ``call`` is what
+    ``run_tool_loop`` calls for what the vendor leaves to the caller, such as the actions of
+    computer use, with the fields of the call's JSON by name; without one the call is yours.
     """
 
     kind: VendorKind | str
     options: str = "{}"
+    call: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+    read: Callable[[str], dict[str, Any]] = field(
+        default=functions.an_object, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         """Keep the options as text, so that the value can be hashed."""
