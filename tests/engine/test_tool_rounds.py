@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import pytest
 from pydantic import BaseModel
@@ -28,16 +28,9 @@ from headrace import (
     VendorTool,
     errors,
 )
-from headrace.testing import Answer, Script
-from tests.clients import check_nothing_is_held, made, virtual
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
-    from pathlib import Path
-
-    from headrace.config import Asked
-    from headrace.core.model import Route
-    from headrace.testing.provider import Outcome
+from headrace.testing import Answer
+from tests.clients import check_nothing_is_held, made
+from tests.turns import Rounds, asking
 
 PNG: Final = b"\x89PNG\r\n\x1a\n0123"
 
@@ -45,41 +38,6 @@ PNG: Final = b"\x89PNG\r\n\x1a\n0123"
 def add(left: int, right: int) -> int:
     """Add two numbers."""
     return left + right
-
-
-def asking(*calls: tuple[str, str], kind: str = "function") -> Answer:
-    """A turn that asks for these tools with these arguments."""
-    asked = [ToolCall(f"c{n}", name, text, kind) for n, (name, text) in enumerate(calls)]
-    return Answer("", tool_calls=tuple(asked), finish_reason="tool")
-
-
-class Rounds:
-    """A script of turns that keeps what was sent."""
-
-    def __init__(self, *turns: Outcome) -> None:
-        self.turns = turns
-        self.asked: list[RequestContext] = []
-        self.script = Script(self._turn)
-
-    def _turn(self, context: RequestContext, route: Route, n: int) -> Outcome:
-        del route
-        self.asked.append(context)
-        return self.turns[n]
-
-    def results(self) -> tuple[ToolResult, ...]:
-        """What the tools gave, as the model was told last."""
-        last = self.asked[-1].conversation.messages[-1]
-        return tuple(part for part in last.parts if isinstance(part, ToolResult))
-
-    def run(
-        self, tools: Sequence[object] | None, prompt: Asked = "2 + 3?", **options: Any
-    ) -> ToolRun[Any]:
-        async def main(client: LLMClient) -> ToolRun[Any]:
-            found = await client.run_tool_loop(prompt, tools=tools, **options)
-            check_nothing_is_held(client)
-            return found
-
-        return virtual(self.script, main)
 
 
 def test_a_tool_is_called_and_its_result_told() -> None:
@@ -356,49 +314,3 @@ def test_cancelling_leaves_no_tool_running() -> None:
             await main(client)
 
     asyncio.run(real())
-
-
-def counted(calls: list[str]) -> Callable[..., Coroutine[Any, Any, str]]:
-    async def dice(side: str) -> str:
-        """Throw it: never the same."""
-        calls.append(side)
-        return f"{side}: {len(calls)}"
-
-    return dice
-
-
-def test_a_killed_loop_goes_on_and_asks_and_calls_nothing_again(tmp_path: Path) -> None:
-    journal, calls = tmp_path / "j", list[str]()
-    turns = (
-        asking(("dice", '{"side": "a"}'), ("dice", '{"side": "b"}')),
-        asking(("dice", '{"side": "c"}')),
-    )
-    cut = Rounds(*turns, errors.RejectedError("no", status=400))
-    assert cut.run([counted(calls)], journal=journal).response.is_error
-    assert calls == ["a", "b", "c"]
-    whole = Rounds("fine")
-    run = whole.run([counted(calls)], journal=journal)
-    assert [each.source for each in run.rounds] == ["journal", "journal", "provider"]
-    assert calls == ["a", "b", "c"]
-    assert [part.content for part in whole.results()] == ["c: 3"]
-    assert whole.asked[0].conversation.messages[2].parts[1] == ToolResult("c1", "b: 2", "dice")
-    again = Rounds().run([counted(calls)], journal=journal)
-    assert (again.response.completion, len(calls)) == ("fine", 3)
-
-
-def test_images_come_back_from_the_journal(tmp_path: Path) -> None:
-    journal = tmp_path / "j"
-
-    def look() -> list[object]:
-        return [IMAGE, "a picture", Image.from_url("https://example.test/a.png")]
-
-    turns = (asking(("look", "")), "fine")
-    first = Rounds(*turns).run([look], journal=journal)
-
-    def never() -> None:
-        raise AssertionError
-
-    tool = Tool.of(look)
-    assert isinstance(tool, Tool)
-    second = Rounds().run([replace(tool, call=never)], journal=journal)
-    assert second.conversation == first.conversation

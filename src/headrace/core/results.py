@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
-import pydantic_core
+from pydantic import ConfigDict, TypeAdapter
 
 from headrace.core.media import File, Image
 from headrace.core.parts import Text, ToolResult
@@ -15,6 +15,9 @@ from headrace.core.parts import Text, ToolResult
 if TYPE_CHECKING:
     from headrace.core.parts import ToolCall
 
+_ANY: Final[TypeAdapter[object]] = TypeAdapter(
+    object, config=ConfigDict(ser_json_inf_nan="strings", arbitrary_types_allowed=True)
+)
 _MEDIA: Final[dict[str, type[Image | File]]] = {"image": Image, "file": File}
 
 
@@ -37,7 +40,7 @@ def result_of(call: ToolCall, value: object) -> ToolResult:
 
 def _as_json(value: object) -> str:
     try:
-        return pydantic_core.to_json(value, inf_nan_mode="strings").decode()
+        return _ANY.dump_json(value).decode()
     except (ValueError, RecursionError) as error:
         msg = f"what the tool gave back cannot be written as JSON: {error}"
         raise ValueError(msg) from None

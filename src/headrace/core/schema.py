@@ -32,6 +32,7 @@ _OPENING: Final = re.compile(r'\{\s*["}]|\[\s*[\[{"\]\d-]')
 _TRIES: Final = 16
 # Where names stand for keys, and where a value is the caller's own.
 _NAMES: Final = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+_SHARED: Final = frozenset({"$defs", "$schema", "definitions"})
 _VALUES: Final = frozenset({"default", "const", "enum", "examples"})
 # Formats that are checked with or without the packages that jsonschema has for others.
 _FORMATS: Final = ("date", "email", "ipv4", "ipv6", "regex", "uuid")
@@ -110,9 +111,9 @@ def _made(name: str, schema: dict[str, Any], parse: Callable[[str], object]) -> 
         schema = {"type": "object", **schema}
     if schema.get("type") == "object":
         return OutputSchema(_named(name), _text(schema), lambda text: parse(json_in(text)))
-    inner = dict(schema)
-    shared = {key: inner.pop(key) for key in ("$defs", "definitions", "$schema") if key in inner}
-    whole = {
+    shared = {key: value for key, value in schema.items() if key in _SHARED}
+    inner = {key: value for key, value in schema.items() if key not in _SHARED}
+    whole: dict[str, Any] = {
         **shared,
         "type": "object",
         "properties": {"value": inner},
