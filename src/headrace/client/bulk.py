@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from headrace.adapters import collector
 from headrace.adapters.progress import Progress
 from headrace.client.assembly import Assembly
-from headrace.config import (
-    Call,
-    RunOptions,
-)
+from headrace.client.options import PlainRunOptions, RunOptions
 from headrace.core.conversation import Conversation
 from headrace.engine.listening import hand_over
 from headrace.engine.pipeline import Pipeline
@@ -22,14 +19,25 @@ from headrace.engine.streams import ResponseStream
 from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
-    from headrace.config import Prompts
+    from headrace.config import Call, Prompts
     from headrace.core.response import Responses
     from headrace.engine.streams import Deliver
+
+T = TypeVar("T")
 
 
 class Bulk(Assembly):
     """The verbs for many prompts."""
 
+    @overload
+    async def process_prompts_async(
+        self,
+        prompts: Prompts,
+        *,
+        output_schema: type[T],
+        return_completions_only: Literal[False] = ...,
+        **options: Unpack[PlainRunOptions],
+    ) -> Responses[T]: ...
     @overload
     async def process_prompts_async(
         self,
@@ -68,6 +76,15 @@ class Bulk(Assembly):
         responses = run.responses
         return [r.completion for r in responses] if return_completions_only else responses
 
+    @overload
+    def process_prompts_sync(
+        self,
+        prompts: Prompts,
+        *,
+        output_schema: type[T],
+        return_completions_only: Literal[False] = ...,
+        **options: Unpack[PlainRunOptions],
+    ) -> Responses[T]: ...
     @overload
     def process_prompts_sync(
         self,
