@@ -104,7 +104,7 @@ def tests(session: nox.Session) -> None:
 
     With arguments (``nox -s tests -- -k name``) only those tests run, and nothing is measured.
     """
-    session.install("-e", ".[local,prices,tokens]", *group("test"))
+    session.install("-e", ".[local,mcp,prices,schema,tokens]", *group("test"))
     pytest = (
         ("pytest", *session.posargs)
         if session.posargs
@@ -128,7 +128,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=MEASURED)
 def docs(session: nox.Session) -> None:
     """What the documentation shows runs: docstrings, README, docs, examples."""
-    session.install("-e", ".[local,prices,tokens]", *group("test"))
+    session.install("-e", ".[local,mcp,prices,schema,tokens]", *group("test"))
     run(session, "pytest", "-n", "2", "--doctest-modules", "src/headrace", "tests/test_docs.py")
 
 
@@ -170,7 +170,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(python=MEASURED, default=False)
 def sweep(session: nox.Session) -> None:
     """The suite with fresh dice and thirty times the examples; takes long."""
-    session.install("-e", ".[local,prices,tokens]", *group("test"))
+    session.install("-e", ".[local,mcp,prices,schema,tokens]", *group("test"))
     session.run(
         "pytest",
         "-n",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from headrace.client.bulk import Bulk
 from headrace.client.single import Single
+from headrace.client.tool_loop import ToolLoop
 
 __all__ = ["LLMClient"]
 
 
-class LLMClient(Bulk, Single):
+class LLMClient(Bulk, Single, ToolLoop):
     """Pushes prompts through language-model APIs, as fast as the limits allow.
 
     ``models`` is ``"endpoint/model"``, a ``Model`` row, or a list of these; several models are
