@@ -133,7 +133,14 @@ class Bulk(Assembly):
         return ResponseStream(run, bound=window(call.choice.slots), ordered=ordered)
 
     async def _run(
-        self, prompts: Prompts, call: Call, *, keep: bool, deliver: Deliver | None
+        self,
+        prompts: Prompts,
+        call: Call,
+        *,
+        keep: bool,
+        deliver: Deliver | None,
+        kind: type[Pipeline] = Pipeline,
+        width: int | None = None,
     ) -> Run:
         run = Run(keep=keep, counts_duplicates=not self._shares, prompts=prompts)
         self.last_run, run.started_at, run.summary.is_complete = run, self._clock.now(), False
@@ -149,9 +156,9 @@ class Bulk(Assembly):
             if progress is not None:
                 stack.callback(progress.close)
             scope = stack.enter_context(self._loops.here())
-            pipeline = self._pipeline(Pipeline, scope, call.choice, run, journal)
+            pipeline = self._pipeline(kind, scope, call.choice, run, journal)
             handle = self._handle(pipeline, call, run, progress, deliver)
-            width = window(call.choice.slots)
+            width = width or window(call.choice.slots)
             stopped = None if deliver is None else deliver.release
             source = await stack.enter_async_context(opened(prompts))
             await Schedule(source, handle, width, call.choice.is_crowded, stopped).run()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from headrace.core import fingerprint
 from headrace.core.conversation import Conversation, Prompt, brief
 from headrace.core.errors import BadRowError, ConfigError, HeadraceError, InvalidOutputError
+from headrace.core.operations import Operation, operation
 from headrace.core.params import SamplingParams
 from headrace.core.schema import OutputSchema
 from headrace.core.tools import AnyTool, read_tools
@@ -25,7 +26,7 @@ class RequestContext:
     attempt yields the *next* context, with the error added to ``failures``.
     """
 
-    prompt: Prompt
+    prompt: Prompt | Operation
     id: str | None = None
     params: SamplingParams | None = None  # or a dict of them, which becomes one
     model: str | None = None
@@ -66,6 +67,27 @@ class RequestContext:
         return Conversation.of(self.prompt)
 
     @property
+    def asked(self) -> Conversation | Operation:
+        """What is asked, checked; raises ``BadRowError`` where it cannot be."""
+        found = None if type(self.prompt) is Conversation else operation(self.prompt)
+        if found is None:
+            return self.conversation
+        found.check()
+        return found
+
+    @property
+    def operation(self) -> str:
+        """What a request is for: "chat", or the name of another operation."""
+        found = operation(self.prompt)
+        return "chat" if found is None else found.name
+
+    @property
+    def writes(self) -> bool:
+        """Is the answer made of tokens, which a bound would count?"""
+        found = operation(self.prompt)
+        return found is None or found.writes
+
+    @property
     def name(self) -> str:
         """The id that the response will carry."""
         return str(self.index) if self.id is None else self.id
@@ -74,7 +96,10 @@ class RequestContext:
     def key(self) -> fingerprint.Key:
         """What this request is the same as; see ``core.fingerprint``."""
         asked = {} if self.params is None else self.params.asked
-        messages = self.conversation.canonical()
+        subject = self.asked
+        messages = subject.canonical()
+        if not isinstance(subject, Conversation):
+            return fingerprint.of_request(messages, asked, subject.name)
         if not self.tools and self.output_schema is None:
             return fingerprint.of_request(messages, asked)
         shape = None if self.output_schema is None else self.output_schema.canonical()

@@ -124,6 +124,22 @@ class Model(Checked):
         return self.id.partition("/")[2]
 
 
+class Offer(Checked):
+    """How an endpoint does one operation beside chat; see ``registry/operations.toml``.
+
+    ``items`` and ``tokens`` bound what one exchange may hold.
+    """
+
+    wire: str | None = None
+    path: Annotated[str, Field(pattern=r"^/\S*$")] | None = None
+    items: Annotated[int, Field(ge=1)] = 1
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    renames: dict[str, str] = Field(default_factory=dict)
+    unsupported: Names = ()
+    words: dict[str, str] = Field(default_factory=dict)
+    encoding: str | None = None
+
+
 class Endpoint(Checked):
     """A row for where models are served: base URL, wire format, and how it takes its key.
 
@@ -158,6 +174,7 @@ class Endpoint(Checked):
     vendor_tools: dict[str, str] = Field(default_factory=dict)
     vendor_fields: dict[str, str] = Field(default_factory=dict)
     models: Names | None = None
+    operations: dict[str, Offer] = Field(default_factory=dict)
     price: Price | None = None
     prices: str | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None

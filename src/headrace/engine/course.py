@@ -252,7 +252,7 @@ def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int, int]:
     """
     if not lanes[0].has_token_limit and not any(state.has_token_limit for state in lanes):
         return lanes, 0, 0
-    estimated = reservation.input_tokens(context.conversation, context.params)
+    estimated = reservation.input_tokens(context.asked, context.params)
     needed = lanes[0].learning.correction.of(estimated)
     # Refusing is final: what other prompts have taught must not do it alone.
     lanes = fitting(lanes, min(estimated, needed))
@@ -260,4 +260,6 @@ def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int, int]:
     params = context.params if own is None else own | context.params
     declared = None if params is None else params.max_tokens
     most = lanes[0].route.model.max_output_tokens
+    if not context.writes:
+        return lanes, needed, estimated
     return lanes, needed + reservation.output_tokens(declared, most), estimated

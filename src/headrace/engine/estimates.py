@@ -141,9 +141,9 @@ def _params(context: RequestContext, state: RouteState) -> SamplingParams | None
 
 
 def _count(context: RequestContext, state: RouteState) -> TokenCount:
-    prompt, params = Conversation.of(context.prompt), _params(context, state)
+    prompt, params = context.asked, _params(context, state)
     route = state.route
-    if reservation.is_plain(prompt, params):
+    if isinstance(prompt, Conversation) and reservation.is_plain(prompt, params):
         count = tokens.counter(route.endpoint.vendor, route.model.name)
         counts = [] if count is None else [count(message.text) for message in prompt.messages]
         known = [n for n in counts if n is not None]

@@ -140,6 +140,7 @@ class Pipeline:
     ) -> None:
         """``write_off`` counts what was spent on rows that are not finished."""
         self._sender = sender
+        self._attempt = sender.answer
         self._scope = scope
         self._choose = choose
         self._occurrence = occurrence
@@ -179,9 +180,7 @@ class Pipeline:
         if context.model is not None and context.model != choice.models[0]:
             context = replace(context, model=choice.models[0])  # an alias may mean another one soon
         if not self._needs_key and choice.weights is None:
-            return await self._sender.answer(
-                context, choice.lanes, self._scope, None, self._write_off
-            )
+            return await self._attempt(context, choice.lanes, self._scope, None, self._write_off)
         key = context.key
         if self._memory is None and choice.weights is None:
             return await self._ask(context, choice, key)
@@ -295,7 +294,7 @@ class Pipeline:
         may_move: bool,
     ) -> APIResponse[object]:
         record = None if self._memory is None else self._memory.record(context, key)
-        response = await self._sender.answer(
+        response = await self._attempt(
             context, lanes, self._scope, record, write_off, may_move=may_move
         )
         try:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from headrace.core.conversation import Conversation
 from headrace.core.parts import Text
 
 if TYPE_CHECKING:
-    from headrace.core.conversation import Conversation
+    from headrace.core.operations import Operation
     from headrace.core.params import SamplingParams
     from headrace.core.parts import Part
 
@@ -24,8 +25,10 @@ PER_IMAGE: Final = 1_000
 UNBOUNDED_OUTPUT: Final = 1_024
 
 
-def input_tokens(prompt: Conversation, params: SamplingParams | None = None) -> int:
+def input_tokens(prompt: Conversation | Operation, params: SamplingParams | None = None) -> int:
     """An estimate of the tokens of a prompt, and of the tools that ``params`` bring."""
+    if not isinstance(prompt, Conversation):
+        return sum(_text(text) for text in prompt.texts)
     tokens = sum(PER_MESSAGE + _content(m.content) for m in prompt.messages)
     if params is None or params.extra_body is None:
         return tokens

@@ -14,6 +14,7 @@ from headrace.providers.cohere import CohereRequest
 from headrace.providers.google import GeminiRequest
 from headrace.providers.ollama import OllamaRequest
 from headrace.providers.openai import OpenAIChatRequest, OpenAIResponsesRequest
+from headrace.providers.operations import class_of
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -43,7 +44,7 @@ class Catalog:
 
     def bind(self, context: RequestContext, route: Route, exchange: Exchange) -> ProviderRequest:
         """One request object for one attempt."""
-        return self._classes[route.endpoint.wire](context, route, exchange)
+        return self._class(context, route)(context, route, exchange)
 
     def epoch(self, route: Route) -> int:
         """The version of how replies of this route are read.
@@ -60,7 +61,14 @@ class Catalog:
         self, context: RequestContext, route: Route, reply: Reply
     ) -> APIResponse[object] | None:
         """Read a recorded reply again; None when the class has no such form."""
-        return self._classes[route.endpoint.wire].decode(context, route, reply)
+        return self._class(context, route).decode(context, route, reply)
+
+    def _class(self, context: RequestContext, route: Route) -> type[ProviderRequest]:
+        found = self._classes[route.endpoint.wire]
+        # A class of the user's own gets all operations, and says itself what it cannot do.
+        if found is CLASSES.get(route.endpoint.wire) and context.operation != "chat":
+            return class_of(context.operation, route)
+        return found
 
 
 def _found(wire: str, endpoint: str) -> type[ProviderRequest]:

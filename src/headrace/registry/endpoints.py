@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from headrace.core.model import Endpoint
 
@@ -12,6 +13,19 @@ from headrace.core.model import Endpoint
 @cache
 def known() -> dict[str, Endpoint]:
     """All rows, by name."""
-    text = resources.files("headrace.registry").joinpath("endpoints.toml").read_text("utf-8")
-    rows = tomllib.loads(text)
-    return {name: Endpoint(name=name, **row) for name, row in rows.items()}
+    more = offers()
+    return {
+        name: Endpoint(**{"operations": more.get(name, {}), "name": name, **row})
+        for name, row in _read("endpoints.toml").items()
+    }
+
+
+@cache
+def offers() -> dict[str, dict[str, Any]]:
+    """What each of them does beside chat, by endpoint and operation."""
+    return _read("operations.toml")
+
+
+def _read(name: str) -> dict[str, dict[str, Any]]:
+    text = resources.files("headrace.registry").joinpath(name).read_text("utf-8")
+    return tomllib.loads(text)

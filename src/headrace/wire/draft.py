@@ -29,6 +29,7 @@ class Draft(NamedTuple):
     body: bytes
     headers: Headers = ()
     adaptations: tuple[str, ...] = ()
+    content_type: str = "application/json"
 
 
 class Fold(Protocol):

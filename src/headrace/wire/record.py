@@ -3,7 +3,8 @@ r"""An answer as JSON bytes and back: what caches keep. Pure; no class tags, not
 A record is one object, ``{"v": 1, "completion": …, "usage": [input, output, cache read, cache
 write, reasoning], "tool_calls": [[id, name, arguments], …], "metadata": {…}, …}``; what is None or
 empty is left out. Parts of an answer that is more than text stand in ``"content"``, each as its
-kind and its fields. Strings with lone surrogates, which no UTF-8 can hold, are kept by an escape:
+kind and its fields; a value that is no text (a vector, audio) in ``"value"``. Strings with lone
+surrogates, which no UTF-8 can hold, are kept by an escape:
 such a record has ``"escaped": true``, and in each of its strings a surrogate stands as ``\udXXX``
 (six characters) and a backslash as two.
 """
@@ -19,6 +20,7 @@ import orjson
 
 from headrace.core.parts import Opaque, Part, Text, Thinking, ToolCall
 from headrace.core.response import NOTHING, APIResponse, Usage
+from headrace.wire import values
 
 VERSION: Final = 1
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -42,6 +44,7 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "metadata": (dict, NoneType),
     "content": (list, NoneType),
     "adaptations": (list, NoneType),
+    "value": (list, NoneType),
 }
 _PLAIN: Final = tuple(_KINDS)[:10]
 _PARTS: Final[dict[str, type[Part]]] = {
@@ -73,12 +76,14 @@ class _Record(TypedDict, total=False):
     content: list[list[str]]
     adaptations: list[str]
     logprobs: object
+    value: list[object]
 
 
 def dump(response: APIResponse[object]) -> bytes:
     """Write what the provider's answer holds, without what belongs to one row of one run.
 
-    Left out: ``id``, ``index``, ``sample``, ``tags``, ``parsed``, ``source``, ``error``, ``reply``.
+    Left out: ``id``, ``index``, ``sample``, ``tags``, ``source``, ``error``, ``reply``, and what a
+    schema made of the text, which makes it again.
     Raises ``ValueError`` where ``metadata`` holds what JSON cannot (NaN and infinity become null).
     """
     form = _form(response)
@@ -117,6 +122,8 @@ def _form(response: APIResponse[object]) -> dict[str, object]:
     form.update((name, value) for name, value in _richer(response) if value)
     if response.logprobs is not None:
         form["logprobs"] = response.logprobs
+    if response.parsed is not None and (value := values.dump(response.parsed)) is not None:
+        form["value"] = value
     return form
 
 
@@ -247,6 +254,7 @@ def _response(record: _Record) -> APIResponse[object]:
         content=tuple(_part(*part) for part in record.get("content") or ()),
         metadata=record.get("metadata") or NOTHING,
         logprobs=record.get("logprobs"),
+        parsed=None if (value := record.get("value")) is None else values.load(value),
         adaptations=tuple(record.get("adaptations") or ()),
         attempts=record.get("attempts") or 0,
         uncertain_attempts=record.get("uncertain_attempts") or 0,

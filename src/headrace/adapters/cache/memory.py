@@ -78,6 +78,9 @@ def _bare(response: APIResponse[object]) -> APIResponse[object]:
         completion=response.completion,
         thinking=response.thinking,
         tool_calls=response.tool_calls,
+        content=response.content,
+        # What a schema made of a text is made again from it.
+        parsed=response.parsed if response.completion is None else None,
         usage=response.usage,
         cost_nanos=response.cost_nanos,
         finish_reason=response.finish_reason,
@@ -86,6 +89,8 @@ def _bare(response: APIResponse[object]) -> APIResponse[object]:
         route=response.route,
         request_id=response.request_id,
         metadata=response.metadata,
+        logprobs=response.logprobs,
+        adaptations=response.adaptations,
         attempts=response.attempts,
         uncertain_attempts=response.uncertain_attempts,
         latency=response.latency,

@@ -17,6 +17,7 @@ from headrace.testing.server import dialects
 from headrace.testing.server.connection import Connection, Head, Turn
 from headrace.testing.server.ledger import Ledger, within_hints
 from headrace.testing.server.limits import Limits
+from headrace.testing.server.shelf import Shelf
 from headrace.testing.stream_faults import Whole
 from headrace.testing.stream_forms import FORMS
 
@@ -99,6 +100,7 @@ class FakeServer:
         self.host = host
         self.port = port
         self.ledger = Ledger(keep)
+        self._shelf = Shelf()
         limited = requests_per_minute is not None or tokens_per_minute is not None
         limits = Limits(requests_per_minute, tokens_per_minute, burst_seconds)
         self._limits = limits if limited else None
@@ -219,7 +221,7 @@ class FakeServer:
         """Called by connections with each request."""
         dialect = dialects.of_path(head.path)
         if dialect is None or head.method != "POST":
-            connection.respond(self._elsewhere(head))
+            connection.respond(self._elsewhere(head, body))
             return
         try:
             asked = dialect.read(body, f"{head.path}?{head.query}" if head.query else head.path)
@@ -259,14 +261,14 @@ class FakeServer:
             self._wake()
         return seen
 
-    def _elsewhere(self, head: Head) -> Answer:
+    def _elsewhere(self, head: Head, body: bytes) -> Answer:
         if head.method == "GET" and head.path.endswith("/models"):
             rows = [
                 {"id": name, "object": "model", "created": 0, "owned_by": "headrace"}
                 for name in self.models
             ]
             return Answer(200, orjson.dumps({"object": "list", "data": rows}))
-        return dialects.nobody().refusal(404)
+        return self._shelf.answer(head, body) or dialects.nobody().refusal(404)
 
     def _wake(self) -> None:
         due = [future for total, future in self._waiting if total <= self.ledger.total]
@@ -312,6 +314,9 @@ class FakeServer:
 
 
 def _answer(dialect: Dialect, asked: Asked, said: Said, n: int, headers: Headers) -> Answer:
+    sound = dialect.sound(asked)
+    if sound is not None:
+        return Answer(200, sound, headers, "audio/mpeg")
     body = dialect.answer(asked, said, n)
     if not asked.stream:
         return Answer(200, orjson.dumps(body), headers)

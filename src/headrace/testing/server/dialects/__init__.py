@@ -11,6 +11,13 @@ from headrace.testing.server.dialects.cohere import Cohere
 from headrace.testing.server.dialects.google import Gemini
 from headrace.testing.server.dialects.ollama import Ollama
 from headrace.testing.server.dialects.openai import OpenAI, Responses, go_duration
+from headrace.testing.server.dialects.openai_operations import (
+    Embeddings,
+    Moderations,
+    Rerank,
+    Speech,
+    Transcriptions,
+)
 
 __all__ = [
     "Anthropic",
@@ -40,6 +47,11 @@ _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/responses", Responses()),
     (":generateContent", _GEMINI),
     (":streamGenerateContent", _GEMINI),
+    ("/embeddings", Embeddings()),
+    ("/rerank", Rerank()),
+    ("/moderations", Moderations()),
+    ("/audio/transcriptions", Transcriptions()),
+    ("/audio/speech", Speech()),
     ("/converse", _BEDROCK),
     ("/converse-stream", _BEDROCK),
     ("/invoke", _INVOKED),

@@ -28,7 +28,8 @@ MESSAGES: Final = {
 class Asked(NamedTuple):
     """What matters of a request. Tokens are words, ``max_tokens`` None when not given.
 
-    ``with_usage`` is asked of OpenAI's chat streams, which do not tell it otherwise.
+    ``with_usage`` is asked of OpenAI's chat streams, which do not tell it otherwise. ``inputs`` are
+    the texts of what is no conversation, ``form`` how its answer is to be written.
     """
 
     model: str
@@ -37,6 +38,8 @@ class Asked(NamedTuple):
     max_tokens: int | None
     stream: bool = False
     with_usage: bool = False
+    inputs: tuple[str, ...] = ()
+    form: str = ""
 
 
 class Said(NamedTuple):
@@ -85,6 +88,11 @@ class Dialect(ABC):
     @abstractmethod
     def answer(self, asked: Asked, said: Said, n: int) -> dict[str, object]:
         """The body of a good answer; ``n`` makes its id."""
+
+    def sound(self, asked: Asked) -> bytes | None:
+        """The answer where it is no JSON."""
+        del asked
+        return None
 
     @abstractmethod
     def error(self, status: int, message: str) -> dict[str, object]:

@@ -1,0 +1,175 @@
+"""What an endpoint has: its models, and files that it keeps. Plain calls, sent once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from headrace.adapters import registered
+from headrace.adapters.http import HttpExchange
+from headrace.client.assembly import Assembly
+from headrace.core.errors import ConfigError, ReplyError
+from headrace.core.media import File, sniff
+from headrace.providers.catalog import CLASSES
+from headrace.wire import failure, files, models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from headrace.core.listing import ListedModel, StoredFile
+    from headrace.core.model import Route
+    from headrace.engine.loops import LoopScope
+
+T = TypeVar("T")
+MOST_PAGES: Final = 1000
+
+
+class _Open:
+    """A gate that nothing shuts: these calls have no share in limits and breakers."""
+
+    def is_shut(self) -> bool:
+        return False
+
+    def hear(self, status: int, headers: Mapping[str, str]) -> None:
+        """A refusal is the caller's to see."""
+
+
+class Listing(Assembly):
+    """The verbs that ask for no answer of a model.
+
+    ``model`` is "endpoint/model" or the name of an endpoint; None: the client's first. Each raises
+    the ``ProviderError`` that its refusal is, and ``ConfigError`` before anything is sent.
+    """
+
+    async def list_models(self, model: str | None = None) -> list[ListedModel]:
+        """Ask the vendor which models it has, with sizes and prices where it tells them."""
+        return await self._plainly(model, None, _models)
+
+    def list_models_sync(self, model: str | None = None) -> list[ListedModel]:
+        """``list_models`` for scripts, threads and notebooks."""
+        return self._portal.call(lambda: self.list_models(model))
+
+    async def upload_file(
+        self, file: File, *, purpose: str | None = None, model: str | None = None
+    ) -> StoredFile:
+        """Let the vendor keep a file; its ``id`` is the ``file_id`` of a ``File`` or ``Image``."""
+
+        async def send(exchange: HttpExchange, route: Route) -> StoredFile:
+            draft = files.upload(route, file, purpose)
+            return files.read(
+                await exchange.post(
+                    draft.path, draft.body, draft.headers, content_type=draft.content_type
+                )
+            )
+
+        return await self._plainly(model, "files", send)
+
+    def upload_file_sync(
+        self, file: File, *, purpose: str | None = None, model: str | None = None
+    ) -> StoredFile:
+        """``upload_file`` for scripts, threads and notebooks."""
+        return self._portal.call(lambda: self.upload_file(file, purpose=purpose, model=model))
+
+    async def list_files(self, *, model: str | None = None) -> list[StoredFile]:
+        """All files that the vendor keeps."""
+        return await self._plainly(model, "files", _files)
+
+    def list_files_sync(self, *, model: str | None = None) -> list[StoredFile]:
+        """``list_files`` for scripts, threads and notebooks."""
+        return self._portal.call(lambda: self.list_files(model=model))
+
+    async def download_file(self, file_id: str, *, model: str | None = None) -> File:
+        """The bytes of a file; its media type is read from the first of them."""
+
+        async def send(exchange: HttpExchange, route: Route) -> File:
+            place = files.one(route, file_id, "/content")
+            reply = await exchange.get(place, files.headers(route))
+            failure.check(reply)
+            if not reply.body:
+                msg = f"the file {file_id!r:.80} is empty; there is nothing to download"
+                raise ReplyError(msg, status=reply.status, reply=reply)
+            kind = sniff(reply.body) or "application/octet-stream"
+            return File(data=reply.body, media_type=kind)
+
+        return await self._plainly(model, "files", send)
+
+    def download_file_sync(self, file_id: str, *, model: str | None = None) -> File:
+        """``download_file`` for scripts, threads and notebooks."""
+        return self._portal.call(lambda: self.download_file(file_id, model=model))
+
+    async def delete_file(self, file_id: str, *, model: str | None = None) -> None:
+        """Let the vendor forget a file."""
+
+        async def send(exchange: HttpExchange, route: Route) -> None:
+            failure.check(await exchange.delete(files.one(route, file_id), files.headers(route)))
+
+        await self._plainly(model, "files", send)
+
+    def delete_file_sync(self, file_id: str, *, model: str | None = None) -> None:
+        """``delete_file`` for scripts, threads and notebooks."""
+        self._portal.call(lambda: self.delete_file(file_id, model=model))
+
+    async def _plainly(
+        self,
+        model: str | None,
+        operation: str | None,
+        send: Callable[[HttpExchange, Route], Coroutine[object, object, T]],
+    ) -> T:
+        """One call beside the pipeline, with the key and the time-out of a request."""
+        choice = self._usual.choice if model is None else self._fleet.choice(_whole(model))
+        check_offers(choice.lanes[0].route, operation)
+        with self._loops.here() as scope:
+            await choice.start()
+            route = choice.lanes[0].route
+            return await send(self._exchange(scope, route), route)
+
+    def _exchange(self, scope: LoopScope, route: Route) -> HttpExchange:
+        return HttpExchange(scope.transport, route, self.config.request_timeout, _Open())
+
+
+async def _models(exchange: HttpExchange, route: Route) -> list[ListedModel]:
+    found: list[ListedModel] = []
+    cursor = None
+    for _ in range(MOST_PAGES):  # a server that never ends must not fill memory
+        path, headers = models.path(route.endpoint.wire, cursor)
+        page = models.read(route, await exchange.get(path, headers))
+        found += page.models
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return found
+
+
+async def _files(exchange: HttpExchange, route: Route) -> list[StoredFile]:
+    found: list[StoredFile] = []
+    cursor = None
+    for _ in range(MOST_PAGES):
+        place = files.listing(route, cursor)
+        page = files.read_all(await exchange.get(place, files.headers(route)))
+        found += page.files
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return found
+
+
+def _whole(model: str) -> str:
+    """An endpoint alone is asked without a model."""
+    return model if "/" in model else f"{model}/-"
+
+
+def check_offers(route: Route, operation: str | None) -> None:
+    """Raise ``ConfigError`` where the endpoint does not do ``operation``, saying which do."""
+    row = route.endpoint
+    # A request class of the user's own says itself what it cannot do.
+    if operation is None or operation in row.operations or row.wire not in CLASSES:
+        return
+    rows = registered.table().all_endpoints()
+    there = ", ".join(sorted(n for n, r in rows.items() if operation in r.operations))
+    msg = (
+        f"the endpoint {row.name!r} does not {_SAID.get(operation, operation)}; use one of {there},"
+        f" or give its row operations={{{operation!r}: {{}}}} where it does"
+    )
+    raise ConfigError(msg)
+
+
+_SAID: Final = {"files": "keep files"}

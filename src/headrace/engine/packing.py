@@ -1,0 +1,275 @@
+"""Many rows in one exchange: texts to embed wait a moment for each other, and go out together.
+
+Everything about a row stays its own: its key, its place in cache and journal, its deadline, its
+answer with its share of the bill. One attempt, one permit and one reply belong to the pack. It is
+put together behind cache and journal, so that only what has to be asked is in it, and sent like
+any request, with the same retries and limits.
+
+A pack waits until it is full, or nothing has joined it for a moment. Who is cancelled before it
+leaves is not in it; afterwards it goes on for the others, and is cancelled with the last of them.
+Where the provider refuses a pack, one text may be to blame: its halves are asked by themselves,
+down to the one text that is refused alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from headrace.core.errors import HeadraceError, RejectedError, TooLargeError
+from headrace.core.operations import Embed, EmbedPack
+from headrace.engine.course import MovedOn, expired
+from headrace.engine.pack_record import PackRecord, apart, bills, split_error
+from headrace.engine.pipeline import Pipeline
+from headrace.policy import reservation
+from headrace.policy.buckets import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+    from typing import Any
+
+    from headrace.core.context import RequestContext
+    from headrace.core.response import APIResponse
+    from headrace.engine.admission import Lanes
+    from headrace.engine.attempt import Sender
+    from headrace.engine.leaving import WriteOff
+    from headrace.engine.loops import LoopScope
+    from headrace.engine.outcomes import Record
+
+# Seconds: a pack leaves when nothing has joined it for so long, or when it has waited so long.
+QUIET: Final = 0.003
+LONGEST: Final = 0.25
+# Of the tokens that a minute allows: packs that take all of them would go out in jerks.
+PORTION: Final = 10
+
+
+class Asker:
+    """One row in a pack."""
+
+    __slots__ = ("context", "future", "is_settled", "record", "weight")
+
+    def __init__(self, context: RequestContext, record: Record | None, weight: int) -> None:
+        self.context = context
+        self.record = record
+        self.weight = weight
+        self.future: asyncio.Future[APIResponse[object]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.is_settled = False
+
+
+class Pack:
+    """Rows that go out together; ``send`` is under way once they have left."""
+
+    __slots__ = ("askers", "lanes", "may_move", "open", "scope", "seen", "send", "since", "tokens")
+
+    def __init__(self, lanes: Lanes, scope: LoopScope, *, may_move: bool) -> None:
+        self.lanes = lanes
+        self.scope = scope
+        self.may_move = may_move
+        self.askers: dict[Asker, None] = {}
+        self.tokens = self.seen = self.open = 0
+        self.since = scope.loop.time()
+        self.send: asyncio.Task[None] | None = None
+
+    def join(self, asker: Asker) -> None:
+        """One more row."""
+        self.askers[asker] = None
+        self.tokens += asker.weight
+        self.open += 1
+
+    def settle(self, asker: Asker, outcome: APIResponse[object] | Exception) -> None:
+        """Hand a row what became of it, if it still waits."""
+        if asker.is_settled:
+            return
+        asker.is_settled = True
+        self.open -= 1
+        if asker.future.done():
+            return
+        if isinstance(outcome, Exception):
+            asker.future.set_exception(outcome)
+        else:
+            asker.future.set_result(outcome)
+
+    async def leave(self, asker: Asker) -> None:
+        """A row does not wait any more; the last one to leave stops what is under way."""
+        if not asker.is_settled:
+            asker.is_settled = True
+            self.open -= 1
+            if self.send is None:
+                del self.askers[asker]
+                self.tokens -= asker.weight
+            elif not self.open:
+                self.send.cancel()
+        # Nothing of a pack is left behind when its last row goes on.
+        if self.send is not None and not self.open and not self.send.done():
+            await asyncio.wait({self.send})
+
+
+class Packer:
+    """Puts packs together and sends them, for one run in one event loop."""
+
+    def __init__(self, sender: Sender, write_off: WriteOff) -> None:
+        """``write_off`` counts what was spent on packs that come to no end."""
+        self._sender = sender
+        self._write_off = write_off
+        self._waiting: dict[Hashable, Pack] = {}
+
+    async def answer(
+        self,
+        context: RequestContext,
+        lanes: Lanes,
+        scope: LoopScope,
+        record: Record | None,
+        write_off: WriteOff,
+        *,
+        may_move: bool = False,
+    ) -> APIResponse[object]:
+        """The answer to one row, asked together with others; as ``Sender.answer``."""
+        asked = context.asked
+        if not isinstance(asked, Embed):
+            return await self._sender.answer(
+                context, lanes, scope, record, write_off, may_move=may_move
+            )
+        weight = max(1, reservation.input_tokens(asked, context.params))
+        asker = Asker(context, record, lanes[0].learning.correction.of(weight) or 1)
+        pack = self._pack_for(asked, asker, lanes, scope, may_move=may_move)
+        try:
+            async with asyncio.timeout(self._left(context)):
+                return await asker.future
+        except TimeoutError:
+            raise expired(context) from None
+        finally:
+            await pack.leave(asker)
+
+    def _left(self, context: RequestContext) -> float | None:
+        if context.deadline is None:
+            return None
+        return context.deadline - (self._sender.clock.now() - context.born_at) / SECOND
+
+    def _pack_for(
+        self, asked: Embed, asker: Asker, lanes: Lanes, scope: LoopScope, *, may_move: bool
+    ) -> Pack:
+        context = asker.context
+        kind = (asked.dimensions, asked.input_type, id(context.params), context.failures)
+        key = (*kind, context.attempts, lanes, may_move)
+        items, tokens = _bounds(lanes)
+        pack = self._waiting.get(key)
+        if pack is not None and pack.askers and pack.tokens + asker.weight > tokens:
+            self._leave(key, pack)
+            pack = None
+        if pack is None:
+            pack = self._waiting[key] = Pack(lanes, scope, may_move=may_move)
+            scope.loop.call_later(QUIET, self._look, key, pack)
+        pack.join(asker)
+        if len(pack.askers) >= items:
+            self._leave(key, pack)
+        return pack
+
+    def _look(self, key: Hashable, pack: Pack) -> None:
+        """A moment has passed: the pack leaves, unless more rows are just coming."""
+        if pack.send is not None:
+            return
+        loop, count = pack.scope.loop, len(pack.askers)
+        if count == pack.seen or loop.time() - pack.since >= LONGEST:
+            self._leave(key, pack)
+            return
+        pack.seen = count
+        loop.call_later(QUIET, self._look, key, pack)
+
+    def _leave(self, key: Hashable, pack: Pack) -> None:
+        del self._waiting[key]
+        if pack.askers:
+            pack.send = pack.scope.loop.create_task(self._send(pack, tuple(pack.askers)))
+
+    async def _send(self, pack: Pack, askers: Sequence[Asker]) -> None:
+        """Ask for all, and hand each its own; what is refused together is asked in halves."""
+        try:
+            try:
+                response = await self._ask(pack, askers)
+            except (HeadraceError, MovedOn) as error:
+                if len(askers) > 1 and _may_be_of_one(error):
+                    await self._send_halves(pack, askers)
+                    return
+                outcomes: Sequence[Any] = split_error(error, _rows(askers))
+            else:
+                outcomes = apart(response, _rows(askers))
+            for asker, outcome in zip(askers, outcomes, strict=True):
+                pack.settle(asker, outcome)
+        except Exception as error:  # noqa: BLE001 - a bug, which is each row's error and stops no other pack
+            for asker in askers:
+                pack.settle(asker, error)
+
+    async def _send_halves(self, pack: Pack, askers: Sequence[Asker]) -> None:
+        middle = len(askers) // 2
+        halves = (askers[:middle], askers[middle:])
+        # Those who have left meanwhile are not asked for again.
+        left = [[a for a in half if not a.is_settled] for half in halves]
+        await asyncio.gather(*(self._send(pack, half) for half in left if half))
+
+    async def _ask(self, pack: Pack, askers: Sequence[Asker]) -> APIResponse[object]:
+        records = [asker.record for asker in askers if asker.record is not None]
+        record: Record | None = None
+        if records:
+            alone = len(askers) == 1
+            record = records[0] if alone else PackRecord(records, _rows(askers))
+
+        def write_off(response: APIResponse[object]) -> None:
+            for bill in bills(response, _rows(askers)):
+                self._write_off(bill)
+
+        return await self._sender.answer(
+            _together(askers),
+            pack.lanes,
+            pack.scope,
+            record,
+            write_off,
+            may_move=pack.may_move,
+        )
+
+
+class PackingPipeline(Pipeline):
+    """The way of a row that may be asked together with others."""
+
+    def __init__(self, sender: Sender, scope: LoopScope, **rest: Any) -> None:
+        super().__init__(sender, scope, **rest)
+        self._attempt = Packer(sender, self._write_off).answer
+
+
+def _bounds(lanes: Lanes) -> tuple[int, float]:
+    """How many texts, and tokens, a pack may have on any of these routes."""
+    items, tokens = [], [float("inf")]
+    for state in lanes:
+        offer = state.route.endpoint.operations.get(Embed.name)
+        items.append(1 if offer is None else offer.items)
+        if offer is not None and offer.tokens is not None:
+            tokens.append(offer.tokens)
+        if state.has_token_limit:
+            tokens.append(state.most_tokens / PORTION)
+    return min(items), min(tokens)
+
+
+def _may_be_of_one(error: Exception) -> bool:
+    """Was the pack refused as it is, so that a smaller one may be answered?"""
+    if isinstance(error, RejectedError):
+        return error.status is not None
+    return isinstance(error, TooLargeError)
+
+
+def _rows(askers: Sequence[Asker]) -> list[tuple[RequestContext, int]]:
+    return [(asker.context, asker.weight) for asker in askers]
+
+
+def _together(askers: Sequence[Asker]) -> RequestContext:
+    """One request for all; the deadline of each is kept where it waits."""
+    first = askers[0].context
+    if len(askers) == 1:
+        return replace(first, deadline=None)
+    items = tuple(a.context.asked for a in askers)
+    return replace(
+        first,
+        prompt=EmbedPack(tuple(item for item in items if isinstance(item, Embed))),
+        deadline=None,
+        spent_nanos=sum(a.context.spent_nanos for a in askers),
+    )

@@ -1,0 +1,87 @@
+"""Everything but chat: which codec serves which operation of which wire format."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+
+from headrace.core.errors import RejectedError
+from headrace.providers.base import ProviderRequest
+from headrace.wire import failure, moderation, rerank, speech, transcription
+from headrace.wire.embed import cohere, gemini, ollama, openai
+
+if TYPE_CHECKING:
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+    from headrace.core.reply import Reply
+    from headrace.core.response import APIResponse
+    from headrace.wire.draft import Draft
+
+
+class OperationCodec(Protocol):
+    """How one API writes one operation: a module of ``wire``. Pure."""
+
+    EPOCH: int
+
+    def encode(self, context: RequestContext, route: Route) -> Draft:
+        """The request; raises ``RejectedError`` for what the API cannot carry."""
+
+    def decode(self, context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
+        """The answer in a reply with status 200; raises the error that it is otherwise."""
+
+
+CODECS: Final[dict[tuple[str, str], OperationCodec]] = {
+    ("openai_chat", "embed"): openai,
+    ("gemini", "embed"): gemini,
+    ("cohere", "embed"): cohere,
+    ("ollama", "embed"): ollama,
+    ("openai_chat", "rerank"): rerank,
+    ("cohere", "rerank"): rerank,
+    ("openai_chat", "moderate"): moderation,
+    ("openai_chat", "transcribe"): transcription,
+    ("cohere", "transcribe"): transcription,
+    ("openai_chat", "speak"): speech,
+}
+
+
+class OperationRequest(ProviderRequest):
+    """An exchange that the codec of an operation writes and reads."""
+
+    __slots__ = ()
+    codec: ClassVar[OperationCodec]
+
+    async def execute_once(self) -> APIResponse[object]:
+        """Make one exchange; see ``ProviderRequest``."""
+        draft = self.codec.encode(self.context, self.route)
+        reply = await self.exchange.post(
+            draft.path, draft.body, draft.headers, content_type=draft.content_type
+        )
+        response = self.decode(self.context, self.route, reply)
+        return replace(response, adaptations=draft.adaptations) if draft.adaptations else response
+
+    @classmethod
+    def decode(cls, context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
+        """Read a recorded reply again."""
+        failure.check(reply)
+        return cls.codec.decode(context, route, reply)
+
+
+def class_of(operation: str, route: Route) -> type[ProviderRequest]:
+    """The request class of an operation; raises ``RejectedError`` where the endpoint has none."""
+    row = route.endpoint
+    offer = row.operations.get(operation)
+    wire = row.wire if offer is None else offer.wire or row.wire
+    if offer is None or (wire, operation) not in CODECS:
+        msg = f"the endpoint {row.name!r} does not {operation}; choose another one for it"
+        raise RejectedError(msg)
+    return _class(wire, operation)
+
+
+@cache
+def _class(wire: str, operation: str) -> type[ProviderRequest]:
+    class Made(OperationRequest):
+        __slots__ = ()
+        codec = CODECS[wire, operation]
+
+    return Made

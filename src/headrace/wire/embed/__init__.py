@@ -1,0 +1,1 @@
+"""Embeddings: one module for each form, with ``encode`` and ``decode``."""

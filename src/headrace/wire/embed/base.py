@@ -1,0 +1,95 @@
+"""What all forms of embeddings have in common: options, vectors, and the answer they make."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from base64 import b64decode
+from typing import TYPE_CHECKING, cast
+
+from headrace.core.operations import Embed, EmbedPack
+from headrace.core.response import APIResponse
+from headrace.wire import failure, reading
+from headrace.wire.operation import offer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+    from headrace.core.operations import Vector
+    from headrace.core.reply import Reply
+    from headrace.core.response import Usage
+    from headrace.wire.draft import Unsupported
+
+
+def asked_of(context: RequestContext) -> Embed | EmbedPack:
+    """The texts; the catalog binds nothing else here."""
+    return cast("Embed | EmbedPack", context.asked)
+
+
+def options(context: RequestContext, route: Route, noted: Unsupported) -> dict[str, object]:
+    """``dimensions`` and ``input_type`` as the endpoint calls them, where they are given."""
+    asked, offer, found = asked_of(context), offer_of(route, "embed"), dict[str, object]()
+    if asked.dimensions is not None:
+        if "dimensions" in offer.unsupported:
+            noted.adapt(f"dimensions is left out: {route.endpoint.name} has none")
+        else:
+            found[offer.renames.get("dimensions", "dimensions")] = asked.dimensions
+    if asked.input_type is not None:
+        word = offer.words.get(asked.input_type)
+        if word is None:
+            noted.adapt(
+                f"input_type {asked.input_type!r} is left out: {route.endpoint.name} has none"
+            )
+        else:
+            found[offer.renames.get("input_type", "input_type")] = word
+    return found
+
+
+def answer(  # noqa: PLR0917 - what a reply held, each part once
+    context: RequestContext,
+    route: Route,
+    reply: Reply,
+    data: Mapping[str, object],
+    found: Sequence[object],
+    usage: Usage | None,
+) -> APIResponse[object]:
+    """The answer with its vectors: one for one text, a tuple for a pack.
+
+    Raises ``ReplyError`` where there is not one for each text.
+    """
+    asked = asked_of(context)
+    if len(found) != len(asked.inputs):
+        said = f"it has {len(found)} vectors for {len(asked.inputs)} texts"
+        raise failure.unreadable(reply, said, usage)
+    vectors = tuple(vector(each, reply, usage) for each in found)
+    return APIResponse(
+        parsed=vectors[0] if isinstance(asked, Embed) else vectors,
+        usage=usage,
+        cost_nanos=reading.reported_cost(data.get("usage")),
+        model=reading.text(data.get("model")) or route.model.name,
+        request_id=reading.request_id(reply.headers, data),
+        reply=reply,
+    )
+
+
+def vector(value: object, reply: Reply, usage: Usage | None) -> Vector:
+    """Numbers, or the base64 of little-endian ones; raises ``ReplyError`` for anything else."""
+    try:
+        made = (
+            _unpacked(value) if isinstance(value, str) else array("f", cast("list[float]", value))
+        )
+    except (TypeError, ValueError):
+        made = None
+    if not made:
+        raise failure.unreadable(reply, "a vector in it is not made of numbers", usage)
+    return made
+
+
+def _unpacked(text: str) -> Vector:
+    made: Vector = array("f")
+    made.frombytes(b64decode(text, validate=True))
+    if sys.byteorder == "big":
+        made.byteswap()
+    return made

@@ -1,0 +1,54 @@
+"""Cohere's ``/v2/embed``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.core.response import Usage
+from headrace.wire import failure, reading
+from headrace.wire.draft import Unsupported
+from headrace.wire.embed import base
+from headrace.wire.operation import drafted
+
+if TYPE_CHECKING:
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+    from headrace.core.reply import Reply
+    from headrace.core.response import APIResponse
+    from headrace.wire.draft import Draft
+
+EPOCH: Final = 1
+PATH: Final = "/v2/embed"
+# It has to be told; texts are mostly those that are to be found.
+USUAL: Final = "search_document"
+
+
+def encode(context: RequestContext, route: Route) -> Draft:
+    """The request."""
+    noted = Unsupported(context.params)
+    body: dict[str, object] = {
+        "model": route.model.name,
+        "texts": list(base.asked_of(context).inputs),
+        "embedding_types": ["float"],
+        "input_type": USUAL,
+        **base.options(context, route, noted),
+    }
+    return drafted(context, route, PATH, body, noted)
+
+
+def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
+    """The vectors, in the order of the texts; raises ``ReplyError`` for what are none."""
+    data = failure.read_object(reply)
+    billed = reading.block(reading.block(data.get("meta")).get("billed_units"))
+    count = _whole(billed.get("input_tokens"))
+    usage = None if count is None else Usage(count)
+    found = reading.block(data.get("embeddings")).get("float")
+    if type(found) is not list:
+        raise failure.unreadable(reply, "it has no embeddings", usage)
+    return base.answer(context, route, reply, data, found, usage)
+
+
+def _whole(value: object) -> int | None:
+    """Cohere writes its counts as fractions too."""
+    is_whole = type(value) is float and value.is_integer()
+    return reading.count(int(value) if is_whole else value)  # type: ignore[call-overload]  # a float, if it is whole

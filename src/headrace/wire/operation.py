@@ -1,0 +1,39 @@
+"""What the codecs of all operations beside chat have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.core.model import Offer
+from headrace.wire import reading
+from headrace.wire.draft import Draft, merge
+
+if TYPE_CHECKING:
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+    from headrace.wire.draft import Unsupported
+
+_USUAL: Final = Offer()
+
+
+def offer_of(route: Route, operation: str) -> Offer:
+    """How the endpoint of ``route`` does ``operation``."""
+    return route.endpoint.operations.get(operation, _USUAL)
+
+
+def drafted(
+    context: RequestContext,
+    route: Route,
+    path: str,
+    body: dict[str, object],
+    noted: Unsupported,
+) -> Draft:
+    """``body`` as JSON to ``path``, or to the endpoint's own; ``extra_body`` is merged in last."""
+    params = context.params
+    extra, headers = (None, None) if params is None else (params.extra_body, params.extra_headers)
+    return Draft(
+        offer_of(route, context.operation).path or path,
+        reading.write(merge(body, extra)),
+        tuple((headers or {}).items()),
+        noted.notes,
+    )
