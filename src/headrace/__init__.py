@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall, ToolResult
     from headrace.core.response import APIResponse, Responses, Usage
     from headrace.core.schema import OutputSchema
+    from headrace.core.tool_run import ToolRun
     from headrace.core.tools import Tool, VendorTool
     from headrace.providers.base import ProviderRequest
     from headrace.providers.catalog import (
@@ -91,6 +92,7 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolResult",
+    "ToolRun",
     "Transcribe",
     "Usage",
     "VendorTool",
@@ -155,6 +157,7 @@ _HOMES = {
     ),
     "headrace.core.response": ("APIResponse", "Responses", "Usage"),
     "headrace.core.schema": ("OutputSchema",),
+    "headrace.core.tool_run": ("ToolRun",),
     "headrace.core.tools": ("Tool", "VendorTool"),
     "headrace.providers.base": ("ProviderRequest",),
     "headrace.providers.catalog": ("list_providers", "register_provider", "unregister_provider"),

@@ -8,7 +8,7 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from inspect import Signature, signature
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, cast
 
 from pydantic import ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
@@ -52,36 +52,6 @@ HIDDEN: Final = frozenset({"api_key", "proxy"})
 """Settings that are, or may hold, a secret."""
 
 
-class AskOptions(TypedDict, total=False):
-    """What one call lays over the client's settings.
-
-    ``model`` replaces the client's models, ``sampling_params`` overlay its own, ``deadline`` bounds
-    each request's whole life in seconds. ``tools`` are what the model may call: functions, pydantic
-    models, ``Tool``, ``VendorTool``, or dicts. ``output_schema`` is what each answer has to look
-    like: a pydantic model, a dataclass, a TypedDict or a JSON schema; the value of it is the
-    response's ``parsed``, and an answer that does not fit is asked again.
-    """
-
-    sampling_params: SamplingParams | None
-    model: Models | None
-    deadline: float | None
-    tools: Sequence[Any] | None
-    output_schema: Any
-
-
-class RunOptions(AskOptions, total=False):
-    """Options of a call with many prompts, beside those of ``AskOptions``.
-
-    ``on_response`` is called once for each finished row, in completion order, and may be async; an
-    error in it is logged and costs no row. With ``journal``, a path, what is answered is on disk
-    before it is handed out and is never sent again. ``show_progress`` draws a bar.
-    """
-
-    show_progress: bool
-    on_response: OnResponse | None
-    journal: str | os.PathLike[str] | None
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """The options of one call, read."""
@@ -89,7 +59,7 @@ class Call:
     params: SamplingParams | None
     choice: Choice
     deadline: float | None
-    options: RunOptions
+    options: Mapping[str, Any]
     tools: tuple[AnyTool, ...] = ()
     output_schema: OutputSchema | None = None
 
@@ -108,7 +78,7 @@ class Call:
             params=params if self.params is None else self.params | params,
             choice=self.choice if model is None else fleet.choice(model),
             deadline=check_seconds("deadline", given.get("deadline")) or self.deadline,
-            options=cast("RunOptions", given),
+            options=given,
             tools=read_tools(given.get("tools")),
             output_schema=None if schema is None else OutputSchema.of(schema),
         )
@@ -334,7 +304,7 @@ def called_as(init: Callable[..., None]) -> Signature:
 
 def _check_options(options: Mapping[str, object]) -> None:
     """Raise ``ConfigError`` for a wrong option of a call, of those that are used as they are."""
-    for name in ("show_progress", "ordered", "return_completions_only"):
+    for name in ("show_progress", "ordered", "return_completions_only", "raise_errors"):
         if options.get(name, False) not in (True, False):
             raise _wrong(name, "True or False", options[name])
     if options.get("on_response") is not None:

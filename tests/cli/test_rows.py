@@ -206,7 +206,7 @@ def test_a_batch_body_without_parameters_sets_none() -> None:
         ({"prompt": "a", "temperature": 0}, 'temperature is a sampling parameter; put it into "pa'),
         ({"prompt": "a", "system": "s"}, 'into "messages", as {"role": "system", "content": …}'),
         ({"prompt": "a", "images": []}, "images is no field of a row; put it into"),
-        ({"messages": [1], "tools": [], "image": None}, "tools is not supported yet;"),
+        ({"messages": [1], "functions": [], "image": None}, 'put them into "tools"'),
         ({"prompt": "a", "max_tokens": 5, "n": 1}, "max_tokens is a sampling parameter"),
         ({"prompt": "a", "params": {"temp": 0}}, "temp: there is no such field; did you mean"),
     ],

@@ -19,6 +19,8 @@ from headrace.core.errors import BadRowError, OverloadedError, RateLimitError
 from headrace.core.media import Image
 from headrace.core.params import SamplingParams
 from headrace.core.parts import Text
+from headrace.core.schema import OutputSchema
+from headrace.core.tools import Tool, VendorTool
 
 GOLDEN: Final = Path(__file__).parents[1] / "golden" / "keys.json"
 PNG: Final = b"\x89PNG\r\n\x1a\n0123"
@@ -35,6 +37,9 @@ PARAMS: Final[dict[str, object]] = {
     "reasoning_effort": "low",
     "extra_body": {"logprobs": True},
 }
+
+TOOL: Final = Tool("add", "Adds.", '{"type": "object", "properties": {"b": {}, "a": {}}}')
+SHAPE: Final = OutputSchema.of({"type": "object", "properties": {"b": {}, "a": {}}})
 
 
 def _with(**params: object) -> RequestContext:
@@ -58,6 +63,11 @@ REQUESTS: Final[dict[str, RequestContext]] = {
     "everything": _with(**PARAMS),
     "nested body": _with(extra_body={"b": [1, 2.5, None, "é"], "a": {"z": 1, "y": {"x": 2}}}),
     "stop": _with(stop="END"),
+    "tools": RequestContext(prompt="hi", tools=(TOOL, VendorTool("web_search", '{"max_uses": 2}'))),
+    "strict tool": RequestContext(prompt="hi", tools=(replace(TOOL, strict=True),)),
+    "schema": RequestContext(prompt="hi", output_schema=SHAPE),
+    "schema of a list": RequestContext(prompt="hi", output_schema=OutputSchema.of(list[int])),
+    "tools and schema": RequestContext(prompt="hi", tools=(TOOL,), output_schema=SHAPE),
 }
 
 

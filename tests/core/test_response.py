@@ -116,7 +116,7 @@ def test_an_answer() -> None:
     assert not answer.is_error
     assert not answer.is_truncated
     assert answer.cost == 1.5
-    assert answer.message == Message.assistant("yes")
+    assert answer.message == Message.assistant("yes", *calls)
     assert answer.raise_for_error() is answer
     assert (answer.source, dict(answer.metadata)) == ("provider", {})
 

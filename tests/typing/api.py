@@ -6,6 +6,8 @@ from array import array
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, assert_type
 
+from pydantic import BaseModel
+
 from headrace import (
     APIResponse,
     Audio,
@@ -27,6 +29,7 @@ from headrace import (
     SamplingParams,
     StoredFile,
     TokenCount,
+    ToolRun,
     Usage,
     list_endpoints,
     list_models,
@@ -104,7 +107,39 @@ async def one(client: LLMClient) -> None:
     assert_type(client.ask_sync("p", deadline=5), APIResponse[Any])
     assert_type(client.ask_sync(RequestContext(prompt="p")), APIResponse[Any])
     assert_type(await client.process_single_request(RequestContext(prompt="p")), APIResponse[Any])
-    await client.ask("p", journal="j")  # type: ignore[call-arg]  # of runs only
+    await client.ask("p", journal="j")  # type: ignore[call-overload]  # of runs only
+
+
+class City(BaseModel):
+    name: str
+
+
+async def shaped(client: LLMClient) -> None:
+    one = await client.ask("p", output_schema=City, deadline=5)
+    assert_type(one, APIResponse[City])
+    assert_type(one.parsed, City | None)
+    assert_type(client.ask_sync("p", output_schema=list[int]), APIResponse[list[int]])
+    assert_type(await client.ask("p", output_schema={"type": "object"}), APIResponse[Any])
+    many = await client.process_prompts_async(["p"], output_schema=City, journal="j")
+    assert_type(many, Responses[City])
+    assert_type(client.process_prompts_sync(["p"], output_schema=City), Responses[City])
+    texts = await client.process_prompts_async(
+        ["p"], output_schema=City, return_completions_only=True
+    )
+    assert_type(texts, list[str | None])
+    await client.ask("p", output_schema=City, jornal="j")  # type: ignore[call-overload]  # misspelt on purpose
+
+
+async def tools(client: LLMClient) -> None:
+    def add(left: int) -> int:
+        return left
+
+    assert_type(await client.run_tool_loop("p", tools=[add], max_rounds=3), ToolRun[Any])
+    run = client.run_tool_loop_sync("p", tools=[add], output_schema=City, raise_errors=True)
+    assert_type(run, ToolRun[City])
+    assert_type(run.response.parsed, City | None)
+    assert_type(run.usage, Usage)
+    assert_type(await client.ask("p", tools=[add, {"name": "f"}, City]), APIResponse[Any])
 
 
 async def streams(client: LLMClient) -> None:

@@ -161,6 +161,8 @@ def _add_files(run: argparse.ArgumentParser) -> None:
         required=True,
         help="the answers; - for stdout (then without a journal)",
     )
+    run.add_argument("--tools", metavar="FILE", help="what the model may call, a JSON list")
+    run.add_argument("--output-schema", metavar="FILE", help="JSON schema of each answer")
     run.add_argument("--ordered", action="store_true", help="answers in the order of the input")
     run.add_argument(
         "--fresh", action="store_true", help="remove the output and its journal and start over"

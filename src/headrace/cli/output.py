@@ -41,6 +41,7 @@ from headrace.core.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from headrace.core.parts import ToolCall
     from headrace.core.response import APIResponse
 
 NOWHERE: Final = (1 << 64) - 1
@@ -78,12 +79,19 @@ def line_of(response: APIResponse[object]) -> bytes:
     }
     if response.tool_calls:
         calls = response.tool_calls
-        row["tool_calls"] = [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in calls]
+        row["tool_calls"] = [_call(call) for call in calls]
     for name in ("thinking", "parsed", "tags"):
         value = getattr(response, name)
         if value is not None:
             row[name] = value
+    if response.adaptations:
+        row["adaptations"] = response.adaptations
     return _dump(row)
+
+
+def _call(call: ToolCall) -> dict[str, str]:
+    said = {"id": call.id, "name": call.name, "arguments": call.arguments}
+    return said if call.kind == "function" else {**said, "kind": call.kind}
 
 
 def _dump(row: dict[str, object]) -> bytes:

@@ -24,6 +24,7 @@ import orjson
 
 from headrace.cli.forms import called, check_form
 from headrace.cli.pipe import CHUNK, lines_of
+from headrace.cli.shapes import Asked, batch_asked, take_shape, with_body
 from headrace.core.context import RequestContext
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.params import SamplingParams
@@ -31,27 +32,32 @@ from headrace.core.params import SamplingParams
 if TYPE_CHECKING:
     from headrace.core.conversation import Prompt
     from headrace.core.response import APIResponse
+    from headrace.core.tools import AnyTool
 
 BOM: Final = b"\xef\xbb\xbf"
 # Far from where orjson (254) and Python's own stack give up on writing a row again.
 DEEPEST: Final = 200
-# What an OpenAI batch body holds beside parameters, or what headrace decides itself.
-NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "stream_options"})
 # Fields without which a row would be another one, but not visibly.
-_QUIET: Final = ("params", "model", "tags", "deadline", "custom_id")
+_QUIET: Final = (
+    "params",
+    "model",
+    "tags",
+    "deadline",
+    "custom_id",
+    "tools",
+    "output_schema",
+    "response_format",
+)
 _PROMPTS: Final = ("prompt", "messages")
 _KNOWN: Final = frozenset({*_QUIET, *_PROMPTS, "id", "method", "url", "body"})
 _PARAMETERS: Final = frozenset(SamplingParams.model_fields)
 # What a row may ask for beside its text, and where it belongs.
 _IN_CONTENT: Final = 'put it into "messages", as a part of a message\'s content'
-_NOT_YET: Final = 'is not supported yet; "params": {"extra_body": {…}} carries what a server knows'
 _ELSEWHERE: Final = {
     "system": 'put it into "messages", as {"role": "system", "content": …}',
     "image": _IN_CONTENT,
     "images": _IN_CONTENT,
-    "tools": _NOT_YET,
-    "functions": _NOT_YET,
-    "response_format": _NOT_YET,
+    "functions": 'put them into "tools"',
 }
 _OTHER_NAMES: Final = {"sampling_params": "params", "parameters": "params"}
 
@@ -279,29 +285,33 @@ def _name(data: dict[str, object]) -> str | None:
 
 
 def _context(data: dict[str, object], name: str) -> RequestContext:
-    prompt, params = _asked(data)
+    asked = _asked(data)
     return RequestContext(
-        prompt=prompt,
+        prompt=asked.prompt,
         id=name,
-        params=params,
+        params=asked.params,
         model=_model(data.get("model")),
         tags=_tags(data.get("tags")),
         deadline=_deadline(data.get("deadline")),
+        tools=() if asked.tools is None else cast("tuple[AnyTool, ...]", asked.tools),
+        output_schema=asked.schema,
     )
 
 
-def _asked(data: dict[str, object]) -> tuple[Prompt, SamplingParams | None]:
-    """The prompt and the parameters, whatever form the row has."""
+def _asked(data: dict[str, object]) -> Asked:
+    """What a row asks for, whatever form it has."""
     given = [key for key in _PROMPTS if data.get(key) is not None]
     _check_names(data, has_prompt=bool(given or "body" in data))
     if "body" in data and not given:
-        return _batch(data)
+        return batch_asked(data)
     if len(given) != 1:
         said = "has both; leave one out" if given else 'has neither "prompt" nor "messages"'
         raise BadRowError(f"the row {said}")
-    params = data.get("params")
+    params, shape = data.get("params"), take_shape(data)
     own = None if params is None else SamplingParams.from_row(params)
-    return cast("Prompt", data[given[0]]), own
+    if "response_format" in data:  # without a schema it is one server's own
+        own = SamplingParams.from_row(with_body(own, data["response_format"]))
+    return Asked(cast("Prompt", data[given[0]]), own, data.get("tools"), shape)
 
 
 def _check_names(data: dict[str, object], *, has_prompt: bool) -> None:
@@ -322,8 +332,7 @@ def _check_names(data: dict[str, object], *, has_prompt: bool) -> None:
 
 
 def _belongs(key: str) -> str:
-    instead = _ELSEWHERE[key]
-    said = f"{key} {instead}" if instead is _NOT_YET else f"{key} is no field of a row; {instead}"
+    said = f"{key} is no field of a row; {_ELSEWHERE[key]}"
     return f'{said} (a column of your own goes into "tags")'
 
 
@@ -338,27 +347,6 @@ def _is_like(key: str, name: str) -> bool:
     while word and name and word[-1] == name[-1]:
         word, name = word[:-1], name[:-1]
     return max(len(word), len(name)) <= 1 or (len(word) == len("ab") and word == name[::-1])
-
-
-def _batch(data: dict[str, object]) -> tuple[Prompt, SamplingParams | None]:
-    """The OpenAI batch form. Its model gives way to the one of the command line."""
-    url, body = data.get("url", "/v1/chat/completions"), data["body"]
-    data.pop("model", None)
-    if "params" in data:
-        raise BadRowError('the parameters of a batch row are in its body; leave "params" out')
-    if not isinstance(url, str) or not url.endswith("/chat/completions"):
-        said = f"the url {reprlib.repr(url)} is not /v1/chat/completions, which is all there is yet"
-        raise BadRowError(said)
-    if not isinstance(body, dict) or body.get("messages") is None:
-        raise BadRowError('the body of a batch row must be an object with "messages"')
-    given = {k: v for k, v in body.items() if v is not None and k not in NOT_PARAMETERS}
-    bound = given.pop("max_completion_tokens", None)
-    if bound is not None:
-        given["max_tokens"] = bound
-    known = {k: given.pop(k) for k in SamplingParams.model_fields if k in given}
-    if given:
-        known["extra_body"] = given
-    return body["messages"], SamplingParams.from_row(known) if known else None
 
 
 def _model(value: object) -> str | None:

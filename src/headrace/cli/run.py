@@ -9,7 +9,7 @@ import stat
 import sys
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.adapters.disk import LocalDisk, remedy
 from headrace.adapters.progress import Progress
@@ -19,6 +19,7 @@ from headrace.cli.flags import in_flags
 from headrace.cli.forms import called
 from headrace.cli.output import FileOutput, Output, PipeOutput, journal_of
 from headrace.cli.rows import Input
+from headrace.cli.shapes import load_schema, load_tools
 from headrace.client import LLMClient
 from headrace.core.errors import BadRowError, ConfigError, JournalError, RunStoppedError
 from headrace.core.model import Price
@@ -26,7 +27,7 @@ from headrace.core.params import SamplingParams
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from headrace.core.model import Model
     from headrace.core.response import APIResponse
@@ -69,22 +70,32 @@ def execute(arguments: Namespace) -> int:
     run cannot go on; what was answered is kept.
     """
     client = _client(arguments)
+    shapes = {
+        "tools": load_tools(arguments.tools),
+        "output_schema": load_schema(arguments.output_schema),
+    }
     with ExitStack() as closes:
         source = closes.enter_context(closing(Input(arguments.input)))
         output = closes.enter_context(closing(_open_output(arguments, source)))
-        return _Run(client, source, output, arguments).to_its_end()
+        return _Run(client, source, output, arguments, shapes).to_its_end()
 
 
 class _Run:
     """One run of the command."""
 
     def __init__(
-        self, client: LLMClient, source: Input, output: Output, arguments: Namespace
+        self,
+        client: LLMClient,
+        source: Input,
+        output: Output,
+        arguments: Namespace,
+        shapes: Mapping[str, object],
     ) -> None:
         self._client = client
         self._source = source
         self._output = output
         self._journal = output.journal if isinstance(output, FileOutput) else None
+        self._shapes: Any = shapes
         self._ordered: bool = arguments.ordered
         self._shows_progress = not (arguments.no_progress or arguments.quiet)
         self._quiet: bool = arguments.quiet
@@ -139,7 +150,10 @@ class _Run:
             async with (
                 self._client,
                 self._client.process_stream(
-                    self._source.contexts(), ordered=self._ordered, journal=self._journal
+                    self._source.contexts(),
+                    ordered=self._ordered,
+                    journal=self._journal,
+                    **self._shapes,
                 ) as responses,
             ):
                 async for response in responses:

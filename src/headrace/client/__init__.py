@@ -7,11 +7,12 @@ from headrace.client.judging import Judging
 from headrace.client.listing import Listing
 from headrace.client.single import Single
 from headrace.client.speech import Speech
+from headrace.client.tool_loop import ToolLoop
 
 __all__ = ["LLMClient"]
 
 
-class LLMClient(Embedding, Judging, Speech, Listing, Single):
+class LLMClient(Embedding, Judging, Speech, Listing, Single, ToolLoop):
     """Pushes prompts through language-model APIs, as fast as the limits allow.
 
     ``models`` is ``"endpoint/model"``, a ``Model`` row, or a list of these; several models are

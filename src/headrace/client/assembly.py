@@ -20,9 +20,10 @@ from headrace.config import (
 from headrace.core.secret import Secret
 from headrace.engine.estimates import Estimating
 from headrace.engine.fleet import listed
+from headrace.engine.journal import Journal
 from headrace.engine.listening import guarded
 from headrace.engine.loops import LoopScope, LoopScopes
-from headrace.engine.memory import RunMemory
+from headrace.engine.memory import RunMemory, opened_in_thread
 from headrace.engine.pipeline import Choice, Pipeline
 from headrace.engine.portal import Portal, run_apart
 from headrace.providers.catalog import Catalog
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from headrace.config import Models
     from headrace.core.events import Listener
     from headrace.core.params import SamplingParams
-    from headrace.engine.journal import Journal
     from headrace.engine.runs import Run
 
 
@@ -192,6 +192,17 @@ class Assembly(Estimating):
             memory=memory,
             write_off=run.write_off,
         )
+
+    async def _open_journal(self, call: Call, run: Run) -> Journal | None:
+        path = call.options.get("journal")
+        if path is None:
+            return None
+        journal = await opened_in_thread(
+            partial(Journal.open, path, disk=self._disk, clock=self._clock)
+        )
+        journal.run(call.choice.models)
+        run.summary.resent = journal.recovered.in_flight
+        return journal
 
     def _forked(self) -> None:
         self._sender.admission.reset()

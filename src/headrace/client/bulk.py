@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from headrace.adapters import collector
 from headrace.adapters.progress import Progress
 from headrace.client.assembly import Assembly
-from headrace.config import (
-    Call,
-    RunOptions,
-)
+from headrace.client.options import PlainRunOptions, RunOptions
 from headrace.core.conversation import Conversation
-from headrace.engine.journal import Journal
 from headrace.engine.listening import hand_over
-from headrace.engine.memory import opened_in_thread
 from headrace.engine.pipeline import Pipeline
 from headrace.engine.runs import Run
 from headrace.engine.scheduler import Handle, Schedule, window
@@ -25,14 +19,25 @@ from headrace.engine.streams import ResponseStream
 from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
-    from headrace.config import Prompts
+    from headrace.config import Call, Prompts
     from headrace.core.response import Responses
     from headrace.engine.streams import Deliver
+
+T = TypeVar("T")
 
 
 class Bulk(Assembly):
     """The verbs for many prompts."""
 
+    @overload
+    async def process_prompts_async(
+        self,
+        prompts: Prompts,
+        *,
+        output_schema: type[T],
+        return_completions_only: Literal[False] = ...,
+        **options: Unpack[PlainRunOptions],
+    ) -> Responses[T]: ...
     @overload
     async def process_prompts_async(
         self,
@@ -71,6 +76,15 @@ class Bulk(Assembly):
         responses = run.responses
         return [r.completion for r in responses] if return_completions_only else responses
 
+    @overload
+    def process_prompts_sync(
+        self,
+        prompts: Prompts,
+        *,
+        output_schema: type[T],
+        return_completions_only: Literal[False] = ...,
+        **options: Unpack[PlainRunOptions],
+    ) -> Responses[T]: ...
     @overload
     def process_prompts_sync(
         self,
@@ -176,17 +190,6 @@ class Bulk(Assembly):
                 await deliver(response)
 
         return handle
-
-    async def _open_journal(self, call: Call, run: Run) -> Journal | None:
-        path = call.options.get("journal")
-        if path is None:
-            return None
-        journal = await opened_in_thread(
-            partial(Journal.open, path, disk=self._disk, clock=self._clock)
-        )
-        journal.run(call.choice.models)
-        run.summary.resent = journal.recovered.in_flight
-        return journal
 
     def _close(self, run: Run) -> None:
         run.close((self._clock.now() - run.started_at) / SECOND)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from headrace.client.assembly import Assembly
-from headrace.config import (
-    AskOptions,
-    Call,
-)
+from headrace.client.options import AskOptions, PlainOptions
 from headrace.core.context import RequestContext
 from headrace.core.errors import ConfigError, RunStoppedError
 from headrace.engine.course import failed
@@ -20,18 +17,32 @@ from headrace.engine.token_stream import TokenPipeline
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
-    from headrace.config import Asked
+    from headrace.config import Asked, Call
     from headrace.core.chunks import Chunk
     from headrace.core.response import APIResponse
+
+T = TypeVar("T")
 
 
 class Single(Assembly):
     """The verbs for one prompt."""
 
+    @overload
+    async def ask(
+        self, prompt: Asked, *, output_schema: type[T], **options: Unpack[PlainOptions]
+    ) -> APIResponse[T]: ...
+    @overload
+    async def ask(self, prompt: Asked, **options: Unpack[AskOptions]) -> APIResponse[Any]: ...
     async def ask(self, prompt: Asked, **options: Unpack[AskOptions]) -> APIResponse[Any]:
         """Send one prompt. What goes wrong is the response's ``error``, not an exception."""
         return await self._single(prompt, self._call(AskOptions, options))
 
+    @overload
+    def ask_sync(
+        self, prompt: Asked, *, output_schema: type[T], **options: Unpack[PlainOptions]
+    ) -> APIResponse[T]: ...
+    @overload
+    def ask_sync(self, prompt: Asked, **options: Unpack[AskOptions]) -> APIResponse[Any]: ...
     def ask_sync(self, prompt: Asked, **options: Unpack[AskOptions]) -> APIResponse[Any]:
         """``ask`` for scripts, threads and notebooks."""
         call = self._call(AskOptions, options)

@@ -1,68 +1,69 @@
-"""What a Python function, or a pydantic model, says of itself: name, description, arguments."""
+"""What a function, or a type, says of itself as a tool: name, description, arguments."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import fields, is_dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import orjson
-from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.fields import FieldInfo
 
+from headrace.core.docstrings import read_docstring
 from headrace.core.errors import ConfigError
-from headrace.core.schema import explained
+from headrace.core.schema import explained, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ODD: Final = re.compile(r"[^A-Za-z0-9_-]+")
-# Google's "Args:" and NumPy's "Parameters" with a line under it, to the next heading.
-_SECTION: Final = re.compile(
-    r"^(?:Args|Arguments|Parameters):?[ ]*\n(?P<numpy>-+\n)?"
-    r"(?P<body>(?:[ \t]+.*\n?|\n|\w+ ?:.*\n?)*)",
-    re.MULTILINE,
-)
-_ENTRY: Final = re.compile(r"^[ \t]*(?P<name>\*{0,2}\w+)[ ]*(?:\([^)]*\))?[ ]*:[ ]*(?P<said>.*)$")
-_SPHINX: Final = re.compile(
-    r"^[ \t]*:param(?: [^:]+)? (?P<name>\w+):[ ]*(?P<said>.*)$", re.MULTILINE
-)
-# Where names stand for keys, and where a value is the caller's own.
-_NAMES: Final = frozenset({"properties", "$defs"})
-_VALUES: Final = frozenset({"default", "const", "enum", "examples"})
 _NO_NAME: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+# What annotations that cannot be evaluated, or have no schema, raise.
+_NO_SCHEMA: Final = (
+    AttributeError,
+    NameError,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 
 
 class Signature(NamedTuple):
-    """What a tool is made of."""
+    """What a tool is made of; a type has nothing to call."""
 
     name: str
     description: str
     schema: dict[str, Any]
-    call: Callable[..., Any]
+    call: Callable[..., Any] | None
     read: Callable[[str], dict[str, Any]]
 
 
 def signature_of(given: Callable[..., Any]) -> Signature:
-    """Read a function or a pydantic model; raises ``ConfigError`` where a type has no schema."""
-    name = _ODD.sub("_", getattr(given, "__name__", type(given).__name__))[:64]
-    if isinstance(given, type) and issubclass(given, BaseModel):
-        described = inspect.cleandoc(given.__doc__) if given.__doc__ else ""
-        return Signature(
-            name, described, _untitled(given.model_json_schema()), given, _reader(given)
-        )
-    text = inspect.getdoc(given) or ""
-    arguments = _arguments(name, given, _described(text))
-    head = text.split("\n\n", 1)[0] if _SECTION.search(text) or _SPHINX.search(text) else text
-    schema = _untitled(arguments.model_json_schema())
-    return Signature(name, " ".join(head.split()), schema, given, _reader(arguments))
+    """Read a function, or a type; raises ``ConfigError`` where something has no schema."""
+    plain = _plain(given)
+    name = _ODD.sub("_", getattr(plain, "__name__", "") or type(plain).__name__)[:64]
+    try:
+        if isinstance(given, type):
+            return _of_type(name, given)
+        return _of_function(name, given, _function(plain))
+    except ConfigError:
+        raise
+    except _NO_SCHEMA as error:
+        said = str(error).partition("\n")[0]
+        msg = f"the arguments of the tool {name} have no JSON schema: {said}; annotate them"
+        raise ConfigError(msg) from None
 
 
 def an_object(text: str) -> dict[str, Any]:
     """The arguments in a call's JSON text; raises ``ValueError`` where they are no object."""
     try:
-        value = orjson.loads(text or "{}")
+        value = orjson.loads(text if text.strip() else "{}")
     except orjson.JSONDecodeError as error:
         msg = f"the arguments are not JSON: {error}"
         raise ValueError(msg) from None
@@ -72,63 +73,123 @@ def an_object(text: str) -> dict[str, Any]:
     return value
 
 
-def _arguments(name: str, given: Callable[..., Any], said: dict[str, str]) -> type[BaseModel]:
-    """A model with a field for each parameter."""
-    fields: dict[str, Any] = {}
+def _of_type(name: str, given: type) -> Signature:
+    """A pydantic model, dataclass or TypedDict: its fields are the arguments."""
+    adapter: TypeAdapter[Any] = TypeAdapter(given)
+    schema = schema_of(adapter)
+    if schema.get("type") != "object":
+        msg = f"{name} is no object with fields"
+        raise TypeError(msg)
+    said = "" if _is_without_words(given) else inspect.cleandoc(given.__doc__ or "")
+    return Signature(name, said, schema, None, partial(_read, adapter, _fields))
+
+
+def _is_without_words(given: type) -> bool:
+    """Is its docstring the one that dataclasses make, or that of a class above it?"""
+    made = is_dataclass(given) and (given.__doc__ or "").startswith(f"{given.__name__}(")
+    return made or "__doc__" not in vars(given)
+
+
+def _fields(made: Any) -> dict[str, Any]:  # noqa: ANN401  a value of the caller's own type
+    if is_dataclass(made):
+        return {each.name: getattr(made, each.name) for each in fields(made)}
+    return dict(made)
+
+
+def _of_function(name: str, given: Callable[..., Any], function: Callable[..., Any]) -> Signature:
+    text = inspect.getdoc(_plain(given)) or ""
+    if function is inspect.unwrap(getattr(type(_plain(given)), "__call__", given)):  # noqa: B004  its own docstring is wanted
+        text = inspect.cleandoc(function.__doc__ or type(_plain(given)).__doc__ or "")
+    head, said = read_docstring(text)
+    model = _model(name, given, function, said)
+    names = {str(about.alias): field for field, about in model.model_fields.items()}
+
+    def arguments(made: BaseModel) -> dict[str, Any]:
+        own = {name: getattr(made, field) for name, field in names.items()}
+        return own | (made.model_extra or {})
+
+    adapter: TypeAdapter[Any] = TypeAdapter(model)
+    read = partial(_read, adapter, arguments)
+    return Signature(name, head, schema_of(adapter), given, read)
+
+
+def _model(
+    name: str, given: Callable[..., Any], function: Callable[..., Any], said: dict[str, str]
+) -> type[BaseModel]:
+    """A model with a field for each parameter that is not bound already."""
+    bound = given.keywords if isinstance(given, partial) else {}
+    made: dict[str, Any] = {}
+    extra: Any = "forbid"
+    for each in inspect.signature(given).parameters.values():
+        if each.kind in _NO_NAME:
+            msg = f"the tool {name} takes {each.name} by position; give all arguments names"
+            raise ConfigError(msg)
+        if each.kind is inspect.Parameter.VAR_KEYWORD:
+            extra = "allow"
+        elif each.name not in bound:
+            # Names of their own, since "schema" or "_id" could be no field's name.
+            made[f"argument_{len(made)}"] = _field(each, function, said.get(each.name))
+    return create_model(name, __config__=ConfigDict(extra=extra), **made)
+
+
+def _field(
+    each: inspect.Parameter, function: Callable[..., Any], said: str | None
+) -> tuple[object, object]:
+    """Type and default; a description in the annotation, or of a ``Field``, comes first."""
+    kind, default = _evaluated(each.annotation, function), each.default
+    about: dict[str, Any] = {"alias": each.name}
+    given = [*getattr(kind, "__metadata__", ()), default]
+    if said and not any(isinstance(m, FieldInfo) and m.description for m in given):
+        about["description"] = said
+    if default is each.empty:
+        default = ...
+    elif not isinstance(default, FieldInfo) and not _is_json(default):
+        default = Field(default_factory=partial(_same, default))
+    return Annotated[kind, Field(**about)], default
+
+
+def _same(value: object) -> object:
+    """What stands in no schema, since it is no JSON."""
+    return value
+
+
+def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:  # noqa: ANN401  any type
+    if annotation is inspect.Parameter.empty:
+        return Any
+    if not isinstance(annotation, str):
+        return annotation
+    # One by one: what it returns may name what is imported for type checkers only.
+    return eval(annotation, getattr(function, "__globals__", {}))  # noqa: S307  the function's own source, as inspect.signature does it
+
+
+def _plain(given: Any) -> Any:  # noqa: ANN401  any callable
+    """What has the name: not a partial."""
+    while isinstance(given, partial):
+        given = given.func
+    return given
+
+
+def _function(given: Any) -> Any:  # noqa: ANN401  any callable
+    """What has the docstring and the globals: below methods, wrappers and objects with a call."""
+    if not inspect.isroutine(given):
+        given = type(given).__call__
+    return inspect.unwrap(getattr(given, "__func__", given))
+
+
+def _is_json(value: object) -> bool:
     try:
-        found = inspect.signature(given, eval_str=True)
-        for each in found.parameters.values():
-            if each.kind in _NO_NAME:
-                msg = f"the tool {name} takes {each.name} by position; give all arguments names"
-                raise ConfigError(msg)
-            if each.kind is not inspect.Parameter.VAR_KEYWORD:
-                kind = Any if each.annotation is each.empty else each.annotation
-                default = ... if each.default is each.empty else each.default
-                about = FieldInfo(default=default, description=said.get(each.name) or None)
-                fields[each.name] = (kind, about)
-        model: type[BaseModel] = create_model(name, **fields)
-        TypeAdapter(model).json_schema()
-    except (NameError, TypeError, PydanticSchemaGenerationError, PydanticUserError) as error:
-        said_first = str(error).partition("\n")[0]
-        msg = f"the arguments of the tool {name} have no JSON schema: {said_first}; annotate them"
-        raise ConfigError(msg) from None
-    return model
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
-def _reader(model: type[BaseModel]) -> Callable[[str], dict[str, Any]]:
-    def read(text: str) -> dict[str, Any]:
-        try:
-            made = model.model_validate_json(text or "{}")
-        except ValidationError as error:
-            raise ValueError(explained(error)) from None
-        return {name: getattr(made, name) for name in type(made).model_fields}
-
-    return read
-
-
-def _described(text: str) -> dict[str, str]:
-    """What a docstring says of each argument, in Google's, NumPy's or Sphinx's way."""
-    said = {found["name"]: found["said"].strip() for found in _SPHINX.finditer(text)}
-    section = _SECTION.search(text)
-    last = ""
-    for line in section["body"].splitlines() if section else ():
-        entry = _ENTRY.match(line)
-        if entry:
-            last = entry["name"].lstrip("*")
-            said[last] = "" if section and section["numpy"] else entry["said"].strip()
-        elif last and line.strip():
-            said[last] = f"{said[last]} {line.strip()}".strip()
-    return said
-
-
-def _untitled(value: Any, *, are_names: bool = False) -> Any:  # noqa: ANN401  any JSON value
-    """Without the titles that pydantic makes of names: they cost tokens and say nothing."""
-    if isinstance(value, list):
-        return [_untitled(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: item if key in _VALUES else _untitled(item, are_names=not are_names and key in _NAMES)
-        for key, item in value.items()
-        if are_names or key != "title"
-    }
+def _read(
+    adapter: TypeAdapter[Any], unpack: Callable[[Any], dict[str, Any]], text: str
+) -> dict[str, Any]:
+    an_object(text)  # stricter than pydantic, which takes NaN
+    try:
+        made = adapter.validate_json(text if text.strip() else "{}")
+    except ValidationError as error:
+        raise ValueError(explained(error)) from None
+    return unpack(made)

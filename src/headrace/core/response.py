@@ -9,7 +9,7 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 from headrace.core.conversation import Message, brief
 from headrace.core.errors import HeadraceError
-from headrace.core.parts import Part, ToolCall
+from headrace.core.parts import Part, Text, ToolCall
 from headrace.core.reply import Reply
 
 T = TypeVar("T")
@@ -148,6 +148,9 @@ class APIResponse(Generic[T]):
         """The answer as a message, to go on with the conversation."""
         if self.content:
             return Message("assistant", self.content)
+        if self.tool_calls:
+            said = (Text(self.completion),) if self.completion else ()
+            return Message("assistant", (*said, *self.tool_calls))
         return None if self.completion is None else Message("assistant", self.completion)
 
     @property

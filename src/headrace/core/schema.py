@@ -1,17 +1,21 @@
 """What an answer has to look like: a JSON schema, and how a text becomes a value of it.
 
 The door to jsonschema (extra "schema"), which checks answers to schemas that are no Python types.
+
+APIs want an object at the top. So what is none (a list, a union) is asked for as the "value" of
+one, and taken out of it again; a model that gives it bare is understood, too.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, time
 from functools import partial
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import orjson
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
@@ -21,7 +25,17 @@ from headrace.core.errors import ConfigError
 _SHOWN: Final = 3
 _NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
 # What models put around JSON that they were asked for in words.
-_FENCED: Final = re.compile(r"```(?:json)?\s*\n(.*?)\n?\s*```", re.DOTALL)
+_FENCED: Final = re.compile(r"```(?:\w+)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+# How JSON begins; "[see below]" and "{x}" are words.
+_OPENING: Final = re.compile(r'\{\s*["}]|\[\s*[\[{"\]\d-]')
+# Places where JSON may begin among words; each try may read to the end.
+_TRIES: Final = 16
+# Where names stand for keys, and where a value is the caller's own.
+_NAMES: Final = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+_SHARED: Final = frozenset({"$defs", "$schema", "definitions"})
+_VALUES: Final = frozenset({"default", "const", "enum", "examples"})
+# Formats that are checked with or without the packages that jsonschema has for others.
+_FORMATS: Final = ("date", "email", "ipv4", "ipv6", "regex", "uuid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +61,13 @@ class OutputSchema:
             return _of_json(kind)
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(kind)
-            schema = adapter.json_schema()
-        except (PydanticSchemaGenerationError, PydanticUserError) as error:
+            schema = schema_of(adapter)
+        except (PydanticSchemaGenerationError, PydanticUserError, NameError) as error:
             said = str(error).partition("\n")[0]
             msg = f"output_schema must be a type or a JSON schema, not {kind!r:.80} ({said})"
             raise ConfigError(msg) from None
         name = getattr(kind, "__name__", None) or "answer"
-        return cls(_named(name), _text(schema), partial(_validated, adapter))
+        return _made(name, schema, partial(_validated, adapter))
 
     @property
     def schema(self) -> dict[str, object]:
@@ -63,17 +77,57 @@ class OutputSchema:
 
     def canonical(self) -> list[object]:
         """What keys are made of."""
-        return ["schema", self.schema]
+        return ["schema", self.name, self.schema]
+
+
+def schema_of(adapter: TypeAdapter[Any]) -> dict[str, Any]:
+    """The JSON schema of a type, without what says nothing, and with its own form at the top."""
+    return _at_the_top(_untitled(adapter.json_schema()))
+
+
+def _at_the_top(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that is but a reference to one of its definitions, as that: what APIs ask for."""
+    reference = str(schema.get("$ref", ""))
+    found = schema.get("$defs", {}).get(reference.removeprefix("#/$defs/"))
+    if not reference.startswith("#/$defs/") or not isinstance(found, dict):
+        return schema
+    return {**found, "$defs": schema["$defs"]}
 
 
 def _of_json(given: Mapping[str, object]) -> OutputSchema:
     """A JSON schema, also in the wrapping that OpenAI's ``response_format`` has."""
-    wrapped = given.get("json_schema") if given.get("type") == "json_schema" else None
+    found: object = given.get("json_schema", given)
+    wrapped = found if given.get("type") == "json_schema" else None
     inner = wrapped.get("schema") if isinstance(wrapped, Mapping) else None
     schema = inner if isinstance(inner, Mapping) else given
     name = wrapped.get("name") if isinstance(wrapped, Mapping) else schema.get("title")
-    validator = validator_of(schema)
-    return OutputSchema(_named(str(name or "answer")), _text(schema), partial(_checked, validator))
+    parse = partial(_checked, validator_of(schema))
+    whole: dict[str, Any] = {**schema}
+    return _made(str(name or "answer"), _at_the_top(whole), parse)
+
+
+def _made(name: str, schema: dict[str, Any], parse: Callable[[str], object]) -> OutputSchema:
+    if "type" not in schema and "properties" in schema:
+        schema = {"type": "object", **schema}
+    if schema.get("type") == "object":
+        return OutputSchema(_named(name), _text(schema), lambda text: parse(json_in(text)))
+    shared = {key: value for key, value in schema.items() if key in _SHARED}
+    inner = {key: value for key, value in schema.items() if key not in _SHARED}
+    whole: dict[str, Any] = {
+        **shared,
+        "type": "object",
+        "properties": {"value": inner},
+        "required": ["value"],
+        "additionalProperties": False,
+    }
+    return OutputSchema(_named(name), _text(whole), lambda text: parse(_taken_out(json_in(text))))
+
+
+def _taken_out(text: str) -> str:
+    value = _loaded(text)
+    if isinstance(value, dict) and value.keys() == {"value"}:
+        return json.dumps(value["value"])
+    return text
 
 
 def validator_of(schema: Mapping[str, object]) -> Any:  # noqa: ANN401  jsonschema has no types
@@ -91,7 +145,48 @@ def validator_of(schema: Mapping[str, object]) -> Any:  # noqa: ANN401  jsonsche
         kind.check_schema(schema)
     except jsonschema.SchemaError as error:
         raise ConfigError(f"the JSON schema is none: {error.message}") from None
-    return kind(schema)
+    # A registry of one's own, or jsonschema would fetch what a row's schema refers to.
+    referencing = import_module("referencing")
+    _check_references(schema, referencing)
+    formats = jsonschema.FormatChecker(formats=_FORMATS)
+    formats.checks("date-time", raises=ValueError)(_is_moment)
+    formats.checks("time", raises=ValueError)(_is_time)
+    return kind(schema, registry=referencing.Registry(), format_checker=formats)
+
+
+def _check_references(schema: Mapping[str, object], referencing: Any) -> None:  # noqa: ANN401  a module
+    contents = referencing.jsonschema.DRAFT202012.create_resource(schema)
+    resolver = referencing.Registry().with_resource("", contents).crawl().resolver("")
+    for reference in _references(schema):
+        try:
+            resolver.lookup(reference)
+        except referencing.exceptions.Unresolvable:
+            msg = (
+                f"the JSON schema refers to {reference:.200}, which is not in it; put it into $defs"
+            )
+            raise ConfigError(msg) from None
+
+
+def _references(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if isinstance(reference := value.get("$ref"), str):
+            yield reference
+        for key, item in value.items():
+            if key not in _VALUES:
+                yield from _references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _references(item)
+
+
+def _is_moment(value: object) -> bool:
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
+
+
+def _is_time(value: object) -> bool:
+    if isinstance(value, str):
+        time.fromisoformat(value)
+    return True
 
 
 def explained(error: ValidationError) -> str:
@@ -103,31 +198,97 @@ def explained(error: ValidationError) -> str:
 
 
 def _validated(adapter: TypeAdapter[Any], text: str) -> object:
+    _loaded(text)  # stricter than pydantic, which takes NaN
     try:
-        return adapter.validate_json(json_in(text))
+        return adapter.validate_json(text)
     except ValidationError as error:
         raise ValueError(explained(error)) from None
 
 
 def _checked(validator: Any, text: str) -> object:  # noqa: ANN401  jsonschema has no types
+    value = _loaded(text)
     try:
-        value: object = json.loads(json_in(text))
-    except ValueError as error:
-        msg = f"it is not JSON: {error}"
+        found = sorted(validator.iter_errors(value), key=lambda each: list(map(str, each.path)))
+    except RecursionError:
+        msg = "it is nested too deeply"
         raise ValueError(msg) from None
-    found = sorted(validator.iter_errors(value), key=lambda each: list(map(str, each.path)))
     if found:
-        raise ValueError("; ".join(f"{_place(e.path)}: {e.message}"[:300] for e in found[:_SHOWN]))
+        said = "; ".join(f"{_place(e.path)}: {e.message}"[:300] for e in found[:_SHOWN])
+        more = f" (and {len(found) - _SHOWN} more)" if len(found) > _SHOWN else ""
+        raise ValueError(said + more)
     return value
 
 
+def _loaded(text: str) -> object:
+    try:
+        value: object = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        msg = "it is nested too deeply"
+        raise ValueError(msg) from None
+    except ValueError as error:
+        msg = f"it is not JSON: {error}"
+        raise ValueError(msg) from None
+    return value
+
+
+def _refuse_constant(name: str) -> Never:
+    msg = f"{name} is no JSON value"
+    raise ValueError(msg)
+
+
 def json_in(text: str) -> str:
-    """The JSON in an answer: the text itself, or what stands between its code fences."""
-    bare = text.strip()
-    if bare[:1] in {"{", "["} or "```" not in bare:
+    """The JSON in an answer: the text itself, or what stands in code fences or among words.
+
+    What holds none comes back as it is, for an error that tells what was said.
+    """
+    bare = text.strip().removeprefix("\ufeff")
+    if _is_json(bare):
         return bare
-    fenced = _FENCED.search(bare)
-    return fenced[1] if fenced else bare
+    for fenced in _FENCED.finditer(bare):
+        if _is_json(inner := fenced[1].strip()):
+            return inner
+    return _among_words(bare)
+
+
+def _among_words(text: str) -> str:
+    """The largest object or array in a text that is not JSON itself; the text where none is.
+
+    Of one that is cut off or broken, nothing that stands in it is taken for the whole.
+    """
+    decoder, found, end = json.JSONDecoder(parse_constant=_refuse_constant), "", 0
+    for _ in range(_TRIES):
+        opening = _OPENING.search(text, end)
+        if opening is None:
+            break
+        try:
+            _, end = decoder.raw_decode(text, opening.start())
+        except (ValueError, RecursionError):
+            return text
+        found = max(found, text[opening.start() : end], key=len)
+    return found or text
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _loaded(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _untitled(value: Any, *, are_names: bool = False) -> Any:  # noqa: ANN401  any JSON value
+    """Without the titles that pydantic makes of names: they cost tokens and say nothing."""
+    if isinstance(value, list):
+        return [_untitled(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: item
+        if key in _VALUES and not are_names
+        else _untitled(item, are_names=not are_names and key in _NAMES)
+        for key, item in value.items()
+        if are_names or key != "title"
+    }
 
 
 def _place(steps: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headrace.core.errors import InvalidOutputError
 
@@ -11,19 +11,27 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.response import APIResponse
 
+_PAUSED: Final = "pause_turn"
+
 
 def fitted(response: APIResponse[object], context: RequestContext) -> APIResponse[object]:
     """The response with its ``parsed`` value; raises ``InvalidOutputError`` where it does not fit.
 
-    An answer that asks for tools is no answer yet, and stays as it is.
+    A turn that asks for tools, or that the provider has paused, is no answer yet: it stays as it
+    is.
     """
     schema, said = context.output_schema, response.completion or ""
-    if schema is None or (response.tool_calls and not said):
+    if schema is None or response.tool_calls or is_paused(response):
         return response
     try:
         return replace(response, parsed=schema.parse(said))
     except ValueError as error:
         raise _invalid(response, said, str(error)) from None
+
+
+def is_paused(response: APIResponse[object]) -> bool:
+    """Does the provider want the turn back to go on with it, as Anthropic's does in long ones?"""
+    return response.metadata.get("finish_reason") == _PAUSED
 
 
 def _invalid(response: APIResponse[object], said: str, problem: str) -> InvalidOutputError:

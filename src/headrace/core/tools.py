@@ -25,9 +25,10 @@ _SCHEMAS: Final = ("parameters", "input_schema", "inputSchema")
 class Tool:
     """A function that the model may ask for; ``schema`` is the JSON schema of its arguments.
 
-    ``call`` is what ``run_tool_loop`` calls with the arguments by name; it may be async. ``read``
-    makes them of the call's JSON text, or raises ``ValueError`` with what is wrong. ``strict`` asks
-    OpenAI's and Anthropic's APIs to keep to the schema.
+    ``call`` is what ``run_tool_loop`` calls with the arguments by name; it may be async. Without
+    one the loop leaves the call to you. ``read`` makes the arguments of the call's JSON text, or
+    raises ``ValueError`` with what is wrong. ``strict`` asks OpenAI's and Anthropic's APIs to keep
+    to the schema.
     """
 
     name: str
@@ -45,14 +46,20 @@ class Tool:
             shown = f"{self.name!r:.80}"
             msg = f"a tool's name must be 1 to 64 letters, digits, _ or -, not {shown}; rename it"
             raise ConfigError(msg)
-        if isinstance(self.schema, Mapping):
-            object.__setattr__(self, "schema", _as_json(self.name, self.schema))
+        if not isinstance(self.description, str):
+            shown = kind_of(self.description)
+            raise ConfigError(f"the description of the tool {self.name} must be text, not {shown}")
+        if self.call is not None and not callable(self.call):
+            shown = kind_of(self.call)
+            raise ConfigError(f"the call of the tool {self.name} must be a function, not {shown}")
+        object.__setattr__(self, "schema", _as_json(self.name, self.schema))
 
     @classmethod
     def of(cls, given: object) -> AnyTool:
-        """A tool from a function, a pydantic model, or a dict as OpenAI, Anthropic or MCP write it.
+        """A tool from a function, a type, or a dict as OpenAI, Anthropic or MCP write it.
 
-        The types and the docstring of a function become its schema and description. Raises
+        The types and the docstring of a function become its schema and description; so do those of
+        a pydantic model, a dataclass or a TypedDict, which have nothing to call. Raises
         ``ConfigError`` for what is no tool.
         """
         if isinstance(given, Tool | VendorTool):
@@ -60,11 +67,11 @@ class Tool:
         if isinstance(given, Mapping):
             return _of_dict(given)
         if not callable(given):
-            msg = f"a tool is a function, a pydantic model, a Tool or a dict, not {kind_of(given)}"
+            msg = f"a tool is a function, a type, a Tool or a dict, not {kind_of(given)}"
             raise ConfigError(msg)
         found = functions.signature_of(given)
         schema = _as_json(found.name, found.schema)
-        return cls(found.name, found.description, schema, call=found.call, read=found.read)
+        return cls(found.name, found.description, schema, None, found.call, found.read)
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -82,16 +89,21 @@ class VendorTool:
     """A tool that the vendor defines, by what it does; each API has a name of its own for it.
 
     ``options`` (JSON text, or a dict) go into the tool's object as they are. With ``type`` among
-    them the object is sent word for word, to whatever API the request goes.
+    them the object is sent word for word, to whatever API the request goes. ``call`` is what
+    ``run_tool_loop`` calls for what the vendor leaves to the caller, such as the actions of
+    computer use, with the fields of the call's JSON by name; without one the call is yours.
     """
 
     kind: VendorKind | str
     options: str = "{}"
+    call: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+    read: Callable[[str], dict[str, Any]] = field(
+        default=functions.an_object, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         """Keep the options as text, so that the value can be hashed."""
-        if isinstance(self.options, Mapping):
-            object.__setattr__(self, "options", _as_json(self.kind, self.options))
+        object.__setattr__(self, "options", _as_json(self.kind, self.options))
 
     @property
     def settings(self) -> dict[str, object]:
@@ -142,8 +154,12 @@ def _of_dict(given: Mapping[str, object]) -> AnyTool:
 
 
 def _as_json(name: str, value: object) -> str:
+    """An object as JSON text with sorted keys, so that equal ones are equal."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-    except TypeError as error:
+        found = orjson.loads(value) if isinstance(value, str) else value
+        if isinstance(found, Mapping):
+            return orjson.dumps(dict(found), option=orjson.OPT_SORT_KEYS).decode()
+    except (TypeError, ValueError) as error:
         msg = f"what the tool {name} is given cannot be written as JSON: {error}"
         raise ConfigError(msg) from None
+    raise ConfigError(f"what the tool {name} is given must be a JSON object, not {kind_of(value)}")

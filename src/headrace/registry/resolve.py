@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.core.errors import ConfigError
 from headrace.core.model import Endpoint, KeySource, Model, Route
 from headrace.core.secret import Secret
-from headrace.core.spelling import meant
+from headrace.core.spelling import near
 from headrace.registry import address
 from headrace.registry.table import Table, check_model
 
@@ -89,10 +89,12 @@ def _endpoint(model: Model, table: Table) -> Endpoint:
     rows = table.all_endpoints()
     row = rows.get(model.endpoint)
     if row is None:
+        like = near(model.endpoint.lower(), rows)
         msg = (
             f"the endpoint {model.endpoint!r} of {model.id!r} is not known"
-            f"{meant(model.endpoint.lower(), rows)};"
+            f"{'' if like is None else f'; did you mean {like}?'};"
             ' for a compatible server use "openai/NAME" with base_url='
+            f" (there are {', '.join(sorted(rows))})"
         )
         raise ConfigError(msg)
     return row

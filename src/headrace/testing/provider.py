@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import orjson
 
 from headrace.core.chunks import EndChunk, TextChunk, UsageChunk
 from headrace.core.errors import ProviderError, ReplyError
+from headrace.core.parts import ToolCall
 from headrace.core.reply import Reply
-from headrace.core.response import APIResponse, Usage
+from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.providers.base import ProviderRequest
 
 if TYPE_CHECKING:
@@ -25,13 +27,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A good answer after ``latency`` seconds; tokens are words where not given."""
+    """A good answer after ``latency`` seconds; tokens are words where not given.
+
+    ``metadata`` is what the provider says beside it, such as its own ``"finish_reason"``.
+    """
 
     text: str
     latency: float = 0.0
     input_tokens: int | None = None
     output_tokens: int | None = None
     finish_reason: str = "stop"
+    tool_calls: tuple[ToolCall, ...] = ()
+    metadata: Mapping[str, object] = field(default_factory=lambda: NOTHING)
+
+    def __post_init__(self) -> None:
+        """Read again what was written as JSON."""
+        calls = (ToolCall(**c) if isinstance(c, Mapping) else c for c in self.tool_calls)
+        object.__setattr__(self, "tool_calls", tuple(calls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +163,9 @@ class ScriptedRequest(ProviderRequest):
             )
             raise ReplyError(msg, status=reply.status, reply=reply) from None
         return APIResponse(
-            completion=answer.text,
+            completion=answer.text or (None if answer.tool_calls else ""),
+            tool_calls=answer.tool_calls,
+            metadata=answer.metadata,
             usage=_usage(answer, prompt_of(context)),
             finish_reason=answer.finish_reason,
             model=route.model.name,
@@ -177,7 +191,7 @@ def prompt_of(context: RequestContext) -> str:
 
 
 def _reply(answer: Answer) -> Reply:
-    return Reply(200, orjson.dumps(asdict(answer)), {"content-type": "application/json"})
+    return Reply(200, orjson.dumps(answer, dict), {"content-type": "application/json"})
 
 
 def _usage(answer: Answer, prompt: str) -> Usage:

@@ -79,10 +79,10 @@ def _parts(message: Mapping[str, object], reply: Reply, usage: Usage | None) -> 
     for item in content:
         block = reading.block(item)
         kind = block.get("type")
-        said = block.get(kind) if kind in {"text", "thinking"} else None
+        said = block.get(kind) if kind in ("text", "thinking") else None
         if type(said) is str:
             found.append(Text(said) if kind == "text" else Thinking(said))
-        elif type(kind) is not str or kind in {"text", "thinking"}:
+        elif type(kind) is not str or kind in ("text", "thinking"):
             raise failure.unreadable(reply, "a block of its content cannot be read", usage)
     return found
 

@@ -1,0 +1,1 @@
+"""Doors to other libraries' worlds; nothing below knows of them."""

@@ -1,0 +1,61 @@
+"""A conversation with tools that was killed goes on with what was told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace import Image, Tool, ToolResult, errors
+from tests.turns import Rounds, asking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+IMAGE: Final = Image.from_bytes(b"\x89PNG\r\n\x1a\n0123")
+
+
+def counted(calls: list[str]) -> Callable[..., Coroutine[Any, Any, str]]:
+    async def dice(side: str) -> str:
+        """Throw it: never the same."""
+        calls.append(side)
+        return f"{side}: {len(calls)}"
+
+    return dice
+
+
+def test_a_killed_loop_goes_on_and_asks_and_calls_nothing_again(tmp_path: Path) -> None:
+    journal, calls = tmp_path / "j", list[str]()
+    turns = (
+        asking(("dice", '{"side": "a"}'), ("dice", '{"side": "b"}')),
+        asking(("dice", '{"side": "c"}')),
+    )
+    cut = Rounds(*turns, errors.RejectedError("no", status=400))
+    assert cut.run([counted(calls)], journal=journal).response.is_error
+    assert calls == ["a", "b", "c"]
+    whole = Rounds("fine")
+    run = whole.run([counted(calls)], journal=journal)
+    assert [each.source for each in run.rounds] == ["journal", "journal", "provider"]
+    assert calls == ["a", "b", "c"]
+    assert [part.content for part in whole.results()] == ["c: 3"]
+    assert whole.asked[0].conversation.messages[2].parts[1] == ToolResult("c1", "b: 2", "dice")
+    again = Rounds().run([counted(calls)], journal=journal)
+    assert (again.response.completion, len(calls)) == ("fine", 3)
+
+
+def test_images_come_back_from_the_journal(tmp_path: Path) -> None:
+    journal = tmp_path / "j"
+
+    def look() -> list[object]:
+        return [IMAGE, "a picture", Image.from_url("https://example.test/a.png")]
+
+    turns = (asking(("look", "")), "fine")
+    first = Rounds(*turns).run([look], journal=journal)
+
+    def never() -> None:
+        raise AssertionError
+
+    tool = Tool.of(look)
+    assert isinstance(tool, Tool)
+    second = Rounds().run([replace(tool, call=never)], journal=journal)
+    assert second.conversation == first.conversation
