@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 from headrace.core.errors import RejectedError
 from headrace.providers.base import ProviderRequest
 from headrace.wire import failure, moderation, rerank, speech, transcription
-from headrace.wire.embed import cohere, gemini, ollama, openai
+from headrace.wire.embed import bedrock, cohere, gemini, ollama, openai
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -34,6 +34,7 @@ CODECS: Final[dict[tuple[str, str], OperationCodec]] = {
     ("gemini", "embed"): gemini,
     ("cohere", "embed"): cohere,
     ("ollama", "embed"): ollama,
+    ("bedrock_converse", "embed"): bedrock,
     ("openai_chat", "rerank"): rerank,
     ("cohere", "rerank"): rerank,
     ("openai_chat", "moderate"): moderation,
