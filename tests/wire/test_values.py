@@ -56,7 +56,7 @@ def test_numbers_are_little_endian_wherever_they_are_written(
     ],
 )
 def test_what_is_damaged_is_a_miss(damaged: object) -> None:
-    with pytest.raises(ValueError, match=r"treat it as a miss|base64|audio|padding|invalid|bytes"):
+    with pytest.raises(ValueError, match="treat it as a miss"):
         values.load(damaged)
 
 
