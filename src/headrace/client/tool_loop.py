@@ -41,7 +41,8 @@ class ToolLoop(Assembly):
         last response; more rounds than ``max_rounds`` are a run that is not complete.
 
         Raises ``ConfigError`` before the first request, and ``JournalError`` for a journal that
-        cannot be opened. Cancelled, it waits for tools in threads, which cannot be stopped.
+        cannot be opened, or cannot take a tool's result. Cancelled, it waits for tools in threads,
+        which cannot be stopped.
         """
         return await self._tool_loop(prompt, self._loop_call(options), options)
 

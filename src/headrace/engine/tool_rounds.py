@@ -76,9 +76,10 @@ class ToolRounds:
             asked = context
             if said is not None:
                 context = replace(context, prompt=context.conversation.add(said))
-            is_over = not calls and not (is_paused(response) and said is not None)
-            if is_over or len(rounds) >= max_rounds or not _are_ours(calls, context.tools):
-                return _ended(rounds, context, is_complete=is_over)
+            is_answer = not calls and not is_paused(response)
+            is_last = is_answer or said is None or len(rounds) >= max_rounds
+            if is_last or not _are_ours(calls, context.tools):
+                return _ended(rounds, context, is_complete=is_answer)
             if calls:
                 context = self._next(context, await self._results(asked, calls))
 
