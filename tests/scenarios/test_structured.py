@@ -109,9 +109,20 @@ def test_it_is_given_up_when_the_attempts_have_run_out() -> None:
 
 
 def test_an_answer_that_was_cut_off_says_what_to_do() -> None:
-    response = Seen(Answer('{"name": "Os', finish_reason="length")).ask(max_attempts=1)
+    seen = Seen(*[Answer('{"name": "Os', finish_reason="length")] * 2)
+    response = seen.ask(max_attempts=2)
     assert response.error is not None
     assert "cut off at its output bound, raise max_tokens" in response.error.message
+    told = seen.asked[1].conversation.messages[-1].text
+    assert "it was cut off and has to be shorter" in told
+    assert "max_tokens" not in told
+
+
+def test_a_bad_answer_that_is_no_unicode_can_be_asked_again() -> None:
+    error = errors.InvalidOutputError("no")
+    error.said, error.problem = '"\ud800"', "\ud800 is odd"
+    again = RequestContext(prompt="p").after(error, counted=True).with_feedback()
+    assert [m.text for m in again.conversation.messages[:2]] == ["p", '"?"']
 
 
 def test_another_model_is_asked_where_there_is_one() -> None:
