@@ -138,12 +138,21 @@ def test_a_session_is_of_one_loop(command: list[str]) -> None:
     using(command, use)
 
 
+def test_what_is_raised_in_the_block_comes_out_as_it_is(command: list[str]) -> None:
+    async def fail(tools: dict[str, Tool]) -> None:
+        raise KeyError(len(tools))
+
+    with pytest.raises(KeyError, match="4"):
+        using(command, fail)
+
+
 @pytest.mark.parametrize(
     ("server", "said"),
     [
         ("no-such-program-here", "cannot start the MCP server no-such-program-here"),
         ("", "an MCP server is a command"),
         (5, "an MCP server is a command"),
+        ([sys.executable, "-c", ""], "the MCP server does not answer as one"),
         ("http://mcp.example/", "plain http reaches MCP servers on this machine only"),
     ],
 )
