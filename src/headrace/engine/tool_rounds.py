@@ -16,6 +16,7 @@ import contextvars
 import hashlib
 import inspect
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -129,7 +130,8 @@ class ToolRounds:
         row = _row_of(context, number, call)
         found = self._journal.find(row)
         if found is not None and found.value is not None:
-            return load_result(codec.load(found.value).completion or "")
+            with suppress(ValueError):  # written by another version: it is called again
+                return load_result(codec.load(found.value).completion or "")
         result = await self._made(context.tools, call, threads)
         value = codec.dump(APIResponse(completion=dump_result(result)))
         await self._journal.answer(row, "", "", None, value, {"tool": call.name})
