@@ -46,8 +46,9 @@ the response's `adaptations` say so (with `on_unsupported="error"` the request f
 CACHED: Final = """
 **caching** is about marks for the provider's own cache (`prompt_caching=`): where there is a dash,
 the API takes none, and many of these cache by themselves; usage shows reads and writes wherever the
-provider tells them. From **embed** on it is [more than chat](more-than-chat.md). **prices**: `yes`
-where price data (extra `prices`) know the vendor.
+provider tells them. From **embed** on it is [more than chat](more-than-chat.md). **limits**: `yes`
+where replies have headers that tell limits, which headrace reads. **prices**: `yes` where price
+data (extra `prices`) know the vendor.
 """
 STRICT: Final = SamplingParams(on_unsupported="error")
 PNG: Final = b"\x89PNG\r\n\x1a\n probe of an image"
@@ -162,13 +163,14 @@ def is_priced(row: Endpoint) -> bool:
 def line(row: Endpoint) -> str:
     """One endpoint as a line of the table."""
     kept = "files" in row.operations
-    cells = [*(takes(row, probe) for probe in PROBES.values()), kept, is_priced(row)]
+    tells = row.limit_headers is not None
+    cells = [*(takes(row, probe) for probe in PROBES.values()), kept, tells, is_priced(row)]
     return f"| `{row.name}` | {' | '.join('yes' if cell else '-' for cell in cells)} |\n"
 
 
 def page() -> str:
     """The whole page."""
-    names = ["endpoint", *PROBES, "file store", "prices"]
+    names = ["endpoint", *PROBES, "file store", "limits", "prices"]
     top = f"\n| {' | '.join(names)} |\n{'|---' * len(names)}|\n"
     return HEAD + top + "".join(map(line, endpoints.known().values())) + CACHED
 

@@ -127,7 +127,7 @@ async def shaped(client: LLMClient) -> None:
         ["p"], output_schema=City, return_completions_only=True
     )
     assert_type(texts, list[str | None])
-    await client.ask("p", output_schema=City, jornal="j")  # type: ignore[call-overload]  # misspelt on purpose
+    await client.ask("p", output_schema=City, journals="j")  # type: ignore[call-overload]  # it is misspelt
 
 
 async def tools(client: LLMClient) -> None:

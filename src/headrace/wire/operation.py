@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headrace.wire.draft import Unsupported
 
 _USUAL: Final = Offer()
-# What is asked, beside what no extras can replace anywhere.
+# What is asked, beside the names that no ``extra_body`` may have.
 _ASKED: Final = frozenset({"documents", "query", "requests", "texts"})
 
 
@@ -33,11 +33,11 @@ def drafted(
 ) -> Draft:
     """``body`` as JSON to ``path``, or to the endpoint's own; ``extra_body`` is merged in last.
 
-    Raises ``RejectedError`` where that would replace what is asked.
+    Raises ``RejectedError`` where it would replace what is asked.
     """
     params = context.params
     extra, headers = (None, None) if params is None else (params.extra_body, params.extra_headers)
-    if extra and (taken := _ASKED & extra.keys() & body.keys()):
+    if extra and (taken := _ASKED & body.keys() & extra.keys()):
         msg = f"extra_body cannot replace {', '.join(sorted(taken))}; leave it out"
         raise RejectedError(msg)
     return Draft(
