@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from headrace import Audio, ConfigError, File, LLMClient, RequestContext
+from headrace import Audio, ConfigError, File, LLMClient, Model, RequestContext
 from headrace.core.errors import BadRowError, GoneError, NotSentError
 from headrace.core.operations import (
     Embed,
@@ -237,3 +237,10 @@ def test_options_that_are_none(options: dict[str, Any]) -> None:
         client.embed_sync(["a"], **options)
     with pytest.raises(TypeError, match="tools"):
         client.embed_sync(["a"], tools=[])  # type: ignore[call-overload]  # what it is about
+
+
+def test_an_endpoint_that_lists_no_models_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "key-0123456789")
+    client = LLMClient(Model(id="bedrock/m", regions=("us-east-1",)))
+    with pytest.raises(ConfigError, match="'bedrock' lists no models"):
+        client.list_models_sync()
