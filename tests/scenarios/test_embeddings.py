@@ -275,10 +275,10 @@ def test_10_000_texts_with_cache_and_journal_are_never_sent_twice(tmp_path: Path
     async def whole(client: LLMClient) -> Responses[Any]:
         return await embedded(client, texts, journal=journal)
 
-    there.play(cut, max_concurrent_requests=2, cache=cache)
+    there.play(cut, threads=True, max_concurrent_requests=2, cache=cache)
     assert seen
     assert len(there.paid) < len(texts)
-    responses = there.play(whole, cache=cache)
+    responses = there.play(whole, threads=True, cache=cache)
     check_vectors(responses, texts)
     twice = [text for text, count in Counter(there.paid).items() if count > 1]
     assert not {text for text in twice if text in {texts[int(r.id)] for r in seen}}
@@ -289,7 +289,7 @@ def test_10_000_texts_with_cache_and_journal_are_never_sent_twice(tmp_path: Path
         async def again(client: LLMClient, options: dict[str, Any] = options) -> Responses[Any]:
             return await embedded(client, texts, **options)
 
-        responses = there.play(again, cache=cache)
+        responses = there.play(again, threads=True, cache=cache)
         check_vectors(responses, texts)
     assert len(there.sends) == before
 

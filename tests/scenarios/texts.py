@@ -85,9 +85,11 @@ class Texts:
         self,
         main: Callable[[LLMClient], Coroutine[object, object, T]],
         models: Models = "openai/m",
+        *,
+        threads: bool = False,
         **options: Any,
     ) -> T:
-        """``main`` with a client in virtual time."""
+        """``main`` with a client in virtual time; ``threads``: others take part, as of SQLite."""
         clock = VirtualClock()
 
         async def whole() -> T:
@@ -101,4 +103,4 @@ class Texts:
             ) as client:
                 return await main(client)
 
-        return run_virtual(whole, clock=clock)
+        return run_virtual(whole, clock=clock, allow_threads=threads)
