@@ -208,6 +208,13 @@ def unsent(failures: tuple[HeadraceError, ...]) -> int:
     return sum(isinstance(error, NotSentError) for error in failures)
 
 
+def time_left(context: RequestContext, now: int) -> float | None:
+    """Seconds until the request's deadline, below zero beyond it; None: it has none."""
+    if context.deadline is None:
+        return None
+    return context.deadline - (now - context.born_at) / SECOND
+
+
 def expired(context: RequestContext) -> DeadlineError:
     """The error of a request that ran out of its deadline."""
     error = DeadlineError(

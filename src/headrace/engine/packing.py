@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.core.errors import HeadraceError, RejectedError, TooLargeError
 from headrace.core.operations import Embed, EmbedPack
-from headrace.engine.course import MovedOn, expired
+from headrace.engine.course import MovedOn, expired, time_left
 from headrace.engine.pack_record import PackRecord, apart, bills, split_error
 from headrace.engine.pipeline import Pipeline
 from headrace.policy import reservation
-from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -136,17 +135,12 @@ class Packer:
         asker = Asker(context, record, lanes[0].learning.correction.of(weight) or 1)
         pack = self._pack_for(asked, asker, lanes, scope, may_move=may_move)
         try:
-            async with asyncio.timeout(self._left(context)):
+            async with asyncio.timeout(time_left(context, self._sender.clock.now())):
                 return await asker.future
         except TimeoutError:
             raise expired(context) from None
         finally:
             await pack.leave(asker)
-
-    def _left(self, context: RequestContext) -> float | None:
-        if context.deadline is None:
-            return None
-        return context.deadline - (self._sender.clock.now() - context.born_at) / SECOND
 
     def _pack_for(
         self, asked: Embed, asker: Asker, lanes: Lanes, scope: LoopScope, *, may_move: bool

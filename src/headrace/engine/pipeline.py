@@ -22,11 +22,11 @@ from headrace.core.errors import (
 )
 from headrace.core.events import RequestFinished
 from headrace.core.response import APIResponse, Source
-from headrace.engine.course import MovedOn, expired, failed
+from headrace.engine.course import MovedOn, expired, failed, time_left
 from headrace.engine.leaving import is_cancelled
 from headrace.engine.sharing import join
+from headrace.engine.ways import Ways
 from headrace.policy import routing
-from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Iterator
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
     from headrace.engine.outcomes import Record
-    from headrace.engine.scope import RouteState
 
 # Live requests beyond those in flight: enough that a free slot never waits for the next prompt.
 CROWD: Final = 32
@@ -219,20 +218,13 @@ class Pipeline:
         self, context: RequestContext, choice: Choice, key: Key
     ) -> APIResponse[object]:
         """Ask the models in the order in which they are drawn."""
-        banned: set[RouteState] = set()
-        for lanes in choice.in_turn(key.digest, context.occurrence):
+        ways = Ways(choice, context, key)
+        while True:
+            lanes, may_move = ways.next()
             try:
-                return await self._ask_routes(context, lanes, key, may_move=True)
+                return await self._ask_routes(ways.context, lanes, key, may_move=may_move)
             except MovedOn as moved:
-                context = context.carrying(moved.context)
-                banned.update(moved.banned)
-        # Every model has been drawn: those that have not refused it for good take what is left.
-        left = tuple(state for state in choice.lanes if state not in banned)
-        if not left and context.failures and any(s.gone is None for s in choice.lanes):
-            *before, last = context.failures
-            last.history = tuple(before)
-            raise last
-        return await self._ask_routes(context, left or choice.lanes, key)
+                ways.move(moved)
 
     def _ask_routes(
         self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool = False
@@ -271,7 +263,7 @@ class Pipeline:
 
         flight = join(self._scope, together, send)
         try:
-            async with asyncio.timeout(self._left(context)):
+            async with asyncio.timeout(time_left(context, self._sender.clock.now())):
                 response, first = await flight.answer()
         except TimeoutError:
             raise (flight.take_error() or expired(context)) from None
@@ -349,11 +341,6 @@ class Pipeline:
         if type(error) not in self._logged:
             self._logged.add(type(error))
             _log.error(what, exc_info=error)
-
-    def _left(self, context: RequestContext) -> float | None:
-        if context.deadline is None:
-            return None
-        return context.deadline - (self._sender.clock.now() - context.born_at) / SECOND
 
 
 def _echo(error: HeadraceError) -> HeadraceError:
