@@ -17,12 +17,13 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from headrace.core.errors import HeadraceError, RejectedError, TooLargeError
+from headrace.core.errors import HeadraceError, ProviderError, RejectedError, TooLargeError
 from headrace.core.operations import Embed, EmbedPack
-from headrace.engine.course import MovedOn, expired, time_left
+from headrace.engine.course import MovedOn, expired, failed, time_left
 from headrace.engine.pack_record import PackRecord, apart, bills, split_error
 from headrace.engine.pipeline import Pipeline
 from headrace.policy import reservation
+from headrace.policy.shares import split
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -78,18 +79,19 @@ class Pack:
         self.tokens += asker.weight
         self.open += 1
 
-    def settle(self, asker: Asker, outcome: APIResponse[object] | Exception) -> None:
-        """Hand a row what became of it, if it still waits."""
+    def settle(self, asker: Asker, outcome: APIResponse[object] | Exception) -> bool:
+        """Hand a row what became of it; False where it does not wait any more."""
         if asker.is_settled:
-            return
+            return False
         asker.is_settled = True
         self.open -= 1
         if asker.future.done():
-            return
+            return False
         if isinstance(outcome, Exception):
             asker.future.set_exception(outcome)
         else:
             asker.future.set_result(outcome)
+        return True
 
     async def leave(self, asker: Asker) -> None:
         """A row does not wait any more; the last one to leave stops what is under way."""
@@ -184,16 +186,25 @@ class Packer:
                 response = await self._ask(pack, askers)
             except (HeadraceError, MovedOn) as error:
                 if len(askers) > 1 and _may_be_of_one(error):
+                    _go_on_after(error, askers)
                     await self._send_halves(pack, askers)
                     return
                 outcomes: Sequence[Any] = split_error(error, _rows(askers))
             else:
                 outcomes = apart(response, _rows(askers))
             for asker, outcome in zip(askers, outcomes, strict=True):
-                pack.settle(asker, outcome)
+                if not pack.settle(asker, outcome):
+                    self._count(asker, outcome)
         except Exception as error:  # noqa: BLE001 - a bug, which is each row's error and stops no other pack
             for asker in askers:
                 pack.settle(asker, error)
+
+    def _count(self, asker: Asker, outcome: APIResponse[object] | Exception) -> None:
+        """A row has left meanwhile: its share of the bill is the run's all the same."""
+        if isinstance(outcome, HeadraceError):
+            self._write_off(failed(asker.context, outcome))
+        elif not isinstance(outcome, Exception):
+            self._write_off(outcome)
 
     async def _send_halves(self, pack: Pack, askers: Sequence[Asker]) -> None:
         middle = len(askers) // 2
@@ -249,6 +260,16 @@ def _may_be_of_one(error: Exception) -> bool:
     if isinstance(error, RejectedError):
         return error.status is not None
     return isinstance(error, TooLargeError)
+
+
+def _go_on_after(error: Exception, askers: Sequence[Asker]) -> None:
+    """What the whole pack has been through, and spent, its parts have been through."""
+    if not isinstance(error, ProviderError):
+        return
+    spent = split(error.spent_nanos or 0, [asker.weight for asker in askers])
+    for asker, nanos in zip(askers, spent, strict=True):
+        been = (*error.history, error)
+        asker.context = replace(asker.context, failures=been, spent_nanos=nanos)
 
 
 def _rows(askers: Sequence[Asker]) -> list[tuple[RequestContext, int]]:

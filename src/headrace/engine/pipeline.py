@@ -271,7 +271,8 @@ class Pipeline:
             flight.settle(self._write_off)
         if isinstance(response, HeadraceError):
             raise response if first else _echo(response)
-        known = response if first else shape.fitted(response, context)  # its own value, of its type
+        # Its own value, of its own type.
+        known = response if is_sender else shape.fitted(response, context)
         row = readdress(known, context, "provider" if first else "coalesced")
         # The send itself was recorded for the row that made it, and for no other.
         return row if is_sender else await self._remembered(context, key, row)
