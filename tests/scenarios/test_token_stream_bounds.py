@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headrace import LLMClient
 from headrace.core.chunks import EndChunk, RestartChunk, TextChunk
 from headrace.core.errors import (
     DeadlineError,
     GoneError,
     OverloadedError,
     ProviderError,
+    RunStoppedError,
     TruncatedError,
+    UnexpectedError,
 )
 from headrace.core.events import AttemptFailed, RequestFinished
-from headrace.testing import Answer, Failure, Script
-from tests.clients import check_nothing_is_held, lanes, virtual
+from headrace.providers.base import ProviderRequest
+from headrace.providers.catalog import Catalog
+from headrace.testing import Answer, Failure, Script, run_virtual
+from tests.clients import NOWHERE, check_nothing_is_held, lanes, made, virtual
 from tests.scenarios.test_token_streams import end, read, text
 
 if TYPE_CHECKING:
-    from headrace import LLMClient
+    from collections.abc import AsyncGenerator
+
+    from headrace import APIResponse
     from headrace.core.chunks import Chunk
     from headrace.core.context import RequestContext
     from headrace.core.events import Event
@@ -174,3 +181,41 @@ def test_a_stream_left_early_gives_its_slot_to_who_waits_for_it_at_once() -> Non
 
     virtual(script, main, max_concurrent_requests=1)
     assert not began
+
+
+def test_a_client_that_is_closed_meanwhile_ends_no_stream_in_silence() -> None:
+    with made(Script(["a b c"])) as client:
+        chunks = client.stream_tokens_sync("hi")
+        assert next(chunks) == TextChunk("a ")
+        client.close()
+        with pytest.raises(RunStoppedError, match="not whole; ask again"):
+            next(chunks)
+        check_nothing_is_held(client)
+        assert end(list(client.stream_tokens_sync("again"))).completion == "echo: again"
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyError("bug")])
+def test_what_nobody_foresaw_is_an_error_that_is_told(error: BaseException) -> None:
+    told: list[Event] = []
+
+    class Request(ProviderRequest):
+        __slots__ = ()
+
+        async def execute_once(self) -> APIResponse[object]:
+            raise NotImplementedError
+
+        async def stream_once(self) -> AsyncGenerator[Chunk]:
+            yield TextChunk("a")
+            raise error
+
+    async def main() -> None:
+        catalog = Catalog({"openai_chat": Request})
+        async with LLMClient("openai/m", base_url=NOWHERE, catalog=catalog) as client:
+            client.add_listener(told.append)
+            with pytest.raises(UnexpectedError):
+                await read(client)
+            check_nothing_is_held(client)
+
+    run_virtual(main)
+    [finished] = [event for event in told if isinstance(event, RequestFinished)]
+    assert isinstance(finished.response.error, UnexpectedError)

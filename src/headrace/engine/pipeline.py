@@ -159,15 +159,8 @@ class Pipeline:
             raise
         except HeadraceError as error:
             response = failed(context, error)
-        except asyncio.CancelledError:
-            if is_cancelled():
-                raise
-            message = "the provider's request was cancelled, and not by headrace; run it again"
-            response = failed(context, UnexpectedError(message))
-        except Exception as error:  # noqa: BLE001  the one place where a bug becomes a row's error
-            self._log_once(error, f"unforeseen error in request {context.name}")
-            message = f"{type(error).__name__}: {error} (unforeseen; please report it as a bug)"
-            response = failed(context, UnexpectedError(message))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  the one place where a bug becomes a row's error
+            response = failed(context, self._unforeseen(context, error))
         if self._sender.listeners:
             self._sender.tell(RequestFinished(response))
         return response
@@ -336,6 +329,20 @@ class Pipeline:
         except BaseException:
             self._write_off(response)
             raise
+
+    def _unforeseen(
+        self, context: RequestContext, error: Exception | asyncio.CancelledError
+    ) -> UnexpectedError:
+        """The request's own error for a bug, or a cancellation that is not meant for it."""
+        if isinstance(error, asyncio.CancelledError):
+            if is_cancelled():
+                raise error
+            message = "the provider's request was cancelled, and not by headrace; run it again"
+            return UnexpectedError(message)
+        self._log_once(error, f"unforeseen error in request {context.name}")
+        return UnexpectedError(
+            f"{type(error).__name__}: {error} (unforeseen; please report it as a bug)"
+        )
 
     def _log_once(self, error: Exception, what: str) -> None:
         """A bug may meet every row of a run; one traceback of each kind tells as much."""

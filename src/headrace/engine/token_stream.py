@@ -24,7 +24,6 @@ from headrace.core.errors import (
     OutcomeUnknownError,
     ProviderError,
     TruncatedError,
-    UnexpectedError,
 )
 from headrace.core.events import RequestFinished
 from headrace.engine.course import Course, MovedOn, failed, time_left
@@ -57,10 +56,10 @@ class TokenPipeline(Pipeline):
         except HeadraceError as error:
             self._sender.tell(RequestFinished(failed(context, error)))
             raise
-        except Exception as error:
-            self._log_once(error, f"unforeseen error in request {context.name}")
-            message = f"{type(error).__name__}: {error} (unforeseen; please report it as a bug)"
-            raise UnexpectedError(message) from error
+        except (Exception, asyncio.CancelledError) as error:
+            failure = self._unforeseen(context, error)
+            self._sender.tell(RequestFinished(failed(context, failure)))
+            raise failure from error
 
     async def _stream(self, context: RequestContext, *, restarts: bool) -> AsyncGenerator[Chunk]:
         choice, key = self._choose(context), context.key
