@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace import LLMClient
+from headrace import LLMClient, SamplingParams, Usage
 from headrace.core.chunks import EndChunk, RestartChunk, TextChunk
 from headrace.core.errors import (
     DeadlineError,
@@ -219,3 +219,18 @@ def test_what_nobody_foresaw_is_an_error_that_is_told(error: BaseException) -> N
     run_virtual(main)
     [finished] = [event for event in told if isinstance(event, RequestFinished)]
     assert isinstance(finished.response.error, UnexpectedError)
+
+
+def test_a_stream_that_breaks_off_gives_no_tokens_back() -> None:
+    cut = TruncatedError("the stream ended too soon", usage=Usage(10, 1))
+    script = Script(lambda *_: Failure(cut, 0.1, said="one"))
+
+    async def main(client: LLMClient) -> float:
+        before = asyncio.get_running_loop().time()
+        for _ in range(3):
+            with pytest.raises(TruncatedError):
+                await read(client, "hi", sampling_params=SamplingParams(max_tokens=450))
+        return asyncio.get_running_loop().time() - before
+
+    # Nobody knows how much of the 450 was written: two of them are what fits into a minute.
+    assert virtual(script, main, max_tokens_per_minute=1000) > 50

@@ -240,8 +240,11 @@ class Outcomes:
 
 
 def _used(error: ProviderError) -> int | None:
-    """Tokens to charge for a failed attempt: none where nothing began, else what was reserved."""
-    if error.usage is not None:
+    """Tokens to charge for a failed attempt: none where nothing began, else what was reserved.
+
+    What a stream had used when it broke off is not what it will have used in the end.
+    """
+    if error.usage is not None and not isinstance(error, OutcomeUnknownError):
         return error.usage.total_tokens
     return 0 if error.charged == "no" else None
 

@@ -79,8 +79,14 @@ class ToolRounds:
             is_over = not calls and not (is_paused(response) and said is not None)
             if is_over or len(rounds) >= max_rounds or not _are_ours(calls, context.tools):
                 return _ended(rounds, context, is_complete=is_over)
-            if calls:
-                context = self._next(context, await self._results(asked, calls))
+            if not calls:
+                continue
+            try:
+                results = await self._results(asked, calls)
+            except RunStoppedError as error:
+                rounds.append(failed(context, error))
+                return _ended(rounds, context)
+            context = self._next(context, results)
 
     async def _ask(self, context: RequestContext) -> APIResponse[Any]:
         context = replace(context, born_at=self._clock.now())
