@@ -12,7 +12,7 @@ from headrace.core.errors import BadRowError, ConfigError, HeadraceError, Invali
 from headrace.core.operations import Operation, operation
 from headrace.core.params import SamplingParams
 from headrace.core.schema import OutputSchema
-from headrace.core.tools import AnyTool, read_tools
+from headrace.core.tools import AnyTool, Tool, read_tools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -86,6 +86,15 @@ class RequestContext:
         """Is the answer made of tokens, which a bound would count?"""
         found = operation(self.prompt)
         return found is None or found.writes
+
+    @property
+    def schemas(self) -> tuple[str, ...]:
+        """What counts as input beside a prompt: its tools and its output schema, as texts."""
+        if not self.tools and self.output_schema is None:
+            return ()
+        own = [t for t in self.tools if isinstance(t, Tool)]
+        said = [f"{tool.name} {tool.description} {tool.schema}" for tool in own]
+        return (*said, *(() if self.output_schema is None else (self.output_schema.json,)))
 
     @property
     def name(self) -> str:

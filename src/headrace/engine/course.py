@@ -259,7 +259,7 @@ def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int, int]:
     """
     if not lanes[0].has_token_limit and not any(state.has_token_limit for state in lanes):
         return lanes, 0, 0
-    estimated = reservation.input_tokens(context.asked, context.params)
+    estimated = reservation.input_tokens(context.asked, context.params, context.schemas)
     needed = lanes[0].learning.correction.of(estimated)
     # Refusing is final: what other prompts have taught must not do it alone.
     lanes = fitting(lanes, min(estimated, needed))
