@@ -12,7 +12,7 @@ from headrace.core.errors import BadRowError, ConfigError, HeadraceError, Invali
 from headrace.core.operations import Operation, operation
 from headrace.core.params import SamplingParams
 from headrace.core.schema import OutputSchema
-from headrace.core.tools import AnyTool, read_tools
+from headrace.core.tools import AnyTool, Tool, read_tools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -94,6 +94,15 @@ class RequestContext:
     def _operation(self) -> Operation | None:
         # A conversation that was read before is the usual case.
         return None if type(self.prompt) is Conversation else operation(self.prompt)
+
+    @property
+    def schemas(self) -> tuple[str, ...]:
+        """What counts as input beside a prompt: its tools and its output schema, as texts."""
+        if not self.tools and self.output_schema is None:
+            return ()
+        own = [t for t in self.tools if isinstance(t, Tool)]
+        said = [f"{tool.name} {tool.description} {tool.schema}" for tool in own]
+        return (*said, *(() if self.output_schema is None else (self.output_schema.json,)))
 
     @property
     def name(self) -> str:

@@ -169,7 +169,7 @@ class Sender(Outcomes):
                 expiry = scope.loop.call_later(left, _expire, waiter, course)
             return await waiter.future
         except BaseException as error:
-            undo(error, self._abandon, waiter)
+            undo(error, self.admission.lock, self._abandon, waiter)
             raise
         finally:
             if expiry is not None:
