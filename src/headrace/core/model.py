@@ -98,7 +98,8 @@ class Model(Checked):
     key_env: Names = ()
     regions: Names = ()
     structured: Structured | None = None
-    extra_headers: dict[str, str] | None = None
+    # Not shown: a gateway in between may have its token there.
+    extra_headers: dict[str, str] | None = Field(default=None, repr=False)
     extra_body: dict[str, Any] | None = None
 
     @model_validator(mode="after")
