@@ -242,6 +242,33 @@ def test_anthropics_version_is_part_of_its_paths(url: str) -> None:
     assert there.base_url == there.endpoint.base_url == "https://other.test"
 
 
+@pytest.mark.parametrize(
+    ("model", "url"),
+    [
+        ("cohere/m", "https://other.test/v2"),
+        ("ollama-native/m", "https://other.test/api"),
+        ("ollama-native/m", "https://other.test/v1/"),
+    ],
+)
+def test_what_the_paths_begin_with_may_stand_in_a_base_url(model: str, url: str) -> None:
+    assert route(Model(id=model), Place(base_url=url)).base_url == "https://other.test"
+
+
+@pytest.mark.parametrize(
+    ("model", "url"),
+    [
+        ("bedrock/m", "https://vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com"),
+        ("bedrock-mantle/m", "https://bedrock-mantle.us-east-1.api.aws/v1"),
+        ("vertex/m", "https://eu-aiplatform.googleapis.com/v1/projects/p"),
+    ],
+)
+def test_a_clouds_own_host_would_refuse_what_bears_no_credentials(model: str, url: str) -> None:
+    with pytest.raises(ConfigError, match=r"gets no credentials but.*register an endpoint with"):
+        route(Model(id=model), Place(base_url=url))
+    assert route(Model(id=model), Place(base_url=url, api_keys=(KEY,))).base_url == url
+    assert route(Model(id=model), Place(base_url="https://gateway.test")).endpoint.auth == "none"
+
+
 def test_another_endpoint_gets_neither_the_address_nor_the_key_of_this_one() -> None:
     here = Place(base_url="https://a.test/v1", api_keys=(KEY,), allow_http=True)
     assert here.elsewhere() == Place(allow_http=True)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from headrace.registry.address import Environ
 
 OWN: Final = Table()
+# What people copy with the base URL, and request classes add themselves.
+_IN_PATHS: Final = {"anthropic": ("/v1",), "cohere": ("/v2", "/v1"), "ollama": ("/api", "/v1")}
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -129,8 +131,14 @@ def _sources(model: Model, row: Endpoint, place: Place) -> list[KeySource]:
 def _elsewhere(row: Endpoint, place: Place, *, has_key: bool) -> Endpoint:
     """A server that speaks like ``row`` at another address; it never gets ``row``'s own key."""
     base_url = address.check_url(place.base_url or "", allow_http=place.allow_http)
-    if row.wire == "anthropic":
-        base_url = base_url.removesuffix("/v1")
+    for version in _IN_PATHS.get(row.wire, ()):
+        base_url = base_url.removesuffix(version)
+    if not has_key and address.is_cloud(base_url, row.auth):
+        msg = (
+            f"{row.name} at base_url {base_url!r} gets no credentials but those of api_key=; to use"
+            f" your own there, register an endpoint with auth={row.auth!r} and this base_url"
+        )
+        raise ConfigError(msg)
     auth = row.auth if has_key else "none"
     if has_key and auth == "none":
         auth = "bearer"
