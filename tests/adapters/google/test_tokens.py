@@ -18,7 +18,7 @@ from headrace import LLMClient, RequestContext
 from headrace.adapters import google_auth
 from headrace.core.errors import GoneError, HeldBackError, NotSentError
 from headrace.core.model import Endpoint, KeySource, Model, Route
-from headrace.core.secret import Secret
+from headrace.core.secret import Masked, Secret
 from headrace.providers.catalog import Catalog
 from headrace.testing import HurriedClock, faults
 from tests.adapters.google.server import VARIABLE, Way, way
@@ -273,6 +273,6 @@ def test_a_token_that_was_replaced_meanwhile_is_no_reason_to_close() -> None:
     given = KeySource(secret=Secret("ya29.old-token-0000"))
     sent = Route(Model(id="vertex/m"), row, "https://h", given)
     with pytest.raises(HeldBackError):
-        google_auth.check_current(sent, 401, "ya29.new-token-0000")
-    google_auth.check_current(sent, 401, "ya29.old-token-0000")
-    google_auth.check_current(sent, 403, "ya29.new-token-0000")
+        google_auth.check_current(sent, 401, Masked("ya29.new-token-0000"))
+    google_auth.check_current(sent, 401, Masked("ya29.old-token-0000"))
+    google_auth.check_current(sent, 403, Masked("ya29.new-token-0000"))

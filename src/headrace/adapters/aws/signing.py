@@ -12,8 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from headrace.adapters.keys import Masked
 from headrace.core.model import AwsKeys
+from headrace.core.secret import Masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -119,7 +119,7 @@ class HttpExchange:
 
     async def _admitted(self, headers: Headers) -> tuple[Route, Headers]:
         """Route and headers with Google's token of the moment."""
-        route, more = await google_auth.admitted(self._route, keys.reveal(self._route.key))
+        route, more = await google_auth.admitted(self._route, keys.require(self._route))
         return route, (*more, *headers)
 
     def _check_current(self, route: Route, status: int) -> None:

@@ -26,6 +26,7 @@ from headrace.adapters.http.naming import CAUGHT, NOT_WHOLE, SILENT, Naming
 from headrace.adapters.proxy import Proxy
 from headrace.adapters.tls import trusted
 from headrace.core.errors import ConfigError, GoneError, HeldBackError
+from headrace.core.secret import Masked
 from headrace.registry.address import is_loopback
 from headrace.wire import failure
 
@@ -138,7 +139,7 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             request_class=_Request if _IS_EAGER else _EagerRequest,
         )
-        self._prepared: dict[tuple[object, ...], tuple[str | None, _Prepared]] = {}
+        self._prepared: dict[tuple[object, ...], tuple[Masked | None, _Prepared]] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
     async def send(
@@ -240,7 +241,6 @@ class Transport:
         slot = (route, path, headers, content_type)
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
-            del key, known  # what fails now must not show a key in its traceback
             if route.endpoint.auth == "aws":  # never kept, and so only looked for here
                 plain = _headers(route, None, headers, content_type)
                 now = self._clock.wall()
@@ -270,7 +270,7 @@ class Transport:
         is_local = is_loopback(urlsplit(base_url).hostname or "")
         if proxy is None or (is_local and not proxy.is_here):
             return None
-        return keys.Masked(proxy.reveal())
+        return Masked(proxy.reveal())
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         known = self._timeouts.get(seconds)
@@ -304,9 +304,9 @@ def _headers(
     if key is not None:
         auth = route.endpoint.auth
         if auth == "bearer":
-            ready["Authorization"] = keys.Masked(f"Bearer {key}")
+            ready["Authorization"] = Masked(f"Bearer {key}")
         else:
-            ready[auth] = keys.Masked(key)
+            ready[auth] = Masked(key)
     return ready
 
 
