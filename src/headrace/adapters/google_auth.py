@@ -20,7 +20,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
-from headrace.core.errors import ConfigError, GoneError, HeldBackError, NotSentError, ProviderError
+from headrace.core.errors import ConfigError, GoneError, NotSentError, ProviderError
 from headrace.core.model import KeySource
 from headrace.core.secret import Masked, Secret
 from headrace.wire import reading
@@ -41,7 +41,6 @@ _HOUR: Final = 3600.0
 _AGAIN: Final = 30.0
 _BETWEEN_REFUSALS: Final = 60.0
 _ASKING: Final = 30.0
-_UNAUTHORIZED: Final = 401
 _MANY: Final = 64
 # They become a part of the host's name and of the path.
 _NAMES: Final = {
@@ -90,14 +89,10 @@ async def admitted(route: Route, given: Masked | None) -> tuple[Route, Headers]:
         raise GoneError(error.message) from None
 
 
-def check_current(sent: Route, status: int, given: Masked | None) -> None:
-    """Raise ``HeldBackError`` where a token was refused and another one can be tried, once."""
-    if status != _UNAUTHORIZED or sent.key.secret is None:
-        return
-    value = Masked(sent.key.secret.reveal())
-    if given != value if given else _here().is_to_be_renewed(value):
-        msg = "the token was refused, and is renewed"
-        raise HeldBackError(msg)
+def is_renewed(sent: str, given: Masked | None) -> bool:
+    """Is there, or may there be, another token than that of the header, which was refused?"""
+    value = Masked(sent.removeprefix("Bearer "))
+    return given != value if given else _here().is_to_be_renewed(value)
 
 
 _routes: dict[tuple[Route, str, str], Route] = {}
