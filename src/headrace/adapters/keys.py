@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from headrace.adapters import google_auth
-from headrace.adapters.aws import credentials
+from headrace.adapters.aws import credentials, signing
 from headrace.core.errors import ConfigError, GoneError
+from headrace.core.model import AwsKeys
 from headrace.core.secret import Masked
 from headrace.registry.address import is_loopback
 
@@ -109,7 +110,8 @@ def require(route: Route) -> Masked | None:
 def check(route: Route) -> None:
     """Raise ``ConfigError`` before the first request when a needed key is missing or malformed."""
     if route.endpoint.auth == "aws":
-        credentials.standing(route)
+        if isinstance(credentials.standing(route).credentials, AwsKeys):
+            signing.signer()
     elif route.endpoint.auth == "google":
         google_auth.check(route, _checked(route))
     else:

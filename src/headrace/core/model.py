@@ -190,7 +190,7 @@ class Endpoint(Checked):
 class AwsKeys:
     """What requests to AWS are signed with; raises ``ConfigError`` for what cannot be that."""
 
-    access_key_id: str
+    access_key_id: str = field(repr=False)
     secret_access_key: Secret
     session_token: Secret | None = None
 

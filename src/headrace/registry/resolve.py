@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.core.errors import ConfigError
 from headrace.core.model import Endpoint, KeySource, Model, Route
-from headrace.core.secret import Secret
 from headrace.core.spelling import near
 from headrace.registry import address
 from headrace.registry.table import Table, check_model
@@ -28,7 +27,7 @@ class Place:
     """Where the caller says that an endpoint is, if not where its row says, and with which keys."""
 
     base_url: str | None = None
-    api_keys: tuple[Secret, ...] = ()
+    api_keys: tuple[KeySource, ...] = ()
     allow_http: bool = False
 
     @property
@@ -115,7 +114,10 @@ def _sources(model: Model, row: Endpoint, place: Place) -> list[KeySource]:
         msg = f"{model.id} has key_env= on its row, and api_key= is given as well; leave out one"
         raise ConfigError(msg)
     if place.api_keys:
-        return [KeySource(secret=secret) for secret in place.api_keys]
+        if row.auth != "aws" and any(key.secret is None for key in place.api_keys):
+            msg = f"{model.id} takes no credentials of AWS; pass its API key, a text, as api_key="
+            raise ConfigError(msg)
+        return [*place.api_keys]
     names = model.key_env
     if any(not _VARIABLE.fullmatch(name) for name in names) or len(set(names)) < len(names):
         msg = f"{model.id}: key_env= takes names of environment variables, each once, and no keys"
