@@ -226,3 +226,12 @@ def test_equal_schemas_are_equal_and_hash_alike() -> None:
     assert OutputSchema.of(turned) == OutputSchema.of(JSON_SCHEMA)
     assert hash(OutputSchema.of(turned)) == hash(OutputSchema.of(JSON_SCHEMA))
     assert OutputSchema.of(City) != OutputSchema.of(Row)
+
+
+def test_without_the_extra_a_json_schema_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    with pytest.raises(ConfigError, match=r'pip install "headrace\[schema\]"'):
+        OutputSchema.of(JSON_SCHEMA)
+    assert OutputSchema.of(City).parse(TEXT) == OSLO

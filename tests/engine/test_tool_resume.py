@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace import Image, Tool, ToolResult, errors
+import pytest
+
+from headrace import Image, LLMClient, Tool, ToolResult, errors
+from headrace.testing import Script
+from tests.clients import made, virtual
+from tests.clients import run as run_of
 from tests.turns import Rounds, asking
 
 if TYPE_CHECKING:
@@ -41,6 +47,33 @@ def test_a_killed_loop_goes_on_and_asks_and_calls_nothing_again(tmp_path: Path) 
     assert whole.asked[0].conversation.messages[2].parts[1] == ToolResult("c1", "b: 2", "dice")
     again = Rounds().run([counted(calls)], journal=journal)
     assert (again.response.completion, len(calls)) == ("fine", 3)
+    client = made(Script())
+    run_of(client, ["other"], journal=journal)
+    assert client.last_run is not None
+    assert client.last_run.summary.resent == 0
+
+
+def test_a_tool_that_was_killed_is_called_again(tmp_path: Path) -> None:
+    journal, calls = tmp_path / "j", list[str]()
+
+    async def dice(side: str) -> str:
+        calls.append(side)
+        if side == "b" and len(calls) == 2:
+            await asyncio.Event().wait()
+        return side
+
+    turn = asking(("dice", '{"side": "a"}'), ("dice", '{"side": "b"}'))
+
+    async def killed(client: LLMClient) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(60):
+                await client.run_tool_loop("p", tools=[dice], journal=journal)
+
+    virtual(Rounds(turn).script, killed)
+    resumed = Rounds("fine")
+    run = resumed.run([dice], prompt="p", journal=journal)
+    assert (run.response.completion, calls) == ("fine", ["a", "b", "b"])
+    assert [result.content for result in resumed.results()] == ["a", "b"]
 
 
 def test_images_come_back_from_the_journal(tmp_path: Path) -> None:

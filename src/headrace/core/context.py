@@ -126,8 +126,10 @@ class RequestContext:
             f"That answer does not fit the schema: {last.problem}. Answer again, with nothing but"
             " JSON that fits it."
         )
-        said = self.conversation.assistant(last.said or "(no text)").user(again)
-        return replace(self, prompt=said)
+        # What cannot be sent, an answer may hold all the same.
+        said, told = (text.encode(errors="replace").decode() for text in (last.said, again))
+        prompt = self.conversation.assistant(said or "(no text)").user(told)
+        return replace(self, prompt=prompt)
 
     def carrying(self, other: RequestContext) -> RequestContext:
         """This request with what ``other``, the same one further on, has been through."""

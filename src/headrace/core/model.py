@@ -21,6 +21,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _KEY_ID: Final = re.compile(r"\w{1,128}", re.ASCII)
 # How an answer of a given shape is had; a model's row wins over its endpoint's.
 Structured = Literal["native", "json_object", "tool", "instruct"]
+# Whose names the headers have that tell limits; ``wire.limits`` reads all of them.
+LimitHeaders = Literal["openai", "anthropic", "mistral", "cerebras", "together", "fireworks"]
 # One text alone is a list of one.
 Names = Annotated[
     tuple[str, ...], BeforeValidator(lambda given: (given,) if type(given) is str else given)
@@ -178,6 +180,7 @@ class Endpoint(Checked):
     operations: dict[str, Offer] = Field(default_factory=dict)
     price: Price | None = None
     prices: str | None = None
+    limit_headers: LimitHeaders | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
 
     @property

@@ -21,18 +21,14 @@ PromptCaching = Literal[
 PROTECTED_FIELDS: Final = frozenset(
     {
         "contents",
-        "documents",
         "input",
         "instructions",
         "messages",
         "model",
         "modelId",
-        "query",
-        "requests",
         "stream",
         "system",
         "systemInstruction",
-        "texts",
     }
 )
 PROTECTED_HEADERS: Final = frozenset(

@@ -35,10 +35,12 @@ def is_paused(response: APIResponse[object]) -> bool:
 
 
 def _invalid(response: APIResponse[object], said: str, problem: str) -> InvalidOutputError:
+    remedy = ""
     if response.finish_reason == "length":
-        problem = f"it was cut off at its output bound, raise max_tokens ({problem})"
+        remedy = "it was cut off at its output bound, raise max_tokens: "
+        problem = f"it was cut off and has to be shorter ({problem})"
     error = InvalidOutputError(
-        f"the answer does not fit the output schema: {' '.join(problem.split())[:300]}",
+        f"the answer does not fit the output schema: {remedy}{' '.join(problem.split())[:300]}",
         status=200,
         reply=response.reply,
         usage=response.usage,

@@ -10,6 +10,7 @@ from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation, Message, Prompt
 from headrace.core.errors import BadRowError
 from headrace.core.estimate import NOTHING_ASKED, Estimate, TokenCount
+from headrace.core.operations import Operation
 from headrace.core.response import Usage
 from headrace.engine import pricing
 from headrace.policy import reservation
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from headrace.engine.pipeline import Choice
     from headrace.engine.scope import RouteState
 
-Asked: TypeAlias = Prompt | RequestContext
+Asked: TypeAlias = Prompt | Operation | RequestContext
 _ONE = (str, Conversation, Message, RequestContext, Mapping)
 _OF_ONE = (Message, Mapping)
 
@@ -121,6 +122,7 @@ def _at(context: RequestContext, state: RouteState) -> Estimate:
     params = _params(context, state)
     count = _count(context, state)
     most = (params and params.max_tokens) or state.route.model.max_output_tokens
+    most = most if context.writes else 0
     body = (params and params.extra_body) or {}
     tier = body.get("service_tier")
     tier = tier if isinstance(tier, str) else None

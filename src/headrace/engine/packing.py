@@ -184,22 +184,32 @@ class Packer:
             pack.send = pack.scope.loop.create_task(self._send(pack, tuple(pack.askers)))
 
     async def _send(self, pack: Pack, askers: Sequence[Asker]) -> None:
-        """Ask for all, and hand each its own; what is refused together is asked in halves."""
+        """Ask for all, and hand each its own."""
+        outcomes: Sequence[APIResponse[object] | Exception]
         try:
-            try:
-                response = await self._ask(pack, askers)
-            except (HeadraceError, MovedOn) as error:
-                if len(askers) > 1 and _may_be_of_one(error):
-                    await self._send_halves(pack, askers)
-                    return
-                outcomes: Sequence[Any] = split_error(error, _rows(askers))
-            else:
-                outcomes = apart(response, _rows(askers))
-            for asker, outcome in zip(askers, outcomes, strict=True):
-                pack.settle(asker, outcome)
-        except Exception as error:  # noqa: BLE001 - a bug, which is each row's error and stops no other pack
+            outcomes = await self._outcomes(pack, askers)
+        except asyncio.CancelledError:
+            # By its last row, or by whoever cancels everything in this loop.
             for asker in askers:
-                pack.settle(asker, error)
+                asker.future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug, which is each row's error and stops no other pack
+            outcomes = [error] * len(askers)
+        for asker, outcome in zip(askers, outcomes, strict=False):
+            pack.settle(asker, outcome)
+
+    async def _outcomes(
+        self, pack: Pack, askers: Sequence[Asker]
+    ) -> Sequence[APIResponse[object] | Exception]:
+        """What became of each; nothing where they are asked in halves, which settle themselves."""
+        try:
+            response = await self._ask(pack, askers)
+        except (HeadraceError, MovedOn) as error:
+            if len(askers) > 1 and _may_be_of_one(error):
+                await self._send_halves(pack, askers)
+                return ()
+            return split_error(error, _rows(askers))
+        return apart(response, _rows(askers))
 
     async def _send_halves(self, pack: Pack, askers: Sequence[Asker]) -> None:
         middle = len(askers) // 2
@@ -252,6 +262,8 @@ def _bounds(lanes: Lanes) -> tuple[int, float]:
 
 def _may_be_of_one(error: Exception) -> bool:
     """Was the pack refused as it is, so that a smaller one may be answered?"""
+    if isinstance(error, MovedOn):
+        error = error.context.failures[-1]
     if isinstance(error, RejectedError):
         return error.status is not None
     return isinstance(error, TooLargeError)
