@@ -100,7 +100,8 @@ class Model(Checked):
     key_env: Names = ()
     regions: Names = ()
     structured: Structured | None = None
-    extra_headers: dict[str, str] | None = None
+    # Not shown: a gateway in between may have its token there.
+    extra_headers: dict[str, str] | None = Field(default=None, repr=False)
     extra_body: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -192,7 +193,7 @@ class Endpoint(Checked):
 class AwsKeys:
     """What requests to AWS are signed with; raises ``ConfigError`` for what cannot be that."""
 
-    access_key_id: str
+    access_key_id: str = field(repr=False)
     secret_access_key: Secret
     session_token: Secret | None = None
 

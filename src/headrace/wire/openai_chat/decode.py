@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.core.parts import Opaque, Text, Thinking
 from headrace.core.response import NOTHING, APIResponse, Usage
-from headrace.wire import failure, reading
+from headrace.wire import failure, minimax, reading
 from headrace.wire.openai_chat import shape
 from headrace.wire.reading import count
 
@@ -113,6 +113,8 @@ def _choice(data: Mapping[str, object], reply: Reply) -> dict[str, object]:
     choices = data.get("choices")
     if data.get("error") or (choices is None and data.get("object") == "error"):
         raise failure.from_error_object(data, reply)
+    if (error := minimax.error(data)) is not None:
+        raise failure.from_error_object(error, reply)
     if type(choices) is not list or not choices:
         raise failure.unreadable(reply, "it has no choices")
     choice = choices[0]
