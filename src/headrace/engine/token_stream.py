@@ -11,13 +11,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from headrace.core import shape
-from headrace.core.chunks import (
-    EndChunk,
-    RestartChunk,
-    TextChunk,
-    ThinkingChunk,
-    UsageChunk,
-)
+from headrace.core.chunks import EndChunk, RestartChunk, TextChunk, UsageChunk, pieces
 from headrace.core.errors import HeadraceError, ProviderError, TruncatedError, UnexpectedError
 from headrace.core.events import RequestFinished
 from headrace.engine.course import Course, MovedOn, failed
@@ -175,8 +169,6 @@ class Attempts:
 
 async def _whole(response: APIResponse[object]) -> AsyncGenerator[Chunk]:
     """An answer that is there already, in chunks."""
-    if response.thinking:
-        yield ThinkingChunk(response.thinking)
-    if response.completion:
-        yield TextChunk(response.completion)
+    for chunk in pieces(response):
+        yield chunk
     yield EndChunk(response)
