@@ -7,6 +7,7 @@ serves every run and event loop. What differs between requests is handed in.
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -134,7 +135,9 @@ class Sender(Outcomes):
         context, route = course.context, permit.state.route
         course.sends += 1
         timeout = self.time_left(course, self._timeout)
-        exchange = HttpExchange(scope.transport, route, timeout, Gate(self, permit))
+        whole = self.time_left(course, math.inf)
+        gate = Gate(self, permit)
+        exchange = HttpExchange(scope.transport, route, timeout, gate, whole=whole)
         if permit.state.params is not None:
             context = replace(context, params=permit.state.params | context.params)
         if context.failures:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from headrace.core import shape
 from headrace.core.chunks import EndChunk, RestartChunk, TextChunk, UsageChunk, pieces
-from headrace.core.errors import HeadraceError, ProviderError, TruncatedError, UnexpectedError
+from headrace.core.errors import (
+    HeadraceError,
+    OutcomeUnknownError,
+    ProviderError,
+    TruncatedError,
+    UnexpectedError,
+)
 from headrace.core.events import RequestFinished
 from headrace.engine.course import Course, MovedOn, failed
 from headrace.engine.pipeline import Pipeline
@@ -145,6 +151,8 @@ class Attempts:
                     yield chunk
                     self._sender.time_left(course, 1.0)
         except ProviderError as error:
+            if isinstance(error, OutcomeUnknownError):  # it may be the end of the request's time
+                self._sender.time_left(course, 1.0)
             error.usage = error.usage or usage
             raise
         msg = "the stream came to no end; ask again"

@@ -6,6 +6,7 @@ anything: a worker that only reads responses, a command that is used wrongly.
 
 from __future__ import annotations
 
+import math
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
@@ -45,17 +46,21 @@ class Gate(Protocol):
 class HttpExchange:
     """One attempt's way to its provider; implements ``providers.base.Exchange``."""
 
-    __slots__ = ("_gate", "_open", "_route", "_timeout")
+    __slots__ = ("_gate", "_open", "_route", "_timeout", "_whole")
 
-    def __init__(self, open_: Open, route: Route, timeout: float, gate: Gate) -> None:
+    def __init__(
+        self, open_: Open, route: Route, timeout: float, gate: Gate, *, whole: float = math.inf
+    ) -> None:
         """``open_`` gives the loop's transport; ``timeout`` in seconds, from the sending.
 
         A stream may last longer: the time is that to its head, and that of each silence in it.
+        ``whole`` is what is left of the request's own time, which no stream outlasts.
         """
         self._open = open_
         self._route = route
         self._timeout = timeout
         self._gate = gate
+        self._whole = whole
 
     async def post(
         self,
@@ -85,7 +90,7 @@ class HttpExchange:
         if route.endpoint.auth == "google":
             route, headers = await self._admitted(headers)
         incoming = await transport.open(
-            route, path, body, headers, timeout=self._timeout, gate=self._gate
+            route, path, body, headers, timeout=self._timeout, whole=self._whole, gate=self._gate
         )
         try:
             self._check_current(route, incoming.status)

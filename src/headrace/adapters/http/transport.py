@@ -8,6 +8,7 @@ for a connection; admission is ours), no retries. Bodies are capped while they a
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from contextvars import ContextVar
 from functools import partial
@@ -168,13 +169,16 @@ class Transport:
         headers: Headers = (),
         *,
         timeout: float,  # noqa: ASYNC109  the head's and that of each silence, not of the whole
+        whole: float,
         gate: Gate | None,
     ) -> HttpIncoming:
         """Send once and return when the head has come; whoever calls closes what is returned."""
         ready = self._prepare(route, path, body, headers, method="POST", content_type=JSON)
         naming = Naming(route, ready[0], ready[3], timeout, SILENT)
         limit = aiohttp.ClientTimeout(
-            total=None, sock_connect=_to_connect(timeout), sock_read=timeout
+            total=None if whole == math.inf else whole,
+            sock_connect=_to_connect(timeout),
+            sock_read=timeout,
         )
         try:
             # A head that drips is never silent; and there are few streams for each second.
