@@ -126,7 +126,7 @@ def meet(dialect: str, faults: Sequence[Fault | None], **options: Any) -> Outcom
             client_of(dialect, server, clock=clock, **options) as client,
         ):
             await _read(client, met, **asked)
-            await _quiet(server)
+            await quiet(server)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         assert not others, "the client left something running"
 
@@ -137,14 +137,14 @@ def meet(dialect: str, faults: Sequence[Fault | None], **options: Any) -> Outcom
 async def _read(client: LLMClient, met: Outcome, **asked: Any) -> None:
     try:
         async for found in client.stream_tokens(PROMPT, **asked):
-            met.chunks.append(found)  # noqa: PERF401 - those before an error are kept
+            met.chunks.append(found)
     except HeadraceError as error:
         met.error = error
     check_nothing_is_held(client)
     _check_shown(met)
 
 
-async def _quiet(server: FakeServer) -> None:
+async def quiet(server: FakeServer) -> None:
     """Wait until the server sees that nothing is asked of it any more."""
     async with asyncio.timeout(100):
         while server.ledger.in_flight:  # noqa: ASYNC110 - a few turns of the loop

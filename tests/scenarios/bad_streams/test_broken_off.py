@@ -9,7 +9,6 @@ import pytest
 
 from headrace import Model, Price
 from headrace.core.chunks import RestartChunk, UsageChunk
-from headrace.testing.faults import Fault
 from headrace.testing.stream_faults import Cut, Drop, ErrorFrame, Silence
 from tests.scenarios.bad_streams.meeting import (
     ATTEMPTS,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from headrace.core.chunks import Chunk
+    from headrace.testing.faults import Fault
 
 pytestmark = [pytest.mark.once, pytest.mark.timeout(30)]
 

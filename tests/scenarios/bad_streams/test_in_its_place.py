@@ -111,7 +111,7 @@ def said(kind: str) -> Body:
         (faults.Status(503), "overloaded", ATTEMPTS),
         (faults.Status(502, PAGE), "overloaded", ATTEMPTS),
         (faults.Redirect("http://127.0.0.1:9/elsewhere"), "no_route", 1),
-        (faults.DropBefore(), "no_route", 3),
+        (faults.DropBefore(), "no_route", 5),
         (faults.Stall(), "outcome_unknown", ATTEMPTS),
     ],
     ids=[
