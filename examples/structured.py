@@ -21,7 +21,7 @@ class River(BaseModel):
 
 def describe(prompt: str) -> str:
     """What the fake model says."""
-    name = prompt.split()[-1].rstrip(".")
+    name = prompt.rsplit(maxsplit=1)[-1].rstrip(".")
     return River(name=name, length_km=1_233).model_dump_json()
 
 
