@@ -134,7 +134,8 @@ class Sender(Outcomes):
         context, route = course.context, permit.state.route
         course.sends += 1
         timeout = self.time_left(course, self._timeout)
-        exchange = HttpExchange(scope.transport, route, timeout, Gate(self, permit))
+        gate = Gate(self, permit)
+        exchange = HttpExchange(scope.transport, route, timeout, gate)
         if permit.state.params is not None:
             context = replace(context, params=permit.state.params | context.params)
         if context.failures:

@@ -12,13 +12,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from headrace.core import shape
-from headrace.core.chunks import (
-    EndChunk,
-    RestartChunk,
-    TextChunk,
-    ThinkingChunk,
-    UsageChunk,
-)
+from headrace.core.chunks import EndChunk, RestartChunk, TextChunk, UsageChunk, pieces
 from headrace.core.errors import (
     HeadraceError,
     OutcomeUnknownError,
@@ -145,6 +139,8 @@ class Attempts:
                     yield chunk
                 self._response = self._finish(course, permit, chunk.response)
         except ProviderError as error:
+            if isinstance(error, OutcomeUnknownError):  # it may be the end of the request's time
+                self._sender.time_left(course, 1.0)
             error.usage = error.usage or usage
             raise
         yield EndChunk(self._response)
@@ -200,8 +196,6 @@ class Attempts:
 
 async def _whole(response: APIResponse[object]) -> AsyncGenerator[Chunk]:
     """An answer that is there already, in chunks."""
-    if response.thinking:
-        yield ThinkingChunk(response.thinking)
-    if response.completion:
-        yield TextChunk(response.completion)
+    for chunk in pieces(response):
+        yield chunk
     yield EndChunk(response)
