@@ -48,7 +48,7 @@ def begun(wire: str, case: Case) -> Fold:
 def feed(fold: Fold, frames: Sequence[Sequence[Any]], chunks: list[Chunk]) -> Reply:
     for event, data in frames:
         said = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-        chunks.extend(fold.feed(event, said.encode()))
+        chunks.extend(fold.feed(event, said.encode(errors="surrogatepass")))
     return fold.reply()
 
 
