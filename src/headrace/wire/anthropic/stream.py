@@ -52,7 +52,8 @@ class _Block:
             joined = "".join(pieces)
             if name == "input":
                 # A cut input is no JSON, and stays text.
-                found[name] = reading.load(joined.encode()) or joined if joined else {}
+                given = reading.load(joined.encode() or b"{}")
+                found[name] = joined if given is None else given
             else:
                 found[name] = (reading.text(found.get(name)) or "") + joined
         if self.citations:
