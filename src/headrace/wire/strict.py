@@ -34,6 +34,8 @@ _BEYOND: Final = frozenset(
         "uniqueItems",
     }
 )
+# Each value has a type: one of these says it.
+_SAYS_WHAT: Final = frozenset({"$ref", "anyOf", "const", "enum", "type"})
 
 
 class _BeyondError(Exception):
@@ -49,7 +51,7 @@ def closed(schema: Mapping[str, object]) -> Schema | None:
         found = _node(unfolded(schema))
     except _BeyondError:
         return None
-    return found if found.get("type") == "object" else None
+    return found if found.get("type") == "object" and "anyOf" not in found else None
 
 
 def unfolded(schema: Mapping[str, object]) -> Schema:
@@ -72,7 +74,12 @@ def _node(schema: object) -> Schema:
         if name in _DROPPED or (name == "format" and value not in _FORMATS):
             continue
         found["anyOf" if name == "oneOf" else name] = _value(name, value)
-    if found.get("type") == "object" or "properties" in found:
+    if _SAYS_WHAT.isdisjoint(found):  # any value
+        raise _BeyondError
+    kind = found.get("type")
+    if kind == "array" and "items" not in found:
+        raise _BeyondError
+    if kind == "object" or "properties" in found or (type(kind) is list and "object" in kind):
         _close(found)
     return found
 

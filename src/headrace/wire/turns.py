@@ -113,8 +113,12 @@ def _row(tool: AnyTool, who: str, gaps: Unsupported) -> dict[str, object] | None
     return None
 
 
-def note_calls(params: SamplingParams, who: str, gaps: Unsupported, *, has_tools: bool) -> None:
+def note_calls(
+    params: SamplingParams | None, who: str, gaps: Unsupported, *, has_tools: bool
+) -> None:
     """Say what is not carried of how tools are to be called, or that there are none."""
+    if params is None:
+        return
     if has_tools and params.parallel_tool_calls is False:
         gaps.adapt(f"parallel_tool_calls=False is left out: {who} may ask for several at once")
     if not has_tools and params.tool_choice not in {None, "auto", "none"}:

@@ -11,6 +11,7 @@ from headrace.wire import reading, strict
 from headrace.wire.draft import Draft, Unsupported, merge
 from headrace.wire.openai_responses import tools
 from headrace.wire.openai_responses.items import items
+from headrace.wire.turns import note_calls
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -91,7 +92,9 @@ def _params(
     for name, sent_as in _SENT_AS:
         if (value := getattr(params, name)) is not None:
             body[sent_as] = value
-    if (asked := params.tool_choice) is not None:
+    if "tools" not in body:
+        note_calls(params, "OpenAI Responses", unsupported, has_tools=False)
+    elif (asked := params.tool_choice) is not None:
         choice = tools.choice(asked, context.tools, unsupported)
         body |= {} if choice is None else {"tool_choice": choice}
     if (effort := _effort(params, unsupported)) is not None:
