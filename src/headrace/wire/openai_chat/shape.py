@@ -112,4 +112,8 @@ def _add_tool(body: dict[str, object], name: str, schema: dict[str, object]) -> 
     others = given if type(given) is list else []
     body["tools"] = [*others, {"type": "function", "function": function}]
     only = {"type": "function", "function": {"name": name}}
-    body["tool_choice"] = "required" if others else only
+    asked = body.get("tool_choice")
+    if not others or asked == "none":
+        body["tool_choice"] = only
+    elif type(asked) is not dict:  # a tool that was asked for by name is called first
+        body["tool_choice"] = "required"
