@@ -226,3 +226,9 @@ def test_equal_schemas_are_equal_and_hash_alike() -> None:
     assert OutputSchema.of(turned) == OutputSchema.of(JSON_SCHEMA)
     assert hash(OutputSchema.of(turned)) == hash(OutputSchema.of(JSON_SCHEMA))
     assert OutputSchema.of(City) != OutputSchema.of(Row)
+
+
+def test_a_shape_made_by_hand_keeps_to_what_all_apis_take() -> None:
+    with pytest.raises(ConfigError, match=r"OutputSchema\.of"):
+        OutputSchema("answer", '{"type":"array"}', str)
+    assert OutputSchema("an answer", '{"type":"object"}', str).name == "an_answer"

@@ -49,6 +49,13 @@ class OutputSchema:
     json: str
     parse: Callable[[str], object] = field(compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Keep to the names and roots that all APIs take."""
+        object.__setattr__(self, "name", _NAME.sub("_", self.name)[:64] or "answer")
+        if self.schema.get("type") != "object":
+            msg = "the root of an OutputSchema is no object; make it with OutputSchema.of()"
+            raise ConfigError(msg)
+
     @classmethod
     def of(cls, kind: Any) -> OutputSchema:  # noqa: ANN401  any type has a schema, or is refused
         """The schema of a pydantic model, dataclass, TypedDict or other type, or a JSON schema.
@@ -110,7 +117,7 @@ def _made(name: str, schema: dict[str, Any], parse: Callable[[str], object]) -> 
     if "type" not in schema and "properties" in schema:
         schema = {"type": "object", **schema}
     if schema.get("type") == "object":
-        return OutputSchema(_named(name), _text(schema), lambda text: parse(json_in(text)))
+        return OutputSchema(name, _text(schema), lambda text: parse(json_in(text)))
     shared = {key: value for key, value in schema.items() if key in _SHARED}
     inner = {key: value for key, value in schema.items() if key not in _SHARED}
     whole: dict[str, Any] = {
@@ -120,7 +127,7 @@ def _made(name: str, schema: dict[str, Any], parse: Callable[[str], object]) -> 
         "required": ["value"],
         "additionalProperties": False,
     }
-    return OutputSchema(_named(name), _text(whole), lambda text: parse(_taken_out(json_in(text))))
+    return OutputSchema(name, _text(whole), lambda text: parse(_taken_out(json_in(text))))
 
 
 def _taken_out(text: str) -> str:
@@ -293,10 +300,6 @@ def _untitled(value: Any, *, are_names: bool = False) -> Any:  # noqa: ANN401  a
 
 def _place(steps: object) -> str:
     return ".".join(str(step) for step in steps) or "the answer"  # type: ignore[attr-defined]  # a path of either library
-
-
-def _named(name: str) -> str:
-    return _NAME.sub("_", name)[:64] or "answer"
 
 
 def _text(schema: Mapping[str, object]) -> str:

@@ -48,20 +48,10 @@ def closed(schema: Mapping[str, object]) -> Schema | None:
     All properties are required and no others allowed: what fits this fits ``schema`` too.
     """
     try:
-        found = _node(unfolded(schema))
+        found = _node(schema)
     except _BeyondError:
         return None
     return found if found.get("type") == "object" and "anyOf" not in found else None
-
-
-def unfolded(schema: Mapping[str, object]) -> Schema:
-    """A schema whose root is a reference, with what it refers to as its root."""
-    definitions, name = schema.get("$defs"), schema.get("$ref")
-    if isinstance(definitions, dict) and isinstance(name, str):
-        root = definitions.get(name.removeprefix("#/$defs/"))
-        if isinstance(root, dict):
-            return {**root, "$defs": definitions}
-    return dict(schema)
 
 
 def _node(schema: object) -> Schema:

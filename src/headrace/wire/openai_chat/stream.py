@@ -38,8 +38,7 @@ _PIECES: Final = ("text", "summary", "data")
 
 def fold(context: RequestContext, route: Route) -> ChatFold:
     """A fold for the frames of one stream."""
-    by_tool = shape.is_plain(context) and shape.tool_name(context, route)
-    return ChatFold(by_tool or None)
+    return ChatFold(shape.tool_name(context, route))
 
 
 class ChatFold:
