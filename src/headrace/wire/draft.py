@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from headrace.core.chunks import Chunk
     from headrace.core.params import SamplingParams
+    from headrace.core.parts import Opaque
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -57,6 +58,13 @@ class Unsupported:
             raise RejectedError(f'{sentence}; change it, or allow on_unsupported="adapt"')
         if sentence not in self.notes:
             self.notes = (*self.notes, sentence)
+
+    def own(self, part: Opaque, wire: str, who: str) -> Sequence[dict[str, object]]:
+        """The block of an API's own that ``part`` is; none where another API wrote it."""
+        if part.wire == wire:
+            return (part.block,)
+        self.adapt(f"a block of another API is left out: {who} cannot read it")
+        return ()
 
     def drop(self, params: SamplingParams, names: Sequence[str], who: str) -> None:
         """Leave out those parameters of ``names`` that are set, which ``who`` does not know."""

@@ -103,6 +103,8 @@ class _Writer:
                 yield self._call(part)
             case ToolResult():
                 yield self._result(part)
+            case Opaque() if role == "user":
+                yield from self.unsupported.own(part, WIRE, "Anthropic")
             case Thinking() | Opaque():
                 yield from _kept(part)
 

@@ -104,7 +104,7 @@ def _blocks(parts: Sequence[Part], gaps: Unsupported) -> list[dict[str, object]]
         elif isinstance(part, File):
             found.append({"type": "text", "text": turns.text_of_file(part, _WHO, gaps)})
         elif isinstance(part, Opaque):
-            found += [part.block] if part.wire == WIRE else []
+            found += gaps.own(part, WIRE, _WHO)
         elif not isinstance(part, CacheBreakpoint):
             raise turns.refuse_part(part, "user", _WHO)
     return found

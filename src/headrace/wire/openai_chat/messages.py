@@ -131,11 +131,8 @@ class _Writer:
                 return self._file(part)
             case Audio():
                 return self._audio(part)
-            case Opaque() if part.wire == WIRE:
-                return part.block
             case Opaque():
-                said = f"a block of another API is left out: {self._row.name} cannot read it"
-                self._unsupported.adapt(said)
+                return next(iter(self._unsupported.own(part, WIRE, self._row.name)), None)
         return None
 
     def _file(self, file: File) -> dict[str, object]:
