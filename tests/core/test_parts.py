@@ -7,7 +7,17 @@ import pytest
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation, Message
 from headrace.core.errors import BadRowError, ConfigError
-from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall, ToolResult
+from headrace.core.media import File, Image
+from headrace.core.parts import (
+    CacheBreakpoint,
+    Opaque,
+    Part,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    canonical_content,
+)
 from headrace.core.schema import OutputSchema
 from headrace.core.tools import Tool, VendorTool
 
@@ -181,3 +191,74 @@ def test_what_costs_or_refuses_differently_is_in_no_key() -> None:
 def test_extra_headers_replace_no_credentials(name: str) -> None:
     with pytest.raises(BadRowError, match="extra_headers: it cannot replace"):
         RequestContext(prompt="hi", params={"extra_headers": {name: "x"}})  # type: ignore[arg-type]  # a dict becomes parameters
+
+
+def test_marks_are_read_wherever_the_two_dialects_put_them() -> None:
+    call = {"id": "c1", "function": {"name": "f", "arguments": "{}"}}
+    marked = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    breakpoint_ = {"type": "text", "text": "a", "prompt_cache_breakpoint": {"ttl": "12h"}}
+    rows: list[dict[str, object]] = [
+        {"role": "user", "content": [breakpoint_]},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": [marked]},
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "c1", "content": [marked, marked]}],
+        },
+    ]
+    user, _, tool, result = Conversation.of(rows).messages
+    assert user.parts == (Text("a"), CacheBreakpoint("12h"))
+    assert tool.parts == (ToolResult("c1", (Text("a"),)), CacheBreakpoint("1h"))
+    assert result.parts == (ToolResult("c1", (Text("a"), Text("a"))), CacheBreakpoint("1h"))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "search_result", "content": [object()]},
+        {"type": "server_tool_use", "id": "\ud800"},
+        {"type": "tool_use", "id": "c", "name": "f", "caller": {"type": "x", "id": object()}},
+    ],
+)
+def test_a_block_that_has_no_json_form_is_that_prompts_error(part: dict[str, object]) -> None:
+    with pytest.raises(BadRowError, match="written as JSON"):
+        Conversation.of([{"role": "assistant", "content": [part]}])
+
+
+def test_details_of_reasoning_that_have_no_json_form_are_that_prompts_error() -> None:
+    with pytest.raises(BadRowError, match="written as JSON"):
+        Conversation.of([{"role": "assistant", "content": "a", "reasoning_details": [object()]}])
+
+
+def test_what_only_anthropic_does_with_a_document_is_kept_for_it() -> None:
+    source = {"type": "text", "media_type": "text/plain", "data": "a"}
+    document = {"type": "document", "source": source, "citations": {"enabled": True}}
+    content = {"type": "document", "source": {"type": "content", "content": "a"}}
+    (message,) = Conversation.of([{"role": "user", "content": [document, content]}]).messages
+    assert message.parts == (Opaque.of("anthropic", document), Opaque.of("anthropic", content))
+
+
+def test_an_image_by_id_keeps_its_detail() -> None:
+    part = {"type": "input_image", "file_id": "f", "detail": "low"}
+    (message,) = Conversation.of([{"role": "user", "content": [part]}]).messages
+    assert message.parts == (Image(file_id="f", detail="low"),)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Thinking("a"), Thinking("a", None, "gemini")),
+        (ToolResult("c1", "a", "f"), ToolResult("c1", "a", "g")),
+        (File(url="https://a/b", media_type="text/plain"), File(url="https://a/b")),
+        (File(file_id="a", name="n"), File(file_id="a", media_type="n")),
+    ],
+)
+def test_parts_that_are_sent_differently_have_other_keys(one: Part, other: Part) -> None:
+    assert canonical_content((one, one)) != canonical_content((other, other))
+
+
+def test_marking_a_turn_of_results_leaves_what_stands_beside_them() -> None:
+    source = {"type": "search_result", "source": "a", "title": "b", "content": []}
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": "a"}
+    turn = Message.from_dict({"role": "user", "content": [result, source]})
+    assert Conversation((turn,)).cached().messages[0].parts == (*turn.parts, CacheBreakpoint())

@@ -93,6 +93,7 @@ def check_break(error: ProviderError, case: Case) -> None:
     assert error.code == case["code"], error
     assert error.message.isprintable()
     assert case.get("says", "") in error.message
+    assert error.hint == case.get("hint")
     if "details" in case:
         assert error.details == case["details"]
     if "usage" in case:

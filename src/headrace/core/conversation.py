@@ -37,7 +37,7 @@ _ALLOWED: Final[dict[Role, tuple[type, ...]]] = {
     "system": _SAID,
     "user": (*_SAID, ToolResult, Opaque),
     "assistant": _ANSWERED,
-    "tool": (*_SAID, ToolResult),
+    "tool": (*_SAID, ToolResult, Opaque),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Literal, TypeAlias, TypeGuard, TypeVar, cast
+from typing import Any, Final, Literal, TypeAlias, TypeGuard, TypeVar, cast
 
 import orjson
 
@@ -13,6 +13,7 @@ from headrace.core.errors import BadRowError
 from headrace.core.media import Audio, File, Image
 from headrace.core.parts import (
     PARTS,
+    TTLS,
     CacheBreakpoint,
     Opaque,
     Part,
@@ -33,7 +34,11 @@ ROLES: Final[dict[str, Role]] = {
     "tool": "tool",
 }
 _Kind = TypeVar("_Kind", Image, File)
+# What only a tool's result has.
+_RESULTS: Final = frozenset({"tool_call_id", "tool_use_id"})
 _NOT_READ: Final = ("function_call", "name")
+# What Anthropic alone does with a document.
+_OF_DOCUMENTS: Final = ("citations", "context")
 _FORMATS: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
 
@@ -54,7 +59,7 @@ def read_message(data: object) -> tuple[Role, str | tuple[Part, ...]]:
         raise BadRowError(msg)
     role, content = read_role(data.get("role")), data.get("content")
     if role == "tool" and "tool_call_id" in data:
-        return role, (_tool_message(data, content),)
+        return role, (_tool_message(data, content), *_marks(data))
     for name in _NOT_READ:
         if data.get(name):
             msg = f"a message with {name} cannot be sent; leave {name} out"
@@ -97,10 +102,18 @@ def _read_part(item: object) -> Iterator[Part]:
         msg = f"a part of type {reprlib.repr(kind)} cannot be read; {known}"
         raise BadRowError(msg)
     yield reader(item)
-    mark = item.get("cache_control")
-    if isinstance(mark, Mapping):
-        ttl = mark.get("ttl")
-        yield CacheBreakpoint("1h" if ttl == "1h" else "5m" if ttl == "5m" else None)
+    yield from _marks(item)
+
+
+def _marks(item: Block) -> Sequence[Part]:
+    """The mark for the cache at the end of a block; of a tool's result, also one within it."""
+    for name in ("cache_control", "prompt_cache_breakpoint"):
+        if isinstance(mark := item.get(name), Mapping):
+            ttl = mark.get("ttl")
+            return (CacheBreakpoint(cast("Any", ttl) if ttl in TTLS else None),)
+    if not (_RESULTS & item.keys() and is_list(content := item.get("content"))):
+        return ()
+    return [mark for part in content if isinstance(part, Mapping) for mark in _marks(part)][-1:]
 
 
 # OpenAI's.
@@ -112,7 +125,7 @@ def _thoughts(data: Block) -> Iterator[Part]:
         yield Thinking(plain(said))
     details = data.get("reasoning_details")
     if isinstance(details, list) and details:
-        yield Opaque.of("openai_chat", {"reasoning_details": details})
+        yield _opaque("openai_chat", {"reasoning_details": details})
 
 
 def _calls(found: object) -> tuple[ToolCall, ...]:
@@ -142,11 +155,8 @@ def tool_call(
         msg = "a tool call needs an id, a name and arguments: its name is missing"
         raise BadRowError(msg)
     if not isinstance(arguments, str):
-        try:
-            arguments = orjson.dumps({} if arguments is None else arguments).decode()
-        except TypeError as error:
-            msg = f"the arguments of the call of {name} cannot be written as JSON: {error}"
-            raise BadRowError(msg) from None
+        given = {} if arguments is None else arguments
+        arguments = _written(given, f"what is given in the call of {name:.80}")
     return ToolCall(plain(identity or ""), plain(name), plain(arguments), kind)
 
 
@@ -164,8 +174,10 @@ def tool_result(
         raise BadRowError(msg)
     if content is None or content == []:
         content = ""
-    said = content if isinstance(content, str) else read_parts(content, "tool")
-    return ToolResult(identity, cast("str", said), name, is_error)
+    if not isinstance(content, str):
+        parts = read_parts(content, "tool")
+        content = tuple(part for part in parts if not isinstance(part, CacheBreakpoint))
+    return ToolResult(identity, cast("str", content), name, is_error)
 
 
 def _image_url(part: Block) -> Part:
@@ -173,11 +185,13 @@ def _image_url(part: Block) -> Part:
     given = value if isinstance(value, Mapping) else {"url": value, "detail": part.get("detail")}
     url, detail = given.get("url"), given.get("detail")
     if isinstance(file_id := part.get("file_id"), str):
-        return Image(file_id=file_id)
-    if not isinstance(url, str):
+        image = Image(file_id=file_id)
+        detail = part.get("detail")
+    elif isinstance(url, str):
+        image = Image.from_url(url)
+    else:
         msg = 'an image_url part needs {"url": "https://… or data:image/…"}'
         raise BadRowError(msg)
-    image = Image.from_url(url)
     return image if detail is None else replace(image, detail=cast("str", detail))
 
 
@@ -221,6 +235,8 @@ def _image(part: Block) -> Part:
 def _document(part: Block) -> Part:
     source, title = part.get("source"), part.get("title")
     given = source if isinstance(source, Mapping) else {}
+    if given.get("type") == "content" or any(part.get(name) for name in _OF_DOCUMENTS):
+        return _kept(part)  # no other API has what this asks for
     if given.get("type") == "text" and isinstance(text := given.get("data"), str):
         return _named(File(data=plain(text).encode(), media_type="text/plain"), title)
     return _named(_sourced(File, source), title)
@@ -249,7 +265,7 @@ def _tool_use(part: Block) -> Part:
     if not isinstance(caller, Mapping) or caller.get("type") == "direct":
         return call
     # A program of the model's called; it wants to have that back.
-    return replace(call, signature=orjson.dumps(dict(caller)).decode())
+    return replace(call, signature=_written(dict(caller), "the caller of a call"))
 
 
 def _tool_result(part: Block) -> Part:
@@ -264,7 +280,19 @@ def _thinking(part: Block) -> Part:
 
 
 def _kept(part: Block) -> Part:
-    return Opaque.of("anthropic", {k: v for k, v in part.items() if k != "cache_control"})
+    return _opaque("anthropic", {k: v for k, v in part.items() if k != "cache_control"})
+
+
+def _opaque(wire: str, block: Block) -> Opaque:
+    return Opaque(wire, _written(block, f"a part of type {reprlib.repr(block.get('type'))}"))
+
+
+def _written(value: object, what: str) -> str:
+    """``value`` as JSON text; raises ``BadRowError`` where it has none."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:
+        raise BadRowError(f"{what} cannot be written as JSON: {error}; change it") from None
 
 
 def _text(part: Block) -> Part:

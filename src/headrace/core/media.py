@@ -174,7 +174,9 @@ class _Media:
 
     def canonical(self) -> list[object]:
         """What keys are made of: bytes by digest and type, the rest by name."""
-        more = [value for value in self._more() if value is not None]
+        more: list[object] = [value for value in self._more() if value is not None]
+        if self.data is None and self.media_type is not None:  # some APIs are told of it
+            more.append({"type": self.media_type})
         if self.file_id is not None:
             return [f"{self._kind}_id", self.file_id, *more]
         if self.data is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import orjson
 
@@ -94,7 +94,8 @@ class ToolResult:
         """What keys are made of."""
         content = self.content
         said = content if isinstance(content, str) else [part.canonical() for part in content]
-        return ["tool_result", self.id, said, self.is_error]
+        found: list[object] = ["tool_result", self.id, said, self.is_error]
+        return found if self.name is None else [*found, self.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,9 @@ class Thinking:
 
     def canonical(self) -> list[object]:
         """What keys are made of."""
-        return ["thinking", self.text, self.signature]
+        found: list[object] = ["thinking", self.text, self.signature]
+        # Without a signature, the API that gave it is still the only one that gets it back.
+        return found if self.wire is None or self.signature is not None else [*found, self.wire]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,10 @@ class Opaque:
         return ["opaque", self.wire, self.json]
 
 
+Ttl: TypeAlias = Literal["5m", "30m", "1h", "12h"]
+TTLS: Final = frozenset(get_args(Ttl))
+
+
 @dataclass(frozen=True, slots=True)
 class CacheBreakpoint:
     """Up to here, the provider shall keep what it read: a mark where an API wants one.
@@ -147,7 +154,7 @@ class CacheBreakpoint:
     it is in no key.
     """
 
-    ttl: Literal["5m", "30m", "1h", "12h"] | None = None
+    ttl: Ttl | None = None
 
 
 Part: TypeAlias = (

@@ -50,6 +50,13 @@ class OutputSchema:
     json: str
     parse: Callable[[str], object] = field(compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Keep to the names and roots that all APIs take."""
+        object.__setattr__(self, "name", _NAME.sub("_", self.name)[:64] or "answer")
+        if self.schema.get("type") != "object":
+            msg = "the root of an OutputSchema is no object; make it with OutputSchema.of()"
+            raise ConfigError(msg)
+
     @classmethod
     def of(cls, kind: Any) -> OutputSchema:  # noqa: ANN401  any type has a schema, or is refused
         """The schema of a pydantic model, dataclass, TypedDict or other type, or a JSON schema.
@@ -114,7 +121,7 @@ def _made(
         schema = {"type": "object", **schema}
     if schema.get("type") == "object":
         made = Made(_parser_of, kind, lambda text: parse(json_in(text)))
-        return OutputSchema(_named(name), schema_text(schema), made)
+        return OutputSchema(name, schema_text(schema), made)
     shared = {key: value for key, value in schema.items() if key in _SHARED}
     inner = {key: value for key, value in schema.items() if key not in _SHARED}
     whole: dict[str, Any] = {
@@ -125,7 +132,7 @@ def _made(
         "additionalProperties": False,
     }
     made = Made(_parser_of, kind, lambda text: parse(_taken_out(json_in(text))))
-    return OutputSchema(_named(name), schema_text(whole), made)
+    return OutputSchema(name, schema_text(whole), made)
 
 
 def _parser_of(kind: object) -> Callable[[str], object]:
@@ -302,10 +309,6 @@ def _untitled(value: Any, *, are_names: bool = False) -> Any:  # noqa: ANN401  a
 
 def _place(steps: object) -> str:
     return ".".join(str(step) for step in steps) or "the answer"  # type: ignore[attr-defined]  # a path of either library
-
-
-def _named(name: str) -> str:
-    return _NAME.sub("_", name)[:64] or "answer"
 
 
 def _in_order(value: Any, *, are_names: bool = False, are_properties: bool = False) -> Any:  # noqa: ANN401  any JSON value

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from headrace.core.chunks import Chunk
     from headrace.core.params import SamplingParams
+    from headrace.core.parts import Opaque
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -58,6 +59,13 @@ class Unsupported:
         if sentence not in self.notes:
             self.notes = (*self.notes, sentence)
 
+    def own(self, part: Opaque, wire: str, who: str) -> Sequence[dict[str, object]]:
+        """The block of an API's own that ``part`` is; none where another API wrote it."""
+        if part.wire == wire:
+            return (part.block,)
+        self.adapt(f"a block of another API is left out: {who} cannot read it")
+        return ()
+
     def drop(self, params: SamplingParams, names: Sequence[str], who: str) -> None:
         """Leave out those parameters of ``names`` that are set, which ``who`` does not know."""
         for name in names:
@@ -82,10 +90,50 @@ def merge(
     return body
 
 
-def folded(body: Mapping[str, object]) -> Reply:
+class Pieces:
+    """A text that comes in pieces, joined once: when the reply is written."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, *pieces: str) -> None:
+        self._pieces = [*pieces]
+
+    def __str__(self) -> str:
+        """All of it so far."""
+        return "".join(self._pieces)
+
+    @classmethod
+    def grown(cls, before: object, more: str) -> object:
+        """``before`` with ``more`` after it; what is no text gives way to ``more``."""
+        if not isinstance(before, cls):
+            return cls(before, more) if type(before) is str else more
+        before._pieces.append(more)  # noqa: SLF001  of its own class
+        return before
+
+
+def joined(before: object, more: object) -> object:
+    """Two objects as one, with their lists one after the other; ``before`` is used up."""
+    if type(before) is not dict or type(more) is not dict:
+        return before if more is None else more
+    for name, value in more.items():
+        had = before.get(name)
+        if type(had) is list and type(value) is list:
+            had.extend(value)
+        else:
+            before[name] = value
+    return before
+
+
+def folded(body: object) -> Reply:
     """The reply that a stream came to; raises ``ReplyError`` where none can be written."""
     try:
-        return Reply(failure.OK, orjson.dumps(body))
+        return Reply(failure.OK, orjson.dumps(body, default=_whole))
     except TypeError:  # deeper than orjson writes
         reply = Reply(failure.OK, b"{}")
         raise failure.unreadable(reply, "what it streamed is nested too deep") from None
+
+
+def _whole(value: object) -> str:
+    if isinstance(value, Pieces):
+        return str(value)
+    raise TypeError

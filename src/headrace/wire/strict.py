@@ -34,6 +34,8 @@ _BEYOND: Final = frozenset(
         "uniqueItems",
     }
 )
+# Each value has a type: one of these says it.
+_SAYS_WHAT: Final = frozenset({"$ref", "anyOf", "const", "enum", "type"})
 
 
 class _BeyondError(Exception):
@@ -46,20 +48,10 @@ def closed(schema: Mapping[str, object]) -> Schema | None:
     All properties are required and no others allowed: what fits this fits ``schema`` too.
     """
     try:
-        found = _node(unfolded(schema))
+        found = _node(schema)
     except _BeyondError:
         return None
-    return found if found.get("type") == "object" else None
-
-
-def unfolded(schema: Mapping[str, object]) -> Schema:
-    """A schema whose root is a reference, with what it refers to as its root."""
-    definitions, name = schema.get("$defs"), schema.get("$ref")
-    if isinstance(definitions, dict) and isinstance(name, str):
-        root = definitions.get(name.removeprefix("#/$defs/"))
-        if isinstance(root, dict):
-            return {**root, "$defs": definitions}
-    return dict(schema)
+    return found if found.get("type") == "object" and "anyOf" not in found else None
 
 
 def _node(schema: object) -> Schema:
@@ -72,7 +64,12 @@ def _node(schema: object) -> Schema:
         if name in _DROPPED or (name == "format" and value not in _FORMATS):
             continue
         found["anyOf" if name == "oneOf" else name] = _value(name, value)
-    if found.get("type") == "object" or "properties" in found:
+    if _SAYS_WHAT.isdisjoint(found):  # any value
+        raise _BeyondError
+    kind = found.get("type")
+    if kind == "array" and "items" not in found:
+        raise _BeyondError
+    if kind == "object" or "properties" in found or (type(kind) is list and "object" in kind):
         _close(found)
     return found
 

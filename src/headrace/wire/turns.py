@@ -29,18 +29,32 @@ def only_text(message: Message) -> str:
     return message.text
 
 
+def is_text(file: File) -> bool:
+    """Can its bytes be sent as text?"""
+    return file.data is not None and (file.media_type or "").startswith(_READABLE)
+
+
 def words_of(file: File, who: str) -> str:
     """What a text file says; raises ``RejectedError`` for every other file."""
-    if file.data is None or not (file.media_type or "").startswith(_READABLE):
+    if file.data is None or not is_text(file):
         msg = f"{who} takes no files but texts; send the text of this one, or its pages as images"
         raise RejectedError(msg)
-    return file.data.decode("utf-8", "replace")
+    return text_in(file.data, file.media_type, who)
+
+
+def text_in(data: bytes, kind: str | None, who: str) -> str:
+    """The text that ``data`` is; raises ``RejectedError`` where it is not UTF-8."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        msg = f"a file of type {kind} is not UTF-8, which {who} wants; convert it"
+        raise RejectedError(msg) from None
 
 
 def text_of_file(file: File, who: str, gaps: Unsupported) -> str:
     """A text file as text, for an API that takes no files."""
     said = words_of(file, who)
-    gaps.adapt(f"a text file is sent as text: {who} takes no files")
+    gaps.adapt(f"a text file is sent as text: {who} takes no text files")
     return f"{file.name}:\n{said}" if file.name else said
 
 
@@ -113,8 +127,12 @@ def _row(tool: AnyTool, who: str, gaps: Unsupported) -> dict[str, object] | None
     return None
 
 
-def note_calls(params: SamplingParams, who: str, gaps: Unsupported, *, has_tools: bool) -> None:
+def note_calls(
+    params: SamplingParams | None, who: str, gaps: Unsupported, *, has_tools: bool
+) -> None:
     """Say what is not carried of how tools are to be called, or that there are none."""
+    if params is None:
+        return
     if has_tools and params.parallel_tool_calls is False:
         gaps.adapt(f"parallel_tool_calls=False is left out: {who} may ask for several at once")
     if not has_tools and params.tool_choice not in {None, "auto", "none"}:

@@ -156,14 +156,12 @@ def _joined(parts: tuple[Part, ...], kind: type[Text | Thinking]) -> str:
 
 def _shaped(parts: tuple[Part, ...], context: RequestContext, route: Route) -> tuple[Part, ...]:
     """An answer that came as the arguments of a tool is the text, and takes the place of others."""
-    wanted = context.output_schema
-    if wanted is None:
+    if (name := shape.tool_name(context, route)) is None:
         return parts
-    name = shape.tool_name(context, route)
     given = [part for part in parts if type(part) is ToolCall and part.name == name]
     if not given:
         return parts
-    answer = Text(shape.answer(wanted, given[0].arguments))
+    answer = Text(given[0].arguments)
     kept = (part for part in parts if type(part) is not Text and part not in given)
     return (*kept, answer)
 

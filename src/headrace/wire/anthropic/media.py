@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.core.errors import RejectedError
 from headrace.core.media import MEDIA_TYPES, File, Image
+from headrace.wire.turns import text_in
 
 if TYPE_CHECKING:
     from headrace.wire.draft import Unsupported
@@ -45,9 +46,5 @@ def _document(part: File) -> dict[str, object]:
     if not kind.startswith("text/") and kind not in _TEXTS:
         msg = f"Claude reads PDF and text files, not {kind or 'one of unknown type'}; convert it"
         raise RejectedError(msg)
-    try:
-        said = part.data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        msg = f"a file of type {kind} is not UTF-8, which Anthropic wants; convert it"
-        raise RejectedError(msg) from None
+    said = text_in(part.data, kind, "Anthropic")
     return {"type": "text", "media_type": "text/plain", "data": said}

@@ -135,7 +135,7 @@ def body(
         late = prompt.has_system_turns
         _add(found, params, unsupported, answer=answer, has_system_turns=late)
         caching.mark(found, params.prompt_caching)
-        merge(found, params.extra_body)
+        merge(found, params.extra_body, within=("output_config",))
     if prompt.is_rich or (params is not None and params.prompt_caching is not None):
         caching.bound(found, unsupported)
     return Asked(found, not found.keys().isdisjoint(_SAMPLING), tuple(dict.fromkeys(betas)))

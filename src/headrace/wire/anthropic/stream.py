@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from headrace.core.chunks import Chunk
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
-    from headrace.core.schema import OutputSchema
 
 # By the type of a delta: the field of the delta, the block's field, and the type of the block.
 _DELTAS: Final = {
@@ -31,7 +30,7 @@ _NO_FRAME: Final = frozenset({b"", b"[DONE]"})
 
 def fold(context: RequestContext, route: Route) -> AnthropicFold:
     """For one stream."""
-    return AnthropicFold(context.output_schema, shape.tool_name(context, route))
+    return AnthropicFold(shape.tool_name(context, route))
 
 
 class _Block:
@@ -52,7 +51,8 @@ class _Block:
             joined = "".join(pieces)
             if name == "input":
                 # A cut input is no JSON, and stays text.
-                found[name] = reading.load(joined.encode()) or joined if joined else {}
+                given = reading.load(joined.encode() or b"{}")
+                found[name] = joined if given is None else given
             else:
                 found[name] = (reading.text(found.get(name)) or "") + joined
         if self.citations:
@@ -63,14 +63,11 @@ class _Block:
 class AnthropicFold:
     """A message that comes in events.
 
-    The call of the tool named ``answer`` is the answer itself: its arguments are streamed as text,
-    when they are whole where the answer has to be taken out of them.
+    The call of the tool named ``answer`` is the answer itself: its arguments are streamed as text.
     """
 
-    def __init__(self, wanted: OutputSchema | None = None, answer: str | None = None) -> None:
+    def __init__(self, answer: str | None = None) -> None:
         self._answer = answer
-        self._wanted = wanted
-        self._is_plain = wanted is not None and shape.is_plain(wanted)
         self._message: dict[str, object] = {}
         self._usage: dict[str, object] = {}
         self._blocks: dict[int, _Block] = {}
@@ -119,7 +116,7 @@ class AnthropicFold:
             return self._open(place, reading.block(frame.get("content_block")))
         if kind == "content_block_delta":
             return self._grow(place, reading.block(frame.get("delta")))
-        return self._close(place) if kind == "content_block_stop" else []
+        return []
 
     def _open(self, index: int, start: dict[str, object]) -> list[Chunk]:
         block = self._blocks[index] = _Block(start)
@@ -159,17 +156,10 @@ class AnthropicFold:
             return []
         if block.call is not None:
             return [ToolCallChunk(block.call, piece)]
-        return [TextChunk(piece)] if self._is_plain and self._is_answer(block) else []
+        return [TextChunk(piece)] if self._is_answer(block) else []
 
     def _is_answer(self, block: _Block) -> bool:
         return self._answer is not None and block.start.get("name") == self._answer
-
-    def _close(self, place: int) -> list[Chunk]:
-        block = self._blocks.get(place)
-        if block is None or self._wanted is None or self._is_plain or not self._is_answer(block):
-            return []
-        arguments = "".join(block.pieces.get("input", ()))
-        return [TextChunk(shape.answer(self._wanted, arguments))]
 
     def _end(self, frame: dict[str, object]) -> list[Chunk]:
         delta = reading.block(frame.get("delta"))

@@ -59,11 +59,16 @@ def _made(tool: Tool | VendorTool, unsupported: Unsupported) -> dict[str, object
     }
     if tool.description:
         found["description"] = tool.description
-    if tool.strict is not None:
-        found["strict"] = tool.strict
-        if tool.strict:
-            found["input_schema"] = schema.strict(schema.of_object(tool.parameters))
-    return found
+    if tool.strict is None:
+        return found
+    is_strict = tool.strict and schema.is_closed(schema.of_object(tool.parameters))
+    if is_strict:
+        found["input_schema"] = schema.strict(schema.of_object(tool.parameters))
+    elif tool.strict:
+        unsupported.adapt(
+            f"the tool {tool.name} is sent without strict, which cannot say its schema"
+        )
+    return {**found, "strict": is_strict}
 
 
 def _vendor(tool: VendorTool, unsupported: Unsupported) -> dict[str, object] | None:

@@ -70,7 +70,7 @@ class _Writer:
     def turn(self, role: str, run: Sequence[Message]) -> Block | None:
         """Messages of one role in a row as one turn; None where nothing is left of them."""
         content = run[0].content
-        if len(run) == 1 and type(content) is str:
+        if len(run) == 1 and type(content) is str and content:
             return {"role": role, "content": content}
         blocks = self.blocks(run, role)
         if role == "user":  # results come first; the order of all else stays
@@ -82,7 +82,7 @@ class _Writer:
         found: list[Block] = []
         for message in run:
             if type(message.content) is str:
-                found.append({"type": "text", "text": message.content})
+                found.extend(self._of(Text(message.content), role))
                 continue
             self.is_rich = True
             for part in message.parts:
@@ -103,6 +103,8 @@ class _Writer:
                 yield self._call(part)
             case ToolResult():
                 yield self._result(part)
+            case Opaque() if role == "user":
+                yield from self.unsupported.own(part, WIRE, "Anthropic")
             case Thinking() | Opaque():
                 yield from _kept(part)
 
@@ -135,7 +137,8 @@ class _Writer:
         if call.kind in _TOOLSETS:
             found["toolset_name"] = self.toolsets[call.id] = call.kind
         # What was kept of who called, where it was a program of the model's.
-        if call.signature is not None and (caller := reading.load(call.signature.encode())):
+        caller = None if call.signature is None else reading.load(call.signature.encode())
+        if caller is not None and "type" in caller:  # OpenAI's signatures are objects, too
             found["caller"] = caller
         return found
 

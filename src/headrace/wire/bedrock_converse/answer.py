@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.core.parts import Part, ToolCall
     from headrace.core.reply import Reply
-    from headrace.core.schema import OutputSchema
 
 _FINISH: Final = {
     "end_turn": "stop",
@@ -116,12 +115,12 @@ class _Content:
         except TypeError:  # deeper than orjson writes
             raise self.unreadable("a block of its content is nested too deeply") from None
 
-    def shape(self, wanted: OutputSchema, name: str | None) -> None:
+    def shape(self, name: str) -> None:
         """An answer that came as the arguments of a tool is the text, in the place of others."""
         given = [call for call in self.calls if call.name == name]
         if not given:
             return
-        self.texts = [shape.answer(wanted, given[0].arguments)]
+        self.texts = [given[0].arguments]
         self.calls = [call for call in self.calls if call.name != name]
         kept = (part for part in self.parts if type(part) is not Text and part not in given)
         self.parts = [*kept, Text(self.texts[0])]
@@ -149,8 +148,8 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     if raw == "guardrail_intervened":
         guardrail.check(reading.block(data.get("trace")).get("guardrail"), reply, usage)
     read = _read(data, reply, usage)
-    if context.output_schema is not None:
-        read.shape(context.output_schema, shape.tool_name(context, route))
+    if (name := shape.tool_name(context, route)) is not None:
+        read.shape(name)
     said = "".join(read.texts)
     if raw == "content_filtered" and not said and not read.calls:
         raise failure.blocked(reply, raw, usage)

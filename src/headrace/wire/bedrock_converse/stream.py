@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.errors import ProviderError
     from headrace.core.model import Route
-    from headrace.core.schema import OutputSchema
 
 _OK: Final = 200
 _KNOWN: Final = frozenset(
@@ -31,7 +30,7 @@ _KNOWN: Final = frozenset(
 
 def fold(context: RequestContext, route: Route) -> ConverseFold:
     """For one stream."""
-    return ConverseFold(context.output_schema, shape.tool_name(context, route))
+    return ConverseFold(shape.tool_name(context, route))
 
 
 def exception(event: str, data: bytes) -> ProviderError | None:
@@ -48,15 +47,14 @@ def exception(event: str, data: bytes) -> ProviderError | None:
 class ConverseFold:
     """Implements ``wire.draft.Fold``.
 
-    The call of the tool named ``answer`` is the answer itself: its arguments are streamed as text,
-    when they are whole where the answer has to be taken out of them.
+    The call of the tool named ``answer`` is the answer itself: its arguments are streamed as text.
     """
 
-    __slots__ = ("_answer", "_blocks", "_calls", "_end", "_last", "_wanted")
+    __slots__ = ("_answer", "_blocks", "_calls", "_end", "_last")
 
-    def __init__(self, wanted: OutputSchema | None = None, answer: str | None = None) -> None:
+    def __init__(self, answer: str | None = None) -> None:
         """Begin a stream."""
-        self._wanted, self._answer = wanted, answer
+        self._answer = answer
         self._blocks: dict[int, _Block] = {}
         self._calls: dict[int, int] = {}
         self._end: dict[str, object] | None = None
@@ -84,9 +82,7 @@ class ConverseFold:
                     yield UsageChunk(usage)
             case "contentBlockStart":
                 yield from self._start(found)
-            case "contentBlockStop":
-                yield from self._close(found)
-            case _:
+            case _ if event != "contentBlockStop":
                 yield from self._add(found)
 
     def _block(self, found: dict[str, object]) -> tuple[int, _Block]:
@@ -115,13 +111,8 @@ class ConverseFold:
         piece = reading.text(reading.block(delta.get("toolUse")).get("input"))
         if piece and key in self._calls:
             yield ToolCallChunk(self._calls[key], piece)
-        elif piece and self._is_answer(block) and self._wanted and shape.is_plain(self._wanted):
+        elif piece and self._is_answer(block):
             yield TextChunk(piece)
-
-    def _close(self, found: dict[str, object]) -> Iterator[Chunk]:
-        _, block = self._block(found)
-        if self._is_answer(block) and self._wanted and not shape.is_plain(self._wanted):
-            yield TextChunk(shape.answer(self._wanted, block.arguments))
 
     def _is_answer(self, block: _Block) -> bool:
         named = reading.block(block.start.get("toolUse")).get("name")

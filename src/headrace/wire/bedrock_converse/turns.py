@@ -86,6 +86,8 @@ class Turns:
                 yield {"toolResult": self._result(part)}
             case Thinking():
                 yield from self._thinking(part)
+            case Opaque() if role == "user":
+                yield from self._unsupported.own(part, WIRE, "Bedrock")
             case Opaque():
                 yield from [part.block] if part.wire == WIRE else []
             case CacheBreakpoint():

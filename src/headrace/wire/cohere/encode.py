@@ -10,10 +10,9 @@ from headrace.core.errors import RejectedError
 from headrace.core.media import File, Image
 from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall
 from headrace.core.tools import Tool
-from headrace.wire import draft, reading, turns
+from headrace.wire import draft, reading, shaped, turns
 from headrace.wire.cohere.shape import taken
 from headrace.wire.draft import Draft, Unsupported
-from headrace.wire.strict import unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,7 +104,7 @@ def _blocks(parts: Sequence[Part], gaps: Unsupported) -> list[dict[str, object]]
         elif isinstance(part, File):
             found.append({"type": "text", "text": turns.text_of_file(part, _WHO, gaps)})
         elif isinstance(part, Opaque):
-            found += [part.block] if part.wire == WIRE else []
+            found += gaps.own(part, WIRE, _WHO)
         elif not isinstance(part, CacheBreakpoint):
             raise turns.refuse_part(part, "user", _WHO)
     return found
@@ -200,7 +199,7 @@ def _add_tools(body: dict[str, object], context: RequestContext, gaps: Unsupport
 def _add_schema(
     body: dict[str, object], sent: list[dict[str, object]], shape: OutputSchema, gaps: Unsupported
 ) -> None:
-    schema = taken(unfolded(shape.schema))
+    schema = taken(shape.schema)
     if schema is not None and "tools" not in body:
         body["response_format"] = {"type": "json_object", "json_schema": schema}
         return
@@ -210,8 +209,7 @@ def _add_schema(
         else "objects alone, with a required field in each"
     )
     gaps.adapt(f"output_schema is said in a system message: Cohere takes {why}")
-    said = f"Answer with JSON alone, that fits this JSON schema: {shape.json}"
-    sent.insert(0, {"role": "system", "content": said})
+    sent.insert(0, {"role": "system", "content": shaped.in_words(shape)})
 
 
 def _add(body: dict[str, object], params: SamplingParams, gaps: Unsupported) -> None:

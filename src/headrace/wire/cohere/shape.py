@@ -32,10 +32,8 @@ _NAMED: Final = frozenset({"$defs", "definitions", "properties"})
 def taken(schema: Mapping[str, object]) -> dict[str, object] | None:
     """``schema`` without what only narrows values; None where it cannot be asked for at all.
 
-    The answer is an object, and each object in it has a field that is required.
+    Each object in an answer has a field that is required.
     """
-    if schema.get("type") != "object":
-        return None
     found = _without(schema)
     return found if all(_has_required(inner) for inner in _all(found)) else None
 

@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 from headrace.core.tools import NO_PARAMETERS, Tool
 from headrace.wire import reading
-from headrace.wire.draft import Draft, Unsupported
+from headrace.wire.draft import Draft, Unsupported, merge
 from headrace.wire.gemini import turns
 from headrace.wire.gemini.schemas import readable
+from headrace.wire.turns import note_calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,11 +82,7 @@ def _overlay(
     """Lay ``extra`` over ``body``, one level deep, and so over ``generationConfig``."""
     if not extra:
         return
-    config = {**reading.block(body.get("generationConfig"))}
-    config |= reading.block(extra.get("generationConfig"))
-    body.update(extra)
-    if config:
-        body["generationConfig"] = config
+    merge(body, extra, within=("generationConfig",))
     if body.get("cachedContent") is None:
         return
     taken = [body.pop(name, None) for name in _OF_THE_CACHE]
@@ -143,14 +140,13 @@ def _add(
         config |= {"responseLogprobs": True, "logprobs": _most(params.top_logprobs, unsupported)}
     if (thinking := _thinking(params, unsupported)) is not None:
         config["thinkingConfig"] = thinking
-    if params.parallel_tool_calls is False:
-        unsupported.adapt("parallel_tool_calls is left out: Gemini calls as many as it wants")
+    note_calls(params, "Gemini", unsupported, has_tools="tools" in body)
     _add_beside(body, params)
 
 
 def _add_beside(body: dict[str, object], params: SamplingParams) -> None:
     """What stands outside ``generationConfig``."""
-    if params.tool_choice is not None:
+    if params.tool_choice is not None and "tools" in body:
         body["toolConfig"] = {"functionCallingConfig": _choice(params.tool_choice)}
     if params.safety_settings:
         body["safetySettings"] = [

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
-
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
 from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
 from headrace.wire import failure, reading
+from headrace.wire.draft import folded, joined
 from headrace.wire.gemini.decode import read_call, read_usage
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class GeminiFold:
     def _merge(self, candidate: Mapping[str, object]) -> None:
         for name, value in candidate.items():
             if name in _IN_PIECES:
-                self._candidate[name] = _joined(self._candidate.get(name), value)
+                self._candidate[name] = joined(self._candidate.get(name), value)
             elif name != "content" and value is not None:
                 self._candidate[name] = value
 
@@ -124,24 +123,7 @@ class GeminiFold:
             raise TruncatedError(msg, status=_OK, usage=read_usage(self._usage))
         self._close()
         body = dict(self._body)
-        if self._candidate:
+        if self._candidate.get("finishReason"):  # else it was blocked on its way, and is no answer
             content = {"role": "model", "parts": self._parts}
             body["candidates"] = [{"content": content, **self._candidate}]
-        try:
-            return Reply(_OK, orjson.dumps(body))
-        except TypeError:
-            empty = Reply(_OK, b"")
-            raise failure.unreadable(empty, "a part of the stream is too deep") from None
-
-
-def _joined(before: object, after: object) -> object:
-    """Two objects as one, with their lists one after the other; ``before`` is used up."""
-    if type(before) is not dict or type(after) is not dict:
-        return before if after is None else after
-    for name, value in after.items():
-        had = before.get(name)
-        if type(had) is list and type(value) is list:
-            had.extend(value)
-        else:
-            before[name] = value
-    return before
+        return folded(body)

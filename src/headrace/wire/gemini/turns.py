@@ -123,7 +123,9 @@ class _Writer:
         if call.id and not call.id.startswith(MADE_ID):
             written = {"id": call.id, **written}
         part: dict[str, object] = {"functionCall": written}
-        return {**part, "thoughtSignature": call.signature} if call.signature else part
+        # Other APIs' signatures are JSON objects; Gemini's are base64.
+        signed = call.signature and not call.signature.startswith("{")
+        return {**part, "thoughtSignature": call.signature} if signed else part
 
     def _result(self, result: ToolResult) -> dict[str, object]:
         said = {"error" if result.is_error else "output": result.text}

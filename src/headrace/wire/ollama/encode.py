@@ -112,7 +112,9 @@ def _said(parts: Sequence[Part], gaps: Unsupported) -> dict[str, object]:
             images.append(_image(part, gaps))
         elif isinstance(part, File):
             texts.append(turns.text_of_file(part, _WHO, gaps))
-        elif not isinstance(part, Opaque | CacheBreakpoint):
+        elif isinstance(part, Opaque):
+            gaps.own(part, "ollama", _WHO)  # it has none
+        elif not isinstance(part, CacheBreakpoint):
             raise turns.refuse_part(part, "user", _WHO)
     found: dict[str, object] = {"content": "\n".join(texts)} if texts else {}
     return {**found, "images": images} if images else found

@@ -147,7 +147,7 @@ def _shaped(
     given = next((call for call in calls if call.name == name), None)
     if given is None:
         return said, calls
-    return shape.answer(context, given), tuple(call for call in calls if call is not given)
+    return given.arguments, tuple(call for call in calls if call is not given)
 
 
 def _blocked(

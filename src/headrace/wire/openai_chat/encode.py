@@ -10,6 +10,7 @@ from headrace.wire import reading, strict
 from headrace.wire.draft import Draft, Unsupported, merge
 from headrace.wire.openai_chat import messages, shape
 from headrace.wire.openai_chat.thinking import switch_thinking
+from headrace.wire.turns import note_calls
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -32,7 +33,11 @@ _SENT_AS_NAMED: Final = (
     "top_logprobs",
     "service_tier",
 )
-_SELDOM: Final = frozenset({"logprobs", "reasoning_effort", "safety_settings", "thinking_budget"})
+_SELDOM: Final = frozenset(
+    {"logprobs", "reasoning_effort", "safety_settings", "thinking_budget", "top_logprobs"}
+)
+# What ``extra_body`` adds to, and does not replace.
+_WITHIN: Final = ("chat_template_kwargs", "reasoning", "stream_options")
 _CHOICES: Final = frozenset({"auto", "none", "required"})
 
 
@@ -65,14 +70,14 @@ def _whole(
         body["messages"] = messages.write(said, row, pattern, unsupported)
     if params is not None:
         _ask(body, params, row, unsupported)
-    if context.tools:
+    if context.tools or (params is not None and params.tool_choice is not None):
         _offer(body, context.tools, params, row, unsupported)
     if pattern is not None and row.cache_marks == "cache_control":
         _mark(body, pattern)
     shape.add(body, context, route, unsupported)
     if params is None:
         return Draft(PATH, reading.write(body), (), unsupported.notes)
-    merge(body, params.extra_body)
+    merge(body, params.extra_body, within=_WITHIN)
     headers = tuple((params.extra_headers or {}).items())
     return Draft(PATH, reading.write(body), headers, unsupported.notes)
 
@@ -101,7 +106,10 @@ def _ask_seldom(
         unsupported.adapt(f"safety_settings are left out: {row.name} has none")
     if params.reasoning_effort is not None or params.thinking_budget is not None:
         switch_thinking(body, params, row, unsupported)
-    if row.renames.get("top_logprobs") == "logprobs" and params.logprobs is not None:
+    if row.renames.get("top_logprobs") != "logprobs":
+        if params.logprobs is None and "top_logprobs" in body:  # refused without it
+            body["logprobs"] = True
+    elif params.logprobs is not None:
         body["logprobs"] = (params.top_logprobs or 1) if params.logprobs else 0
 
 
@@ -113,6 +121,9 @@ def _offer(
     unsupported: Unsupported,
 ) -> None:
     """The tools, and how they are to be chosen: servers refuse the one without the other."""
+    if not tools:
+        note_calls(params, row.name, unsupported, has_tools=False)
+        return
     if "tools" in row.unsupported:
         raise RejectedError(f"{row.name} takes no tools; leave them out, or ask another endpoint")
     made = [
@@ -123,6 +134,7 @@ def _offer(
     ]
     offered = [tool for tool in made if tool is not None]
     if not offered:
+        note_calls(params, row.name, unsupported, has_tools=False)
         return
     body["tools"] = offered
     if params is None:

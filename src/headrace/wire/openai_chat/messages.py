@@ -12,6 +12,7 @@ from headrace.core.errors import RejectedError
 from headrace.core.media import Audio, File, Image
 from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall, ToolResult
 from headrace.wire import reading
+from headrace.wire.turns import is_text, text_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,6 @@ EPHEMERAL: Final = {"type": "ephemeral"}
 _LAST: Final = {"last_user_message": 1, "last_2_user_messages": 2, "last_3_user_messages": 3}
 _TTLS: Final = {"cache_control": ("5m", "1h"), "prompt_cache_breakpoint": ("30m", "12h")}
 _FORMATS: Final = {"audio/mpeg": "mp3", "audio/mp4": "m4a"}
-_AS_TEXT: Final = ("text/", "application/json")
 _THINKING: Final = ("reasoning_content", "reasoning")
 # Fields of an answer that only the server that gave them understands.
 _FIELDS: Final = frozenset({"audio", "images", "reasoning_details"})
@@ -131,15 +131,14 @@ class _Writer:
                 return self._file(part)
             case Audio():
                 return self._audio(part)
-            case Opaque() if part.wire == WIRE:
-                return part.block
+            case Opaque():
+                return next(iter(self._unsupported.own(part, WIRE, self._row.name)), None)
         return None
 
     def _file(self, file: File) -> dict[str, object]:
         row, name = self._row, file.name
-        if file.data is not None and (file.media_type or "").startswith(_AS_TEXT):
-            self._unsupported.adapt(f"the text file {name or 'in the prompt'} is sent as text")
-            return {"type": "text", "text": file.data.decode("utf-8", "replace")}
+        if is_text(file):
+            return {"type": "text", "text": text_of_file(file, row.name, self._unsupported)}
         if row.media == "mistral":
             if file.file_id is not None:
                 return {"type": "file", "file_id": file.file_id}
@@ -283,5 +282,6 @@ def _call(call: ToolCall) -> dict[str, object]:
     if call.kind == "custom":
         custom = {"name": call.name, "input": call.arguments}
         return {"id": call.id, "type": "custom", "custom": custom}
-    function = {"name": call.name, "arguments": call.arguments}
+    # Servers read it as JSON, which nothing is not.
+    function = {"name": call.name, "arguments": call.arguments or "{}"}
     return {"id": call.id, "type": "function", "function": function}

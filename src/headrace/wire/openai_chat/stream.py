@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
 from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
 from headrace.wire import failure, minimax, reading
+from headrace.wire.draft import Pieces, folded, joined
 from headrace.wire.openai_chat import shape
 from headrace.wire.openai_chat.decode import read_usage, thought
 
@@ -39,8 +38,7 @@ _PIECES: Final = ("text", "summary", "data")
 
 def fold(context: RequestContext, route: Route) -> ChatFold:
     """A fold for the frames of one stream."""
-    by_tool = shape.is_plain(context) and shape.tool_name(context, route)
-    return ChatFold(by_tool or None)
+    return ChatFold(shape.tool_name(context, route))
 
 
 class ChatFold:
@@ -102,7 +100,7 @@ class ChatFold:
         body = {**self._data, "choices": [{**self._choice, "message": message}]}
         if self._usage is not None:
             body["usage"] = self._usage
-        return Reply(200, _written(body))
+        return folded(body)
 
     def _refuse(self, event: str, found: dict[str, object], data: bytes) -> None:
         """Raise what an error in a frame stands for, wherever the server puts it."""
@@ -127,11 +125,12 @@ class ChatFold:
         self._blank = self._blank or choice.get("finish_reason") == ""
         for name, value in choice.items():
             if name == "logprobs" and value is not None:
-                self._choice[name] = _joined(self._choice.get(name), value)
+                self._choice[name] = joined(self._choice.get(name), value)
             elif name not in _NOT_OF_THE_CHOICE and value not in (None, ""):
                 self._choice[name] = value
         # Perplexity repeats all that was said as a message beside the delta.
-        delta = choice.get("delta") or choice.get("message")
+        delta = choice.get("delta")
+        delta = choice.get("message") if delta is None else delta
         if type(delta) is dict:
             self._think(delta, chunks)
             self._say(delta.get("content"), chunks)
@@ -186,7 +185,7 @@ class ChatFold:
         if type(text := found.get("text")) is str:
             chunks.extend([TextChunk(text)] if text else [])
             if last.get("type") == "text":
-                last["text"] = f"{last['text']}{text}"
+                last["text"] = Pieces.grown(last["text"], text)
                 return
             self._parts.append({"type": "text", "text": text})
         elif "thinking" in found:
@@ -194,7 +193,7 @@ class ChatFold:
             chunks.extend([ThinkingChunk(text)] if text else [])
             signed = {k: v for k, v in found.items() if k == "signature" and v}
             if last.get("type") == "thinking":
-                last |= {"thinking": f"{last['thinking']}{text}", **signed}
+                last |= {"thinking": Pieces.grown(last["thinking"], text), **signed}
                 return
             self._parts.append({"type": "thinking", "thinking": text, **signed})
         elif found:
@@ -238,9 +237,8 @@ class ChatFold:
         for name, value in sound.items():
             if value is None:
                 continue
-            before = heard.get(name)
-            joins = name in {"data", "transcript"} and type(before) is str and type(value) is str
-            heard[name] = f"{before}{value}" if joins else value
+            joins = name in {"data", "transcript"} and type(value) is str
+            heard[name] = Pieces.grown(heard.get(name), value) if joins else value
         if type(said := sound.get("transcript")) is str and said:
             chunks.append(TextChunk(said))
 
@@ -250,9 +248,10 @@ class ChatFold:
             if name in _OF_THE_DELTA or value is None:
                 continue
             before = self._message.get(name)
-            joins = type(before) is list or (name == "refusal" and type(before) is str)
-            if joins and type(value) is type(before):
-                self._message[name] = before + value  # type: ignore[operator]  # of one type
+            if type(before) is list and type(value) is list:
+                before.extend(value)
+            elif name == "refusal" and type(value) is str:
+                self._message[name] = Pieces.grown(before, value)
             else:
                 self._message[name] = value
 
@@ -282,7 +281,7 @@ class _Call:
         if given is None:
             given = ""
         elif type(given) is not str:
-            given = _written(given).decode()
+            given = folded(given).body.decode()
         self._arguments.append(given)
         if not given and new_id is None and new_name is None:
             return []
@@ -295,29 +294,11 @@ class _Call:
         return {"id": self.id, "type": self._kind, self._kind: inner}
 
 
-def _written(value: object) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # deeper than orjson writes
-        raise failure.unreadable(Reply(200, b""), "what it holds is nested too deeply") from None
-
-
 def _first(found: Mapping[str, object]) -> dict[str, object]:
     """The choice with index 0 of a chunk; an empty one where it has none."""
     choices = found.get("choices")
     several = [reading.block(item) for item in choices] if type(choices) is list else []
     return next((choice for choice in several if choice.get("index", 0) in (0, None)), {})
-
-
-def _joined(before: object, more: object) -> object:
-    """Lists under the same names, one after the other: what is said of tokens."""
-    if type(before) is not dict or type(more) is not dict:
-        return more
-    made = dict(before)
-    for name, value in more.items():
-        old = made.get(name)
-        made[name] = old + value if type(old) is list and type(value) is list else value
-    return made
 
 
 def _add_detail(kept: list[object], detail: object) -> None:
@@ -330,5 +311,7 @@ def _add_detail(kept: list[object], detail: object) -> None:
         return
     for name, value in more.items():
         before = last.get(name)
-        joins = name in _PIECES and type(before) is str and type(value) is str
-        last[name] = f"{before}{value}" if joins else (before if value is None else value)
+        if name in _PIECES and type(value) is str:
+            last[name] = Pieces.grown(before, value)
+        else:
+            last[name] = before if value is None else value

@@ -58,7 +58,7 @@ def write(call: ToolCall) -> dict[str, object]:
     common = {"call_id": call.id, "name": call.name}
     if call.kind == "custom":
         return {"type": "custom_tool_call", **common, "input": call.arguments, **kept}
-    return {"type": "function_call", **common, "arguments": call.arguments, **kept}
+    return {"type": "function_call", **common, "arguments": call.arguments or "{}", **kept}
 
 
 def _kept(call: ToolCall) -> dict[str, object]:

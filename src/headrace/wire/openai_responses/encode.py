@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
-
-import orjson
 
 from headrace.wire import reading, strict
 from headrace.wire.draft import Draft, Unsupported, merge
 from headrace.wire.openai_responses import tools
 from headrace.wire.openai_responses.items import items
+from headrace.wire.turns import note_calls
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -50,8 +48,6 @@ _RESULTS: Final = {
     "file_search": "file_search_call.results",
     "code_interpreter": "code_interpreter_call.outputs",
 }
-_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
-_LONGEST_NAME: Final = 64
 
 
 def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Draft:
@@ -71,7 +67,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
         found = dict.fromkeys(_RESULTS.get(str(row["type"])) for row in rows)
         wanted += filter(None, found)
     if context.output_schema is not None:
-        _shape(body, sent, context.output_schema, unsupported)
+        _shape(body, context.output_schema)
     if params is None and len(messages) == 1 and not wanted:  # nothing was thought before
         return Draft(PATH, reading.write(body), (), unsupported.notes)
     headers: Headers = ()
@@ -91,7 +87,9 @@ def _params(
     for name, sent_as in _SENT_AS:
         if (value := getattr(params, name)) is not None:
             body[sent_as] = value
-    if (asked := params.tool_choice) is not None:
+    if "tools" not in body:
+        note_calls(params, "OpenAI Responses", unsupported, has_tools=False)
+    elif (asked := params.tool_choice) is not None:
         choice = tools.choice(asked, context.tools, unsupported)
         body |= {} if choice is None else {"tool_choice": choice}
     if (effort := _effort(params, unsupported)) is not None:
@@ -139,21 +137,12 @@ def _reasons(body: Body, params: SamplingParams | None) -> bool:
     return bool(asked) and asked.get("effort") != "none"
 
 
-def _shape(body: Body, sent: list[Body], shape: OutputSchema, unsupported: Unsupported) -> None:
-    schema = strict.unfolded(shape.schema)
-    if schema.get("type") != "object":
-        unsupported.adapt(
-            "the schema is sent as an instruction: OpenAI Responses takes schemas of objects"
-        )
-        written = orjson.dumps(schema).decode()
-        said = f"Answer with JSON alone, which fits this JSON schema: {written}"
-        sent.append({"role": "system", "content": said})
-        return
-    closed = strict.closed(schema)
+def _shape(body: Body, shape: OutputSchema) -> None:
+    closed = strict.closed(shape.schema)
     form = {
         "type": "json_schema",
-        "name": _NO_NAME.sub("_", shape.name)[:_LONGEST_NAME] or "answer",
-        "schema": closed or schema,
+        "name": shape.name,
+        "schema": closed or shape.schema,
         "strict": closed is not None,
     }
     body["text"] = {"format": form}

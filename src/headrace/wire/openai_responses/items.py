@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # How long OpenAI keeps what is marked; other marks are left to its own cache, which needs none.
 _TTLS: Final = frozenset({"30m", "12h"})
 _NAMED: Final = {Image: "an image", File: "a file", Audio: "audio"}
+_WHO: Final = "OpenAI Responses"
 _ENDINGS: Final = {"application/pdf": "pdf", "text/plain": "txt", "text/markdown": "md"}
 
 
@@ -79,20 +80,13 @@ def _done(part: Part, kinds: dict[str, str], unsupported: Unsupported) -> Item |
         kinds[part.id] = part.kind
         return calls.write(part)
     if isinstance(part, Opaque):
-        return _own(part, unsupported)
+        return next(iter(unsupported.own(part, calls.WIRE, _WHO)), None)
     if isinstance(part, Thinking):
         unsupported.adapt("thinking is left out: OpenAI Responses takes back its own items alone")
         return None
     named = _NAMED.get(type(part), type(part).__name__)
     msg = f"a message of the assistant holds {named}; put it into a message of the user"
     raise RejectedError(msg)
-
-
-def _own(part: Opaque, unsupported: Unsupported) -> Item | None:
-    if part.wire == calls.WIRE:
-        return part.block
-    unsupported.adapt("a block of another API is left out: OpenAI Responses takes back its own")
-    return None
 
 
 def _turns(message: Message, kinds: dict[str, str], unsupported: Unsupported) -> Iterator[Item]:
@@ -122,8 +116,7 @@ def _given(
     part: ToolResult | Opaque, kinds: dict[str, str], unsupported: Unsupported
 ) -> Iterator[Item]:
     if isinstance(part, Opaque):
-        if (block := _own(part, unsupported)) is not None:
-            yield block
+        yield from unsupported.own(part, calls.WIRE, _WHO)
         return
     if part.is_error:
         unsupported.adapt(

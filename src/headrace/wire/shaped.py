@@ -1,0 +1,41 @@
+"""An answer of a given shape where an API has no form for it: by a tool's arguments, or in words.
+
+The root of every schema is an object (``core/schema.py`` sees to that), as a tool's arguments are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.core.tools import Tool
+
+if TYPE_CHECKING:
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+    from headrace.core.schema import OutputSchema
+
+DESCRIPTION: Final = "Gives the answer. Call it once, with the whole answer."
+# Room below the 64 characters of APIs for what tells it from other tools.
+_LONGEST: Final = 60
+
+
+def form(route: Route) -> str:
+    """How the rows say that such an answer is had."""
+    return route.model.structured or route.endpoint.structured
+
+
+def free_name(wanted: OutputSchema, context: RequestContext) -> str:
+    """A name for the tool by which the answer comes, which no other tool has."""
+    taken = {tool.name for tool in context.tools if isinstance(tool, Tool)}
+    name = wanted.name[:_LONGEST]
+    while name in taken:
+        name += "_"
+    return name
+
+
+def in_words(wanted: OutputSchema) -> str:
+    """What asks a model for it."""
+    return (
+        "Answer with one JSON value and nothing else. It must be valid against this JSON schema:"
+        f"\n{wanted.json}"
+    )
