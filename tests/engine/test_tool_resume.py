@@ -10,6 +10,7 @@ import pytest
 
 from headrace import Image, LLMClient, Tool, ToolResult, errors
 from headrace.testing import Script
+from headrace.testing.disk import FaultyDisk
 from tests.clients import made, virtual
 from tests.clients import run as run_of
 from tests.turns import Rounds, asking
@@ -17,6 +18,8 @@ from tests.turns import Rounds, asking
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
+
+    from headrace import LLMClient, ToolRun
 
 IMAGE: Final = Image.from_bytes(b"\x89PNG\r\n\x1a\n0123")
 
@@ -92,3 +95,23 @@ def test_images_come_back_from_the_journal(tmp_path: Path) -> None:
     assert isinstance(tool, Tool)
     second = Rounds().run([replace(tool, call=never)], journal=journal)
     assert second.conversation == first.conversation
+
+
+def test_a_journal_that_fails_under_a_tool_ends_the_loop_with_what_was_paid() -> None:
+    disk, calls = FaultyDisk(), list[str]()
+
+    async def dice(side: str) -> str:
+        calls.append(side)
+        disk.fail("fsync")
+        return side
+
+    rounds = Rounds(asking(("dice", '{"side": "a"}')))
+
+    async def main(client: LLMClient) -> ToolRun[Any]:
+        return await client.run_tool_loop("2 + 3?", tools=[dice], journal="/runs/j")
+
+    run = virtual(rounds.script, main, disk=disk)
+    assert isinstance(run.response.error, errors.JournalError)
+    assert (run.is_complete, run.rounds[0].tool_calls[0].name, calls) == (False, "dice", ["a"])
+    # What was said can be gone on with: the call, without the result that nobody was told.
+    assert [m.role for m in run.conversation.messages] == ["user", "assistant"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pytest
@@ -58,6 +58,10 @@ def test_tokens_and_costs_are_sums() -> None:
     assert run.cost is None
     known = tuple(APIResponse[Any](cost_nanos=n) for n in (1_000_000_000, 500_000_000))
     assert ToolRun(known, Conversation(), is_complete=True).cost == 1.5
+    refused = APIResponse[Any](error=errors.RejectedError("no", status=400), attempts=1)
+    assert ToolRun((*known, refused), Conversation(), is_complete=False).cost == 1.5
+    lost = replace(refused, error=errors.TruncatedError("cut"), uncertain_attempts=1)
+    assert ToolRun((*known, lost), Conversation(), is_complete=False).cost is None
 
 
 def test_calls_of_one_turn_are_made_at_the_same_time() -> None:

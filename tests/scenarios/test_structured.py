@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import typing
 from decimal import Decimal
@@ -261,3 +262,52 @@ def test_the_typed_dict_that_pydantic_cannot_read_says_what_to_do() -> None:
 
     with pytest.raises(ConfigError, match="use `typing_extensions"):
         OutputSchema.of(Row)
+
+
+class Stumbling(BaseModel):
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return {"Oslo": "Oslo"}[value]  # pydantic lets a KeyError through
+
+
+def test_a_validator_that_stumbles_loses_no_paid_answer(tmp_path: Path) -> None:
+    seen = Seen('{"name": "Rome"}', '{"name": "Oslo"}')
+
+    async def main(client: LLMClient) -> None:
+        [response] = await quiet(client, ["Oslo?"], output_schema=Stumbling, journal=tmp_path / "j")
+        assert response.parsed == Stumbling(name="Oslo")
+        assert response.attempts == 2
+        assert response.usage is not None
+        assert response.cost_nanos == (1 + 2 + response.usage.total_tokens) * 1_000
+
+    virtual(seen.script, main, models=PRICED)
+    last = seen.asked[1].failures[0]
+    assert isinstance(last, errors.InvalidOutputError)
+    assert last.problem == "KeyError: 'Rome'"
+    assert b"Rome" in (tmp_path / "j").read_bytes()
+
+
+def test_who_shares_an_answer_gets_a_value_of_its_own_type_though_its_sender_left() -> None:
+    class Same(BaseModel):
+        model_config = {"title": "City"}
+        name: str
+        people: int
+
+    Same.__name__ = "City"
+    script = Script([Answer(GOOD, 2.0)])
+
+    async def main(client: LLMClient) -> None:
+        sender = asyncio.create_task(client.ask("Oslo?", output_schema=City))
+        await asyncio.sleep(0.5)
+        other = asyncio.create_task(client.ask("Oslo?", output_schema=Same))
+        await asyncio.sleep(0.5)
+        sender.cancel()
+        response = await other
+        assert isinstance(response.parsed, Same)
+        check_nothing_is_held(client)
+
+    virtual(script, main, coalesce=True)
+    assert len(script.calls) == 1

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from headrace.core.docstrings import read_docstring
 from headrace.core.errors import ConfigError
+from headrace.core.made import Made
 from headrace.core.schema import explained, schema_of
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def _of_type(name: str, given: type) -> Signature:
         msg = f"{name} is no object with fields"
         raise TypeError(msg)
     said = "" if _is_without_words(given) else inspect.cleandoc(given.__doc__ or "")
-    return Signature(name, said, schema, None, partial(_read, adapter, _fields))
+    read = Made(_reader_of, given, partial(_read, adapter, _fields))
+    return Signature(name, said, schema, None, read)
 
 
 def _is_without_words(given: type) -> bool:
@@ -118,8 +120,12 @@ def _of_function(name: str, given: Callable[..., Any], function: Callable[..., A
         return own | (made.model_extra or {})
 
     adapter: TypeAdapter[Any] = TypeAdapter(model)
-    read = partial(_read, adapter, arguments)
+    read = Made(_reader_of, given, partial(_read, adapter, arguments))
     return Signature(name, head, schema_of(adapter), given, read)
+
+
+def _reader_of(given: Callable[..., Any]) -> Callable[[str], dict[str, Any]]:
+    return signature_of(given).read
 
 
 def _model(

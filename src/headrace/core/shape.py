@@ -25,8 +25,10 @@ def fitted(response: APIResponse[object], context: RequestContext) -> APIRespons
         return response
     try:
         return replace(response, parsed=schema.parse(said))
-    except ValueError as error:
-        raise _invalid(response, said, str(error)) from None
+    except Exception as error:  # noqa: BLE001  a validator of the caller's own, over a paid answer
+        is_said = isinstance(error, ValueError)
+        problem = str(error) if is_said else f"{type(error).__name__}: {error}"
+        raise _invalid(response, said, problem) from None
 
 
 def is_paused(response: APIResponse[object]) -> bool:

@@ -84,8 +84,14 @@ class ToolRounds:
             is_last = is_answer or said is None or len(rounds) >= max_rounds
             if is_last or not _are_ours(calls, context.tools):
                 return ended(rounds, context, is_complete=is_answer)
-            if calls:
-                context = self._next(context, await self._results(asked, calls))
+            if not calls:
+                continue
+            try:
+                results = await self._results(asked, calls)
+            except RunStoppedError as error:
+                rounds.append(failed(context, error))
+                return ended(rounds, context)
+            context = self._next(context, results)
 
     async def _ask(self, context: RequestContext) -> APIResponse[Any]:
         context = replace(context, born_at=self._clock.now())

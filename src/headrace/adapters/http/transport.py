@@ -177,7 +177,9 @@ class Transport:
         ready = self._prepare(asked, path, body, more, method="POST", content_type=JSON)
         naming = Naming(route, ready[0], ready[3], timeout, SILENT)
         limit = aiohttp.ClientTimeout(
-            total=None, sock_connect=_to_connect(timeout), sock_read=timeout
+            total=None,
+            sock_connect=_to_connect(timeout),
+            sock_read=timeout,
         )
         try:
             # A head that drips is never silent; and there are few streams for each second.

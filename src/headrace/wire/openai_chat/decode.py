@@ -84,6 +84,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         said, calls = _shaped(context, route, said, calls)
     if (refusal := message.get("refusal")) is not None:
         refusal = reading.text(refusal)
+    has_cost = type(billed) is dict and len(billed) > _BARE_USAGE
     is_plain = raw == "stop" and not called and refusal is None
     finish = raw if is_plain else _finish(raw, calls, called, refusal)
     is_rich = len(message) > _BARE_MESSAGE and not _RICH.isdisjoint(message)
@@ -98,7 +99,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         tool_calls=calls,
         content=_parts(message, said, thinking, calls) if is_rich or calls or thinking else (),
         usage=usage,
-        cost_nanos=None if billed is None else reading.reported_cost(billed),
+        cost_nanos=reading.reported_cost(billed) if has_cost else None,
         finish_reason=finish,
         model=_model(data) or route.model.name,
         request_id=reading.request_id(reply.headers, data),
