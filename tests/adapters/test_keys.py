@@ -118,3 +118,10 @@ def test_where_no_variable_is_named_none_is_advised() -> None:
 
 def test_an_endpoint_without_keys_needs_none() -> None:
     keys.check(Route(Model(id="local/m"), OPEN, "http://127.0.0.1:8080/v1"))
+
+
+@pytest.mark.parametrize("slash", ["/", r"\/"])
+def test_a_quoted_key_is_hidden_however_json_writes_its_slashes(slash: str) -> None:
+    veil = keys.Veil("FwoGZXIvYXdz/EXAMPLE+token/0123==")
+    quoted = f'{{"message": "token FwoGZXIvYXdz{slash}EXAMPLE+token{slash}0123== is bad"}}'
+    assert veil.over(quoted.encode()) == b'{"message": "token ******** is bad"}'

@@ -150,6 +150,16 @@ def test_the_path_and_headers_that_arrive_are_those_that_were_signed(keys: AwsKe
     asyncio.run(main())
 
 
+def test_what_follows_the_path_is_signed_too() -> None:
+    async def main() -> None:
+        async with way() as there:
+            there.route = replace(there.route, query="?api-version=2026-01-01")
+            assert (await there.post()).status == 200
+            assert there.checked(PLAIN) == "/model/m/converse?api-version=2026-01-01"
+
+    asyncio.run(main())
+
+
 def test_each_request_has_its_own_time_body_and_service() -> None:
     async def main() -> None:
         async with way() as there:
