@@ -20,7 +20,7 @@ from zipfile import ZipFile
 import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "types", "floors", "tests", "docs", "package"]
+nox.options.sessions = ["lint", "types", "floors", "tests", "vendors", "docs", "package"]
 nox.options.error_on_missing_interpreters = True
 
 USE_ALL_NAMES = "import headrace; print([getattr(headrace, name) for name in headrace.__all__])"
@@ -29,6 +29,10 @@ VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 SCRIPTS = ("src", "tests", "benchmarks", "examples", "docs", "noxfile.py")
 # Nothing may hang in CI: a command that takes longer than this is stuck.
 LIMIT = ("timeout", "--kill-after=10", "420") if shutil.which("timeout") else ()
+
+
+# They have sessions of their own: these take seconds to import, for each worker.
+ELSEWHERE = ("--ignore=tests/test_docs.py", "--ignore-glob=*/test_vendor_*.py")
 
 
 def runnable(path: str, version: str) -> bool:
@@ -85,7 +89,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=MEASURED)
 def types(session: nox.Session) -> None:
     """Strict types, on everything."""
-    session.install(".", *group("types", "test"))
+    session.install(".", *group("types", "test", "vendors"))
     folders = [name for name in SCRIPTS if name.endswith(".py") or any(Path(name).rglob("*.py"))]
     run(session, "mypy", *folders)
 
@@ -108,7 +112,7 @@ def tests(session: nox.Session) -> None:
     pytest = (
         ("pytest", *session.posargs)
         if session.posargs
-        else ("pytest", "-n", "3", "--dist=loadgroup", "--ignore=tests/test_docs.py")
+        else ("pytest", "-n", "3", "--dist=loadgroup", *ELSEWHERE)
     )
     if session.posargs:
         run(session, *pytest)
@@ -123,6 +127,13 @@ def tests(session: nox.Session) -> None:
     run(session, *pytest, "-m", "unmeasured")
     run(session, "coverage", "combine", "--quiet", env=data)
     run(session, "coverage", "report", "--fail-under=95", env=data)
+
+
+@nox.session(python=MEASURED)
+def vendors(session: nox.Session) -> None:
+    """What goes out fits the published types of the vendors' SDKs, and what those write is read."""
+    session.install("-e", ".", *group("test", "vendors"))
+    run(session, "pytest", *map(str, sorted(Path("tests/wire").glob("test_vendor_*.py"))))
 
 
 @nox.session(python=MEASURED)

@@ -18,16 +18,19 @@ from headrace.core.conversation import Conversation
 from headrace.core.errors import HeadraceError
 from headrace.core.media import Audio, File, Image
 from headrace.core.model import Model, Route
+from headrace.core.operations import Embed, Moderate, Rerank, Speak, Transcribe
 from headrace.core.params import SamplingParams
 from headrace.core.schema import OutputSchema
 from headrace.core.tools import Tool, VendorTool
 from headrace.providers.base import CodecRequest
 from headrace.providers.catalog import CLASSES
+from headrace.providers.operations import class_of
 from headrace.registry import endpoints
 
 if TYPE_CHECKING:
     from headrace.core.media import Media
     from headrace.core.model import Endpoint
+    from headrace.core.operations import Operation
     from headrace.wire.draft import Draft
 
 HEAD: Final = """# What each endpoint takes
@@ -43,7 +46,9 @@ the response's `adaptations` say so (with `on_unsupported="error"` the request f
 CACHED: Final = """
 **caching** is about marks for the provider's own cache (`prompt_caching=`): where there is a dash,
 the API takes none, and many of these cache by themselves; usage shows reads and writes wherever the
-provider tells them. **prices**: `yes` where price data (extra `prices`) know the vendor.
+provider tells them. From **embed** on it is [more than chat](more-than-chat.md). **limits**: `yes`
+where replies have headers that tell limits, which headrace reads. **prices**: `yes` where price
+data (extra `prices`) know the vendor.
 """
 STRICT: Final = SamplingParams(on_unsupported="error")
 PNG: Final = b"\x89PNG\r\n\x1a\n probe of an image"
@@ -89,6 +94,11 @@ def using(kind: str) -> Probe:
     return Probe(RequestContext(prompt="hi", params=STRICT, tools=(VendorTool(kind),)))
 
 
+def doing(operation: Operation, mark: str) -> Probe:
+    """What is no conversation."""
+    return Probe(RequestContext(prompt=operation, params=STRICT), mark)
+
+
 PROBES: Final[dict[str, Probe]] = {
     "text": Probe(RequestContext(prompt="probe of text", params=STRICT), "probe of text"),
     "images": showing(Image.from_bytes(PNG)),
@@ -107,6 +117,11 @@ PROBES: Final[dict[str, Probe]] = {
     "code": using("code_execution"),
     "file search": using("file_search"),
     "computer": using("computer_use"),
+    "embed": doing(Embed("probe of embed"), "probe of embed"),
+    "rerank": doing(Rerank("probe of rerank", ("a",)), "probe of rerank"),
+    "moderate": doing(Moderate("probe of moderate"), "probe of moderate"),
+    "transcribe": doing(Transcribe(Audio.from_bytes(WAV)), "probe of audio"),
+    "speak": doing(Speak("probe of speak", voice="a"), "probe of speak"),
 }
 
 
@@ -117,6 +132,8 @@ def drafted(row: Endpoint, probe: Probe) -> Draft | None:
     if not issubclass(kind, CodecRequest):
         return None
     try:
+        if probe.context.operation != "chat":
+            return class_of(probe.context.operation, route).codec.encode(probe.context, route)
         return kind.codec.encode(probe.context, route, stream=probe.stream)
     except HeadraceError:
         return None
@@ -145,13 +162,15 @@ def is_priced(row: Endpoint) -> bool:
 
 def line(row: Endpoint) -> str:
     """One endpoint as a line of the table."""
-    cells = [*(takes(row, probe) for probe in PROBES.values()), is_priced(row)]
+    kept = "files" in row.operations
+    tells = row.limit_headers is not None
+    cells = [*(takes(row, probe) for probe in PROBES.values()), kept, tells, is_priced(row)]
     return f"| `{row.name}` | {' | '.join('yes' if cell else '-' for cell in cells)} |\n"
 
 
 def page() -> str:
     """The whole page."""
-    names = ["endpoint", *PROBES, "prices"]
+    names = ["endpoint", *PROBES, "file store", "limits", "prices"]
     top = f"\n| {' | '.join(names)} |\n{'|---' * len(names)}|\n"
     return HEAD + top + "".join(map(line, endpoints.known().values())) + CACHED
 

@@ -28,8 +28,18 @@ if TYPE_CHECKING:
     from headrace.core.conversation import Conversation, Message
     from headrace.core.errors import ConfigError, HeadraceError, NoRouteError, ProviderError
     from headrace.core.estimate import Estimate, TokenCount
+    from headrace.core.listing import ListedModel, StoredFile
     from headrace.core.media import Audio, File, Image
     from headrace.core.model import Endpoint, Model, Price
+    from headrace.core.operations import (
+        Embed,
+        Moderate,
+        Moderation,
+        Ranked,
+        Rerank,
+        Speak,
+        Transcribe,
+    )
     from headrace.core.params import SamplingParams
     from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall, ToolResult
     from headrace.core.response import APIResponse, Responses, Usage
@@ -51,23 +61,31 @@ __all__ = [
     "CacheBreakpoint",
     "ConfigError",
     "Conversation",
+    "Embed",
     "Endpoint",
     "Estimate",
     "File",
     "HeadraceError",
     "Image",
     "LLMClient",
+    "ListedModel",
     "Message",
     "Model",
+    "Moderate",
+    "Moderation",
     "NoRouteError",
     "Opaque",
     "OutputSchema",
     "Price",
     "ProviderError",
     "ProviderRequest",
+    "Ranked",
     "RequestContext",
+    "Rerank",
     "Responses",
     "SamplingParams",
+    "Speak",
+    "StoredFile",
     "Text",
     "Thinking",
     "TokenCount",
@@ -75,6 +93,7 @@ __all__ = [
     "ToolCall",
     "ToolResult",
     "ToolRun",
+    "Transcribe",
     "Usage",
     "VendorTool",
     "__version__",
@@ -115,8 +134,18 @@ _HOMES = {
     "headrace.core.conversation": ("Conversation", "Message"),
     "headrace.core.errors": ("ConfigError", "HeadraceError", "NoRouteError", "ProviderError"),
     "headrace.core.estimate": ("Estimate", "TokenCount"),
+    "headrace.core.listing": ("ListedModel", "StoredFile"),
     "headrace.core.media": ("Audio", "File", "Image"),
     "headrace.core.model": ("Endpoint", "Model", "Price"),
+    "headrace.core.operations": (
+        "Embed",
+        "Moderate",
+        "Moderation",
+        "Ranked",
+        "Rerank",
+        "Speak",
+        "Transcribe",
+    ),
     "headrace.core.params": ("SamplingParams",),
     "headrace.core.parts": (
         "CacheBreakpoint",

@@ -34,11 +34,12 @@ if TYPE_CHECKING:
     from headrace.adapters.http import Transport
     from headrace.core.conversation import Prompt
     from headrace.core.model import Model, Route
+    from headrace.core.operations import Operation
     from headrace.core.response import APIResponse
     from headrace.engine.attempt import Bind
     from headrace.registry.resolve import Place
 
-    Asked: TypeAlias = Prompt | RequestContext
+    Asked: TypeAlias = Prompt | Operation | RequestContext
     Prompts: TypeAlias = Iterable[object] | AsyncIterable[object]
     Models: TypeAlias = str | Model | Sequence[str | Model]
     OnResponse: TypeAlias = Callable[[APIResponse[Any]], Awaitable[None] | None]

@@ -18,6 +18,7 @@ from headrace.adapters import prices
 from headrace.adapters.prices import Found
 from headrace.core.prices import PriceList
 from headrace.core.response import Usage
+from headrace.registry import endpoints
 
 pytestmark = pytest.mark.once
 DAY: Final = 86_400.0
@@ -178,3 +179,14 @@ def test_nothing_is_loaded_by_importing_or_making_a_client() -> None:
         [sys.executable, "-c", call], check=False, timeout=50, capture_output=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_each_endpoint_has_the_prices_of_its_own_vendor() -> None:
+    vendors = {provider.id for provider in get_snapshot().providers}
+    rows = endpoints.known()
+    named = {name: row.vendor for name, row in rows.items() if row.prices}
+    assert not set(named.values()) - vendors
+    assert {name: row.vendor for name, row in rows.items() if name in vendors} == {
+        name: name for name in rows if name in vendors
+    }
+    assert rows["vertex-express"].vendor == "google"

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
 
-from headrace import APIResponse, OutputSchema, SamplingParams, Tool, ToolCall, VendorTool
+import headrace
+from headrace import APIResponse, Endpoint, OutputSchema, SamplingParams, Tool, ToolCall, VendorTool
+from headrace.cli.main import main
 from headrace.cli.output import line_of
 from headrace.cli.rows import Rows
 from headrace.core.errors import BadRowError
+from headrace.testing import scripted
+from tests.clients import NOWHERE
+from tests.turns import Rounds, asking
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from headrace import RequestContext
@@ -181,3 +187,31 @@ def test_a_wrong_file_is_named_before_anything_is_made(  # noqa: PLR0917  fixtur
     assert f"{flag} {file}: " in told
     assert said in told
     assert not out.exists()
+
+
+@pytest.fixture
+def rounds() -> Iterator[Rounds]:
+    """What an endpoint called "said" answers."""
+    said = Rounds(asking(("f", '{"a": 1}')), asking(("g", "{}")))
+    headrace.register_provider("said", scripted(said.script))
+    row = Endpoint(name="said", wire="said", base_url=NOWHERE, needs_key=False)
+    headrace.register_endpoint(row)
+    yield said
+    headrace.unregister_endpoint("said")
+    headrace.unregister_provider("said")
+
+
+def test_a_file_says_what_the_model_may_call(rounds: Rounds, tmp_path: Path, source: Path) -> None:
+    file, out = tmp_path / "tools.json", tmp_path / "out.jsonl"
+    file.write_text(json.dumps([FUNCTION]))
+    source.write_text('"p"\n' + json.dumps({"prompt": "q", "tools": [{"name": "g"}]}))
+    words = ["run", str(source), "-m", "said/m", "-o", str(out), "--tools", str(file)]
+    assert main([*words, "--ordered", "--max-concurrent-requests", "1"]) == 0
+    sent = [[tool.name for tool in asked.tools if isinstance(tool, Tool)] for asked in rounds.asked]
+    assert sent == [["f"], ["g"]]
+    first, second = (json.loads(line) for line in out.read_bytes().splitlines())
+    assert first["tool_calls"] == [{"id": "c0", "name": "f", "arguments": '{"a": 1}'}]
+    assert (first["completion"], first["finish_reason"]) == (None, "tool")
+    assert second["tool_calls"][0]["name"] == "g"
+    assert main([*words, "--ordered"]) == 0
+    assert len(rounds.asked) == 2

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace import Image, Tool, ToolResult, errors
+import pytest
+
+from headrace import Image, LLMClient, Tool, ToolResult, errors
+from headrace.testing import Script
+from headrace.testing.disk import FaultyDisk
+from tests.clients import made, virtual
+from tests.clients import run as run_of
 from tests.turns import Rounds, asking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
+
+    from headrace import LLMClient, ToolRun
 
 IMAGE: Final = Image.from_bytes(b"\x89PNG\r\n\x1a\n0123")
 
@@ -41,6 +50,33 @@ def test_a_killed_loop_goes_on_and_asks_and_calls_nothing_again(tmp_path: Path) 
     assert whole.asked[0].conversation.messages[2].parts[1] == ToolResult("c1", "b: 2", "dice")
     again = Rounds().run([counted(calls)], journal=journal)
     assert (again.response.completion, len(calls)) == ("fine", 3)
+    client = made(Script())
+    run_of(client, ["other"], journal=journal)
+    assert client.last_run is not None
+    assert client.last_run.summary.resent == 0
+
+
+def test_a_tool_that_was_killed_is_called_again(tmp_path: Path) -> None:
+    journal, calls = tmp_path / "j", list[str]()
+
+    async def dice(side: str) -> str:
+        calls.append(side)
+        if side == "b" and len(calls) == 2:
+            await asyncio.Event().wait()
+        return side
+
+    turn = asking(("dice", '{"side": "a"}'), ("dice", '{"side": "b"}'))
+
+    async def killed(client: LLMClient) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(60):
+                await client.run_tool_loop("p", tools=[dice], journal=journal)
+
+    virtual(Rounds(turn).script, killed)
+    resumed = Rounds("fine")
+    run = resumed.run([dice], prompt="p", journal=journal)
+    assert (run.response.completion, calls) == ("fine", ["a", "b", "b"])
+    assert [result.content for result in resumed.results()] == ["a", "b"]
 
 
 def test_images_come_back_from_the_journal(tmp_path: Path) -> None:
@@ -59,3 +95,23 @@ def test_images_come_back_from_the_journal(tmp_path: Path) -> None:
     assert isinstance(tool, Tool)
     second = Rounds().run([replace(tool, call=never)], journal=journal)
     assert second.conversation == first.conversation
+
+
+def test_a_journal_that_fails_under_a_tool_ends_the_loop_with_what_was_paid() -> None:
+    disk, calls = FaultyDisk(), list[str]()
+
+    async def dice(side: str) -> str:
+        calls.append(side)
+        disk.fail("fsync")
+        return side
+
+    rounds = Rounds(asking(("dice", '{"side": "a"}')))
+
+    async def main(client: LLMClient) -> ToolRun[Any]:
+        return await client.run_tool_loop("2 + 3?", tools=[dice], journal="/runs/j")
+
+    run = virtual(rounds.script, main, disk=disk)
+    assert isinstance(run.response.error, errors.JournalError)
+    assert (run.is_complete, run.rounds[0].tool_calls[0].name, calls) == (False, "dice", ["a"])
+    # What was said can be gone on with: the call, without the result that nobody was told.
+    assert [m.role for m in run.conversation.messages] == ["user", "assistant"]

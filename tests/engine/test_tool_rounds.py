@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pytest
@@ -58,10 +58,14 @@ def test_tokens_and_costs_are_sums() -> None:
     assert run.cost is None
     known = tuple(APIResponse[Any](cost_nanos=n) for n in (1_000_000_000, 500_000_000))
     assert ToolRun(known, Conversation(), is_complete=True).cost == 1.5
+    refused = APIResponse[Any](error=errors.RejectedError("no", status=400), attempts=1)
+    assert ToolRun((*known, refused), Conversation(), is_complete=False).cost == 1.5
+    lost = replace(refused, error=errors.TruncatedError("cut"), uncertain_attempts=1)
+    assert ToolRun((*known, lost), Conversation(), is_complete=False).cost is None
 
 
 def test_calls_of_one_turn_are_made_at_the_same_time() -> None:
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(12, timeout=20)
     met = asyncio.Event()
 
     def in_thread() -> str:
@@ -79,10 +83,11 @@ def test_calls_of_one_turn_are_made_at_the_same_time() -> None:
     async def there() -> None:
         met.set()
 
-    names = ("in_thread", "here", "as_well", "there")
+    names = ("in_thread", "here", *["as_well"] * 11, "there")
     rounds = Rounds(asking(*((name, "") for name in names)), "done")
     rounds.run([in_thread, as_well, here, there])
-    assert [r.content for r in rounds.results()] == ["thread", "here", "other", "null"]
+    said = [result.content for result in rounds.results()]
+    assert said == ["thread", "here", *["other"] * 11, "null"]
 
 
 class Point(BaseModel):

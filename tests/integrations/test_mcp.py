@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from headrace import ConfigError, Image, LLMClient, Text, ToolResult
-from headrace.integrations.mcp import mcp_tools
+from headrace.integrations.mcp import _result, mcp_tools
 from tests.clients import made
 from tests.turns import Rounds, asking
 
@@ -137,12 +138,21 @@ def test_a_session_is_of_one_loop(command: list[str]) -> None:
     using(command, use)
 
 
+def test_what_is_raised_in_the_block_comes_out_as_it_is(command: list[str]) -> None:
+    async def fail(tools: dict[str, Tool]) -> None:
+        raise KeyError(len(tools))
+
+    with pytest.raises(KeyError, match="4"):
+        using(command, fail)
+
+
 @pytest.mark.parametrize(
     ("server", "said"),
     [
         ("no-such-program-here", "cannot start the MCP server no-such-program-here"),
         ("", "an MCP server is a command"),
         (5, "an MCP server is a command"),
+        ([sys.executable, "-c", ""], "the MCP server does not answer as one"),
         ("http://mcp.example/", "plain http reaches MCP servers on this machine only"),
     ],
 )
@@ -152,3 +162,26 @@ def test_what_is_no_server_is_refused(server: object, said: str) -> None:
 
     with pytest.raises(ConfigError, match=said):
         using(server, never)
+
+
+def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(tools: dict[str, Tool]) -> None:
+        raise AssertionError(tools)
+
+    monkeypatch.setitem(sys.modules, "mcp.client.stdio", None)
+    with pytest.raises(ConfigError, match=r'pip install "headrace\[mcp\]"'):
+        using("server", never)
+
+
+def test_what_has_no_place_in_a_result_is_named() -> None:
+    blocks: list[dict[str, Any]] = [
+        {"type": "audio", "data": "AA==", "mimeType": "audio/wav"},
+        {"type": "resource_link", "uri": "file:///a", "name": "a"},
+        {"type": "resource", "resource": {"uri": "a", "text": "inside"}},
+    ]
+    said = _result({"content": blocks}).text.splitlines()
+    assert said == ["(a block of the type audio, which cannot be told)", "file:///a", "inside"]
+    pdf = {"uri": "a", "blob": b64encode(b"%PDF-1.7 and so on").decode()}
+    [file] = _result({"content": [{"type": "resource", "resource": pdf}]}).media
+    assert file.media_type == "application/pdf"
+    assert _result({"structuredContent": {"a": 1}}).content == '{"a":1}'

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace import ConfigError, Endpoint, LLMClient, Model, Price
+from headrace.core.model import KeySource
 from headrace.core.secret import Secret
 from headrace.registry.address import check_url
 from headrace.registry.resolve import Place, routes
@@ -161,7 +162,7 @@ def test_a_row_of_a_user_is_looked_at_like_a_base_url() -> None:
 def test_a_vendor_speaks_alike_at_all_its_hosts(
     name: str, url: str, bound: str, names: dict[str, str]
 ) -> None:
-    place = Place(base_url=url, api_keys=(KEY,))
+    place = Place(base_url=url, api_keys=(KeySource(secret=KEY),))
     [route] = routes(Model(id=name), place, Table(), lambda _: None)
     assert (route.endpoint.max_tokens_field, route.endpoint.renames) == (bound, names)
 

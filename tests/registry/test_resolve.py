@@ -16,6 +16,7 @@ from headrace.registry.resolve import Place, model_row, route
 
 HOME = Place()
 KEY = Secret("sk-other")
+GIVEN = KeySource(secret=KEY)
 
 
 def test_every_known_endpoint_is_whole() -> None:
@@ -207,13 +208,16 @@ def test_a_vendors_own_key_never_goes_to_another_address(
     ("vendor", "auth"), [("openai", "bearer"), ("anthropic", "x-api-key"), ("local", "bearer")]
 )
 def test_a_key_for_another_address_is_sent_as_its_dialect_does(vendor: str, auth: str) -> None:
-    there = route(Model(id=f"{vendor}/m"), Place(base_url="https://other.test/v1", api_keys=(KEY,)))
-    assert there.key == KeySource(secret=KEY)
+    there = route(
+        Model(id=f"{vendor}/m"),
+        Place(base_url="https://other.test/v1", api_keys=(GIVEN,)),
+    )
+    assert there.key == GIVEN
     assert there.endpoint.auth == auth
 
 
 def test_a_key_in_code_goes_to_the_vendor_itself() -> None:
-    there = route(Model(id="openai/m"), Place(api_keys=(KEY,)))
+    there = route(Model(id="openai/m"), Place(api_keys=(GIVEN,)))
     assert keys.reveal(there.key) == "sk-other"
     assert there.base_url == "https://api.openai.com/v1"
     assert there.endpoint.max_tokens_field == "max_completion_tokens"
@@ -242,10 +246,42 @@ def test_anthropics_version_is_part_of_its_paths(url: str) -> None:
     assert there.base_url == there.endpoint.base_url == "https://other.test"
 
 
+@pytest.mark.parametrize(
+    ("model", "url"),
+    [
+        ("cohere/m", "https://other.test/v2"),
+        ("ollama-native/m", "https://other.test/api"),
+        ("ollama-native/m", "https://other.test/v1/"),
+    ],
+)
+def test_what_the_paths_begin_with_may_stand_in_a_base_url(model: str, url: str) -> None:
+    assert route(Model(id=model), Place(base_url=url)).base_url == "https://other.test"
+
+
+@pytest.mark.parametrize(
+    ("model", "url"),
+    [
+        ("bedrock/m", "https://vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com"),
+        ("bedrock-mantle/m", "https://bedrock-mantle.us-east-1.api.aws/v1"),
+        ("vertex/m", "https://eu-aiplatform.googleapis.com/v1/projects/p"),
+    ],
+)
+def test_a_clouds_own_host_would_refuse_what_bears_no_credentials(model: str, url: str) -> None:
+    with pytest.raises(ConfigError, match=r"gets no credentials but.*register an endpoint with"):
+        route(Model(id=model), Place(base_url=url))
+    assert route(Model(id=model), Place(base_url=url, api_keys=(GIVEN,))).base_url == url
+    assert route(Model(id=model), Place(base_url="https://gateway.test")).endpoint.auth == "none"
+
+
 def test_another_endpoint_gets_neither_the_address_nor_the_key_of_this_one() -> None:
-    here = Place(base_url="https://a.test/v1", api_keys=(KEY,), allow_http=True)
+    here = Place(base_url="https://a.test/v1", api_keys=(GIVEN,), allow_http=True)
     assert here.elsewhere() == Place(allow_http=True)
-    specials = (here, Place(api_keys=(KEY,)), Place(base_url="https://a.test"), here.elsewhere())
+    specials = (
+        here,
+        Place(api_keys=(GIVEN,)),
+        Place(base_url="https://a.test"),
+        here.elsewhere(),
+    )
     assert [place.is_special for place in specials] == [True, True, True, False]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace import ConfigError, LLMClient, Model, Price, Usage
+from headrace import LLMClient, Model, Price, Usage
 from headrace.core.errors import (
     GoneError,
     NoRouteError,
@@ -17,6 +17,7 @@ from headrace.core.errors import (
     RateLimitError,
     RejectedError,
     ReplyError,
+    TooLongError,
 )
 from headrace.core.reply import Reply
 from headrace.testing.server.dialects.openai_operations import vector_of
@@ -274,10 +275,10 @@ def test_10_000_texts_with_cache_and_journal_are_never_sent_twice(tmp_path: Path
     async def whole(client: LLMClient) -> Responses[Any]:
         return await embedded(client, texts, journal=journal)
 
-    there.play(cut, max_concurrent_requests=2, cache=cache)
+    there.play(cut, threads=True, max_concurrent_requests=2, cache=cache)
     assert seen
     assert len(there.paid) < len(texts)
-    responses = there.play(whole, cache=cache)
+    responses = there.play(whole, threads=True, cache=cache)
     check_vectors(responses, texts)
     twice = [text for text, count in Counter(there.paid).items() if count > 1]
     assert not {text for text in twice if text in {texts[int(r.id)] for r in seen}}
@@ -288,7 +289,7 @@ def test_10_000_texts_with_cache_and_journal_are_never_sent_twice(tmp_path: Path
         async def again(client: LLMClient, options: dict[str, Any] = options) -> Responses[Any]:
             return await embedded(client, texts, **options)
 
-        responses = there.play(again, cache=cache)
+        responses = there.play(again, threads=True, cache=cache)
         check_vectors(responses, texts)
     assert len(there.sends) == before
 
@@ -307,7 +308,7 @@ def test_weights_draw_a_model_for_each_text() -> None:
 def test_a_dead_model_passes_its_texts_on() -> None:
     texts = [f"text {n}" for n in range(400)]
     there = Texts()
-    there._rule = lambda _, n: (  # noqa: SLF001 - it looks at its own routes
+    there.rule = lambda _, n: (
         OverloadedError("down", status=500) if there.routes[n] == "openai/a" else None
     )
 
@@ -316,6 +317,42 @@ def test_a_dead_model_passes_its_texts_on() -> None:
 
     there.play(main, ["openai/a", "openai/b"], model_weights=[1, 1])
     assert set(there.routes[1:]) == {"openai/a", "openai/b"}
+
+
+def test_one_text_that_is_too_long_moves_on_alone() -> None:
+    texts = [f"text {n}" for n in range(64)]
+    there = Texts()
+
+    def rule(sent: list[str], n: int) -> ProviderError | None:
+        if there.routes[n] == "openai/small" and "text 7" in sent:
+            return TooLongError("maximum context length is 8", status=400)
+        return None
+
+    there.rule = rule
+
+    async def main(client: LLMClient) -> None:
+        responses = await embedded(client, texts)
+        check_vectors(responses, texts)
+        assert {r.id for r in responses if r.route == "openai/large"} == {"7"}
+
+    # All are drawn for the small one.
+    there.play(main, ["openai/small", "openai/large"], model_weights=[1e12, 1e-12])
+
+
+def test_who_cancels_all_of_a_loop_leaves_no_row_waiting() -> None:
+    there = Texts()
+
+    async def main(client: LLMClient) -> None:
+        run = asyncio.create_task(embedded(client, ["a", "b"]))
+        await asyncio.sleep(LATENCY / 2)
+        own = asyncio.current_task()
+        [pack] = [t for t in asyncio.all_tasks() if "Packer" in repr(t) and t is not own]
+        pack.cancel()
+        responses = await run
+        assert [r.error and r.error.code for r in responses] == ["unexpected"] * 2
+        check_nothing_is_held(client)
+
+    there.play(main)
 
 
 def test_texts_may_come_from_anywhere() -> None:
@@ -332,26 +369,6 @@ def test_texts_may_come_from_anywhere() -> None:
 
     there.play(main)
     assert there.sends == [["a"], ["b"], ["c"], ["d", "e"]]
-
-
-def test_an_endpoint_that_embeds_nothing_says_who_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789")
-    client = LLMClient("anthropic/claude")
-    with pytest.raises(
-        ConfigError, match=r"'anthropic' does not embed; use one of azure, .*openai"
-    ):
-        client.embed_sync(["a"])
-
-
-@pytest.mark.parametrize(
-    "options", [{"dimensions": 0}, {"dimensions": "many"}, {"input_type": "poem"}]
-)
-def test_options_that_are_none(options: dict[str, Any]) -> None:
-    client = LLMClient("openai/m", base_url="http://127.0.0.1:1/v1")
-    with pytest.raises(ConfigError, match=next(iter(options))):
-        client.embed_sync(["a"], **options)
-    with pytest.raises(TypeError, match="tools"):
-        client.embed_sync(["a"], tools=[])  # type: ignore[call-overload]  # what it is about
 
 
 def test_a_route_that_is_gone_stops_the_run() -> None:

@@ -11,17 +11,24 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from headrace import (
+    CacheBreakpoint,
     Conversation,
     Image,
     LLMClient,
     Message,
     Model,
+    OutputSchema,
     Price,
     RequestContext,
     SamplingParams,
+    Text,
     TokenCount,
+    Tool,
+    ToolCall,
+    ToolResult,
 )
 from headrace.core.errors import BadRowError, ConfigError
+from headrace.core.operations import Embed
 from headrace.policy.reservation import PER_IMAGE, PER_MESSAGE
 from headrace.testing import Answer, Script
 from tests.clients import made, quiet, virtual
@@ -153,6 +160,35 @@ def test_tools_count_by_their_schemas() -> None:
         params = SamplingParams(extra_body={"tools": tools})
         more = client.estimate_cost("p", sampling_params=params).input_tokens - plain
     assert 110 <= more <= 130
+
+
+def test_tools_and_schemas_of_a_request_count_and_are_not_counted_exactly() -> None:
+    tool = Tool("f", "d" * 1300)
+    shape = OutputSchema.of({"type": "object", "properties": {"p" * 1300: {}}})
+    with LLMClient("openai/gpt-4o", api_key="k" * 20) as client:
+        plain = client.count_tokens("p")
+        for asked in (
+            RequestContext(prompt="p", tools=(tool,)),
+            RequestContext(prompt="p", output_schema=shape),
+        ):
+            more = client.count_tokens(asked)
+            assert 500 <= more.tokens - plain.tokens <= 560
+            assert not more.is_exact
+
+
+def test_what_a_conversation_with_tools_holds_counts_by_its_size() -> None:
+    call = Message("assistant", (ToolCall("1", "f", "{}"),))
+    said = Conversation().user("p").add(call).tool(ToolResult("1", "x" * 40_000, "f"))
+    with own() as client:
+        assert client.count_tokens(said).tokens > 10_000
+        marked = Conversation.of([Message.user([Text("p"), CacheBreakpoint()])])
+        assert client.count_tokens(marked).tokens == client.count_tokens("p").tokens
+
+
+def test_vectors_have_no_output_to_pay() -> None:
+    with made(Script(), Model(id="openai/m", price=OWN.price)) as client:
+        asked = RequestContext(prompt=Embed("x" * 400))
+        assert client.estimate_cost(asked).max_nanos == 100 * 2_000
 
 
 @pytest.mark.parametrize("options", [{}, {"max_tokens_per_minute": 10_000_000}])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from headrace import Audio, ConfigError, File, LLMClient, RequestContext
+from headrace import Audio, ConfigError, File, LLMClient, Model, RequestContext
 from headrace.core.errors import BadRowError, GoneError, NotSentError
 from headrace.core.operations import (
     Embed,
@@ -217,3 +217,30 @@ def test_what_an_endpoint_does_not_do_is_said_before_anything_is_sent() -> None:
         assert not server.received
 
     play(main, "deepseek/m")
+
+
+def test_an_endpoint_that_embeds_nothing_says_who_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789")
+    client = LLMClient("anthropic/claude")
+    with pytest.raises(
+        ConfigError, match=r"'anthropic' does not embed; use one of azure, .*openai"
+    ):
+        client.embed_sync(["a"])
+
+
+@pytest.mark.parametrize(
+    "options", [{"dimensions": 0}, {"dimensions": "many"}, {"input_type": "poem"}]
+)
+def test_options_that_are_none(options: dict[str, Any]) -> None:
+    client = LLMClient("openai/m", base_url="http://127.0.0.1:1/v1")
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        client.embed_sync(["a"], **options)
+    with pytest.raises(TypeError, match="tools"):
+        client.embed_sync(["a"], tools=[])  # type: ignore[call-overload]  # what it is about
+
+
+def test_an_endpoint_that_lists_no_models_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "key-0123456789")
+    client = LLMClient(Model(id="bedrock/m", regions=("us-east-1",)))
+    with pytest.raises(ConfigError, match="'bedrock' lists no models"):
+        client.list_models_sync()

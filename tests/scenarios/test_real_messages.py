@@ -15,7 +15,7 @@ import pytest
 
 from headrace import Conversation, LLMClient, Message, RequestContext, SamplingParams
 from headrace.adapters.local import shared
-from headrace.core.chunks import TextChunk, UsageChunk
+from headrace.core.chunks import EndChunk, TextChunk, UsageChunk
 from headrace.core.parts import ToolCall, ToolResult
 from headrace.core.tools import Tool
 from headrace.wire import anthropic
@@ -106,3 +106,13 @@ def test_a_stream_folds_into_the_answer_that_comes_without_one() -> None:
     assert answer.usage == chunks[-1].usage
     assert answer.finish_reason in {"stop", "length"}
     assert answer.model == "smollm2"
+
+
+def test_its_words_come_through_a_client_before_the_end() -> None:
+    url = shared().anthropic_url
+    with LLMClient("anthropic/smollm2", base_url=url, sampling_params=SHORT) as client:
+        *before, end = client.stream_tokens_sync("Say hello.")
+    assert isinstance(end, EndChunk)
+    words = [chunk.text for chunk in before if isinstance(chunk, TextChunk)]
+    assert len(words) > 2
+    assert "".join(words) == end.response.completion

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import typing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,14 +19,19 @@ from headrace import (
     Model,
     OutputSchema,
     Price,
+    ProviderRequest,
     RequestContext,
     Usage,
+    chunks,
     errors,
 )
+from headrace.providers.catalog import Catalog
 from headrace.testing import Answer, Script
-from tests.clients import check_nothing_is_held, made, quiet, run, virtual
+from headrace.testing.provider import prompt_of
+from tests.clients import NOWHERE, check_nothing_is_held, made, quiet, run, virtual
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from headrace.core.model import Route
@@ -102,9 +110,20 @@ def test_it_is_given_up_when_the_attempts_have_run_out() -> None:
 
 
 def test_an_answer_that_was_cut_off_says_what_to_do() -> None:
-    response = Seen(Answer('{"name": "Os', finish_reason="length")).ask(max_attempts=1)
+    seen = Seen(*[Answer('{"name": "Os', finish_reason="length")] * 2)
+    response = seen.ask(max_attempts=2)
     assert response.error is not None
     assert "cut off at its output bound, raise max_tokens" in response.error.message
+    told = seen.asked[1].conversation.messages[-1].text
+    assert "it was cut off and has to be shorter" in told
+    assert "max_tokens" not in told
+
+
+def test_a_bad_answer_that_is_no_unicode_can_be_asked_again() -> None:
+    error = errors.InvalidOutputError("no")
+    error.said, error.problem = '"\ud800"', "\ud800 is odd"
+    again = RequestContext(prompt="p").after(error, counted=True).with_feedback()
+    assert [m.text for m in again.conversation.messages[:2]] == ["p", '"?"']
 
 
 def test_another_model_is_asked_where_there_is_one() -> None:
@@ -209,3 +228,86 @@ def test_a_wrong_schema_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(errors.BadRowError, match="the JSON schema is none"):
         RequestContext(prompt="c", output_schema={"type": "nothing"})  # type: ignore[arg-type]  # what is under test
     assert script.calls == []
+
+
+class Streamed(ProviderRequest):
+    """Answers with the prompt, as a stream."""
+
+    __slots__ = ()
+
+    async def execute_once(self) -> APIResponse[object]:
+        return APIResponse(completion=prompt_of(self.context), finish_reason="stop")
+
+    async def stream_once(self) -> AsyncGenerator[chunks.Chunk]:
+        answer = await self.execute_once()
+        yield chunks.TextChunk(answer.completion or "")
+        yield chunks.EndChunk(answer)
+
+
+def test_a_streamed_answer_ends_with_its_value() -> None:
+    catalog = Catalog({"openai_chat": Streamed})
+    with LLMClient("openai/m", base_url=NOWHERE, catalog=catalog) as client:
+        *_, end = client.stream_tokens_sync(GOOD, output_schema=City)
+        assert isinstance(end, chunks.EndChunk)
+        assert end.response.parsed == OSLO
+        with pytest.raises(errors.InvalidOutputError, match="it is not JSON") as caught:
+            list(client.stream_tokens_sync("hello", output_schema=City))
+    assert caught.value.arrived == "hello"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="newer ones take typing's own")
+def test_the_typed_dict_that_pydantic_cannot_read_says_what_to_do() -> None:
+    class Row(typing.TypedDict):
+        a: int
+
+    with pytest.raises(ConfigError, match="use `typing_extensions"):
+        OutputSchema.of(Row)
+
+
+class Stumbling(BaseModel):
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return {"Oslo": "Oslo"}[value]  # pydantic lets a KeyError through
+
+
+def test_a_validator_that_stumbles_loses_no_paid_answer(tmp_path: Path) -> None:
+    seen = Seen('{"name": "Rome"}', '{"name": "Oslo"}')
+
+    async def main(client: LLMClient) -> None:
+        [response] = await quiet(client, ["Oslo?"], output_schema=Stumbling, journal=tmp_path / "j")
+        assert response.parsed == Stumbling(name="Oslo")
+        assert response.attempts == 2
+        assert response.usage is not None
+        assert response.cost_nanos == (1 + 2 + response.usage.total_tokens) * 1_000
+
+    virtual(seen.script, main, models=PRICED)
+    last = seen.asked[1].failures[0]
+    assert isinstance(last, errors.InvalidOutputError)
+    assert last.problem == "KeyError: 'Rome'"
+    assert b"Rome" in (tmp_path / "j").read_bytes()
+
+
+def test_who_shares_an_answer_gets_a_value_of_its_own_type_though_its_sender_left() -> None:
+    class Same(BaseModel):
+        model_config = {"title": "City"}
+        name: str
+        people: int
+
+    Same.__name__ = "City"
+    script = Script([Answer(GOOD, 2.0)])
+
+    async def main(client: LLMClient) -> None:
+        sender = asyncio.create_task(client.ask("Oslo?", output_schema=City))
+        await asyncio.sleep(0.5)
+        other = asyncio.create_task(client.ask("Oslo?", output_schema=Same))
+        await asyncio.sleep(0.5)
+        sender.cancel()
+        response = await other
+        assert isinstance(response.parsed, Same)
+        check_nothing_is_held(client)
+
+    virtual(script, main, coalesce=True)
+    assert len(script.calls) == 1

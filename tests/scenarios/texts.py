@@ -41,12 +41,12 @@ class Texts:
         self.sends: list[list[str]] = []
         self.routes: list[str] = []
         self.paid: list[str] = []
-        self._rule = rule
+        self.rule = rule
 
     async def meet(self, texts: list[str], route: Route) -> Reply:
         self.sends.append(texts)
         self.routes.append(route.id)
-        error = self._rule(texts, len(self.sends) - 1)
+        error = self.rule(texts, len(self.sends) - 1)
         await asyncio.sleep(LATENCY)
         if error is not None:
             raise error
@@ -65,7 +65,7 @@ class Texts:
             epoch: ClassVar[int] = 1
 
             async def execute_once(self) -> APIResponse[object]:
-                read: Any = class_of(self.context.operation, self.route)
+                read = class_of(self.context.operation, self.route)
                 draft = read.codec.encode(self.context, self.route)
                 reply = await meet(orjson.loads(draft.body)["input"], self.route)
                 answer = self.decode(self.context, self.route, reply)
@@ -85,9 +85,11 @@ class Texts:
         self,
         main: Callable[[LLMClient], Coroutine[object, object, T]],
         models: Models = "openai/m",
+        *,
+        threads: bool = False,
         **options: Any,
     ) -> T:
-        """``main`` with a client in virtual time."""
+        """``main`` with a client in virtual time; ``threads``: others take part, as of SQLite."""
         clock = VirtualClock()
 
         async def whole() -> T:
@@ -101,4 +103,4 @@ class Texts:
             ) as client:
                 return await main(client)
 
-        return run_virtual(whole, clock=clock)
+        return run_virtual(whole, clock=clock, allow_threads=threads)

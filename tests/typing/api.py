@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, assert_type
 
@@ -9,17 +10,24 @@ from pydantic import BaseModel
 
 from headrace import (
     APIResponse,
+    Audio,
     Conversation,
+    Embed,
     Endpoint,
     Estimate,
+    File,
+    ListedModel,
     LLMClient,
     Message,
     Model,
+    Moderation,
     Price,
     ProviderRequest,
+    Ranked,
     RequestContext,
     Responses,
     SamplingParams,
+    StoredFile,
     TokenCount,
     ToolRun,
     Usage,
@@ -119,7 +127,7 @@ async def shaped(client: LLMClient) -> None:
         ["p"], output_schema=City, return_completions_only=True
     )
     assert_type(texts, list[str | None])
-    await client.ask("p", output_schema=City, jornal="j")  # type: ignore[call-overload]  # misspelt on purpose
+    await client.ask("p", output_schema=City, journals="j")  # type: ignore[call-overload]  # it is misspelt
 
 
 async def tools(client: LLMClient) -> None:
@@ -160,3 +168,21 @@ def estimates(client: LLMClient) -> None:
 
 def prices() -> Model:
     return Model(id="openai/m", price=Price(input=Decimal("0.4"), output=Decimal("1.6")))
+
+
+async def more_than_chat(client: LLMClient, audio: Audio, file: File) -> None:
+    assert_type(await client.embed("a"), APIResponse[array[float]])
+    assert_type(await client.embed(["a"], dimensions=3), Responses[array[float]])
+    assert_type(client.embed_sync("a"), APIResponse[array[float]])
+    assert_type(client.embed_sync(["a"], journal="j"), Responses[array[float]])
+    await client.embed(["a"], tools=[])  # type: ignore[call-overload]  # no option of this verb
+    assert_type(await client.rerank("a", ["b"], top_n=1), APIResponse[tuple[Ranked, ...]])
+    assert_type(await client.moderate("a"), APIResponse[Moderation])
+    assert_type(client.moderate_sync(["a"]), Responses[Moderation])
+    assert_type(await client.transcribe(audio, language="en"), APIResponse[None])
+    assert_type(await client.speak("a", voice="v"), APIResponse[Audio])
+    assert_type(client.speak_sync(["a"], voice="v"), Responses[Audio])
+    assert_type(await client.list_models(), list[ListedModel])
+    assert_type(await client.upload_file(file), StoredFile)
+    assert_type(await client.download_file("f"), File)
+    await client.ask(Embed("a"))

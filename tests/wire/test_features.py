@@ -7,15 +7,19 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import genai_prices.data
 import pytest
 
 from docs import features_page
+from headrace import LLMClient
+from headrace.adapters import prices
 from headrace.adapters.http import HttpExchange, Transport
-from headrace.core.errors import ProviderError, RejectedError
+from headrace.core.errors import ConfigError, NotSentError, ProviderError, RejectedError
 from headrace.core.model import Model, Route
 from headrace.providers.base import CodecRequest
-from headrace.providers.catalog import CLASSES
+from headrace.providers.catalog import CLASSES, Catalog
 from headrace.registry import endpoints
+from headrace.wire.limits import NO_LIMITS, read_limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +79,8 @@ async def sent(row: Endpoint, probe: Probe) -> Arrived | None:
     here = row.model_copy(update={"auth": "none"})
     route = Route(Model(id=f"{row.name}/model"), here, f"http://127.0.0.1:{port}")
     exchange = HttpExchange(open_, route, 10.0, Open())
-    request = CLASSES[row.wire](probe.context, route, exchange)
     try:
+        request = Catalog().bind(probe.context, route, exchange)
         if probe.stream:
             async for _ in request.stream_once():
                 pass
@@ -110,6 +114,52 @@ def test_a_cell_says_what_arrives(name: str, feature: str, *, is_told: bool) -> 
     row = endpoints.known()[name]
     assert issubclass(CLASSES[row.wire], CodecRequest)
     assert shown(row, features_page.PROBES[feature]) is is_told
+
+
+# As the vendors write them, one dialect each.
+LIMITS: Final[dict[str, dict[str, str]]] = {
+    "openai": {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "59"},
+    "anthropic": {"anthropic-ratelimit-input-tokens-limit": "9"},
+    "mistral": {"x-ratelimit-limit-req-minute": "60", "x-ratelimit-limit-tokens-minute": "500"},
+    "cerebras": {"x-ratelimit-limit-requests-day": "60", "x-ratelimit-limit-tokens-minute": "9"},
+    "together": {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "9"},
+    "fireworks": {"x-ratelimit-limit-tokens-prompt": "60"},
+}
+
+
+def column(feature: str) -> dict[str, bool]:
+    """The cells of one feature, by endpoint."""
+    at = NAMES.index(feature)
+    lines = [[cell.strip("` ") for cell in row.strip("|").split("|")] for row in ROWS[2:]]
+    return {cells[0]: cells[at] == "yes" for cells in lines}
+
+
+def test_limits_are_read_where_the_table_says_so() -> None:
+    for name, is_told in column("limits").items():
+        dialect = endpoints.known()[name].limit_headers
+        assert is_told is (dialect is not None), name
+        if dialect is not None:
+            assert read_limits(LIMITS[dialect]) != NO_LIMITS, name
+
+
+def test_a_price_is_known_where_the_table_says_so() -> None:
+    priced = {name for name, is_told in column("prices").items() if is_told}
+    for name in endpoints.known():
+        vendor = endpoints.known()[name].vendor
+        rows = [m for p in genai_prices.data.providers if p.id == vendor for m in p.models]
+        models = {name for m in rows for name in (m.id, *re.findall(r"='([^']+)'", repr(m.match)))}
+        known = [prices.find(vendor, model, 1.79e9) for model in models]
+        assert (name in priced) is any(found is not None for found in known), name
+
+
+def test_files_are_kept_where_the_table_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_VERSION", "2024-10-21")
+    for name, is_told in column("file store").items():
+        client = LLMClient(f"{name}/m", base_url="http://127.0.0.1:1", api_key="sk-any")
+        with pytest.raises((ConfigError, NotSentError)) as caught:
+            client.list_files_sync()
+        assert isinstance(caught.value, NotSentError) is is_told, name
+        client.close()
 
 
 def test_the_page_is_up_to_date_and_has_every_endpoint() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
 from zlib import crc32
@@ -20,6 +21,7 @@ from headrace.wire.framing import (
     FramingError,
     NDJSONDecoder,
     SSEDecoder,
+    decoder_of,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
     Kind: TypeAlias = Callable[[], Decoder]
 
-KINDS: Final = (SSEDecoder, NDJSONDecoder, EventStreamDecoder)
+OPENED: Final = tuple(partial(decoder_of, kind) for kind in ("sse", "ndjson", "event_stream"))
+KINDS: Final[tuple[Kind, ...]] = (SSEDecoder, NDJSONDecoder, EventStreamDecoder, *OPENED)
 LINE_ENDS: Final = st.sampled_from([b"\n", b"\r", b"\r\n"])
 # What is no line end for a stream, though it is for str.splitlines; and characters of each length.
 WORDS: Final = st.text(
@@ -312,3 +315,37 @@ def test_the_work_is_linear_in_the_bytes(name: str, size: int) -> None:
 
     # Sixteen times the bytes: 16 where it is linear, 256 where it is not.
     assert seconds(32_000) < 80 * seconds(2_000) + 0.02
+
+
+# What comes in a stream's place.
+
+
+@pytest.mark.parametrize("lead", [b"", b"\n\n", b"\xef\xbb\xbf", b" \r\n"])
+@pytest.mark.parametrize("body", [b'{\n "a": 1\n}\n', rb'{"a": "\ud800"}', b"<html>\n</html>"])
+@pytest.mark.parametrize("kind", [OPENED[0], OPENED[2]])
+def test_a_whole_body_is_one_frame_at_the_end(kind: Kind, body: bytes, lead: bytes) -> None:
+    for blocks in ([lead + body], pieces(lead + body, range(40))):
+        assert read(kind, blocks) == ([], [Frame("", body, is_body=True)], None)
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_an_array_is_a_stream_that_came_at_once(kind: Kind) -> None:
+    assert read(kind, [b'[{"a":1},\n', b'{"b":2}]']) == (
+        [],
+        [Frame("", b'{"a":1}'), Frame("", b'{"b":2}')],
+        None,
+    )
+
+
+def test_lines_of_json_are_no_body_where_events_are_due() -> None:
+    kind: Kind = OPENED[0]
+    assert read(kind, [b'{"a":1}\n{"b":', b"2}\n"])[1] == [
+        Frame("", b'{"a":1}'),
+        Frame("", b'{"b":2}'),
+    ]
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_a_whole_body_has_a_bound(kind: Kind) -> None:
+    block = b"<" + b"a" * (MAX_FRAME // 2)
+    assert "larger than 32 MiB" in str(read(kind, [block] * 3)[2])

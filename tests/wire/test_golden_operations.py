@@ -77,12 +77,12 @@ def context(case: Case) -> RequestContext:
     return RequestContext(prompt=asked(copied), params=params)
 
 
-def route(endpoint: str, wire: str) -> Route:
+def route(endpoint: str, wire: str, name: str = "some/model") -> Route:
     """By our own row; one that speaks a wire of its own elsewhere is given it here."""
     row = endpoints.known().get(endpoint)
     if row is None or endpoint == wire:
         row = Endpoint(name=endpoint, wire=wire, operations=endpoints.offers()[endpoint])
-    return Route(Model(id=f"{endpoint}/some/model"), row, "http://127.0.0.1")
+    return Route(Model(id=f"{endpoint}/{name}"), row, "http://127.0.0.1")
 
 
 def plain(value: object) -> object:
@@ -108,7 +108,7 @@ def plain(value: object) -> object:
 @pytest.mark.parametrize(("name", "case"), of_each("requests"))
 def test_requests(name: str, case: Case) -> None:
     wire, operation = wire_of(name)
-    way = route(case["endpoint"], wire)
+    way = route(case["endpoint"], wire, case.get("model", "some/model"))
     codec: Any = class_of(operation, way)
     encode, given = codec.codec.encode, context(case)
     if "refused" in case or "bad_row" in case:

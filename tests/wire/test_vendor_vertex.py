@@ -57,7 +57,7 @@ def listening() -> Iterator[str]:
 
 def base_url(model: str) -> str:
     route = resolve.route(resolve.model_row(model), HERE)
-    return asyncio.run(google_auth.admitted(route, "ya29.token-0000"))[0].base_url
+    return asyncio.run(google_auth.admitted(route, Masked("ya29.token-0000")))[0].base_url
 
 
 def place(model: str, draft: Draft) -> str:

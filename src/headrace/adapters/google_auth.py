@@ -20,9 +20,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
-from headrace.core.errors import ConfigError, GoneError, HeldBackError, NotSentError, ProviderError
+from headrace.core.errors import ConfigError, GoneError, NotSentError, ProviderError
 from headrace.core.model import KeySource
-from headrace.core.secret import Secret
+from headrace.core.secret import Masked, Secret
 from headrace.wire import reading
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ _HOUR: Final = 3600.0
 _AGAIN: Final = 30.0
 _BETWEEN_REFUSALS: Final = 60.0
 _ASKING: Final = 30.0
-_UNAUTHORIZED: Final = 401
 _MANY: Final = 64
 # They become a part of the host's name and of the path.
 _NAMES: Final = {
@@ -62,23 +61,22 @@ _INSTALL: Final = (
 class Token:
     """A token with what was found beside it, and the moments when it is renewed and ends."""
 
-    value: str
+    value: Masked
     renew_at: float
     good_until: float
     project: str | None = None
     quota_project: str | None = None
 
 
-def check(route: Route, given: str | None) -> None:
+def check(route: Route, given: Masked | None) -> None:
     """Raise ``ConfigError`` where it is clear, without asking anybody, that there is no token."""
     if given:
-        Secret(given)
         _base_url(route, None)
     elif _is_missing():
         raise ConfigError(f"{route.id} {_INSTALL}")
 
 
-async def admitted(route: Route, given: str | None) -> tuple[Route, Headers]:
+async def admitted(route: Route, given: Masked | None) -> tuple[Route, Headers]:
     """``route`` with a token that holds and its base URL filled in, and headers to send with it.
 
     It is the same object as long as nothing changes. Raises ``GoneError`` where no token is to be
@@ -91,14 +89,10 @@ async def admitted(route: Route, given: str | None) -> tuple[Route, Headers]:
         raise GoneError(error.message) from None
 
 
-def check_current(sent: Route, status: int, given: str | None) -> None:
-    """Raise ``HeldBackError`` where a token was refused and another one can be tried, once."""
-    if status != _UNAUTHORIZED or sent.key.secret is None:
-        return
-    value = sent.key.secret.reveal()
-    if given != value if given else _here().is_to_be_renewed(value):
-        msg = "the token was refused, and is renewed"
-        raise HeldBackError(msg)
+def is_renewed(sent: str, given: Masked | None) -> bool:
+    """Is there, or may there be, another token than that of the header, which was refused?"""
+    value = Masked(sent.removeprefix("Bearer "))
+    return given != value if given else _here().is_to_be_renewed(value)
 
 
 _routes: dict[tuple[Route, str, str], Route] = {}
@@ -232,7 +226,7 @@ class Tokens:
             left = (found.expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
         now, early = self._moment(), min(_EARLY, left / 2)
         quota = found.quota_project_id
-        return Token(found.token, now + left - early, now + left, self._project, quota)
+        return Token(Masked(found.token), now + left - early, now + left, self._project, quota)
 
 
 def _brief(error: Exception) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from headrace.adapters import google_auth
-from headrace.adapters.aws import credentials
+from headrace.adapters.aws import credentials, signing
 from headrace.core.errors import ConfigError, GoneError
+from headrace.core.model import AwsKeys
+from headrace.core.secret import Masked
 from headrace.registry.address import is_loopback
 
 if TYPE_CHECKING:
@@ -90,23 +92,14 @@ class BlockVeil:
         return held
 
 
-class Masked(str):
-    """A header's value that tracebacks with local variables do not show."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'********'"
-
-
-def reveal(source: KeySource) -> str | None:
+def reveal(source: KeySource) -> Masked | None:
     """The key itself, or None where a source names nothing that is set."""
     if source.secret is not None:
-        return source.secret.reveal()
-    return next((key for name in source.env if (key := os.environ.get(name))), None)
+        return Masked(source.secret.reveal())
+    return next((Masked(os.environ[name]) for name in source.env if os.environ.get(name)), None)
 
 
-def require(route: Route) -> str | None:
+def require(route: Route) -> Masked | None:
     """The key for ``route``, None where it goes without; one lost mid-run closes the route."""
     try:
         return _checked(route)
@@ -117,27 +110,33 @@ def require(route: Route) -> str | None:
 def check(route: Route) -> None:
     """Raise ``ConfigError`` before the first request when a needed key is missing or malformed."""
     if route.endpoint.auth == "aws":
-        credentials.standing(route)
+        if isinstance(credentials.standing(route).credentials, AwsKeys):
+            signing.signer()
     elif route.endpoint.auth == "google":
-        google_auth.check(route, reveal(route.key))
+        google_auth.check(route, _checked(route))
     else:
         _checked(route)
 
 
-def _checked(route: Route) -> str | None:
+def _checked(route: Route) -> Masked | None:
     if route.endpoint.auth == "none":
         return None
     key = reveal(route.key)
     if not key:
-        if not route.endpoint.needs_key:
+        if not _is_needed(route):
             return None
         msg = f"{route.id} needs an API key; {_remedy(route)}"
         raise ConfigError(msg)
     if (wrong := _malformed(key, is_ours=_is_here(route))) is not None:
-        del key  # a traceback with local variables must not show it
         msg = f"{route.id}: the API key {wrong}; {_remedy(route)}"
         raise ConfigError(msg)
     return key
+
+
+def _is_needed(route: Route) -> bool:
+    # Google's own credentials stand in for the usual variable, not for one that a row names.
+    is_google = route.endpoint.auth == "google"
+    return bool(route.model.key_env) if is_google else route.endpoint.needs_key
 
 
 def _is_here(route: Route) -> bool:

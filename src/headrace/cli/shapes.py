@@ -81,7 +81,7 @@ def take_shape(data: dict[str, object]) -> OutputSchema | None:
     shape = wanted if given is None else given
     if not isinstance(shape, dict):
         raise BadRowError(f"output_schema must be a JSON schema, not {shape!r:.50}")
-    return _shape(orjson.dumps(shape, option=orjson.OPT_SORT_KEYS))
+    return _shape(orjson.dumps(shape))
 
 
 # Rows mostly ask for the same, and its check is made ready once.

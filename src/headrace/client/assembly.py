@@ -17,7 +17,7 @@ from headrace.config import (
     check_world,
     refuse_unknown,
 )
-from headrace.core.secret import Secret
+from headrace.core.given import sources
 from headrace.engine.estimates import Estimating
 from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from headrace.adapters.disk import Disk
     from headrace.config import Models
     from headrace.core.events import Listener
+    from headrace.core.given import ApiKey
     from headrace.core.params import SamplingParams
     from headrace.engine.runs import Run
 
@@ -55,7 +56,7 @@ class Assembly(Estimating):
         *,
         model_weights: Sequence[float] | None = None,
         base_url: str | None = None,
-        api_key: str | Sequence[str] | None = None,
+        api_key: ApiKey | Sequence[ApiKey] | None = None,
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
         max_requests_per_minute: float | None = None,
         max_tokens_per_minute: float | None = None,
@@ -78,7 +79,7 @@ class Assembly(Estimating):
     ) -> None:
         """See the class. The last four are for tests that bring their own world."""
         try:
-            secrets = Secret.several(api_key)
+            api_keys = sources(api_key)
         finally:
             del api_key  # or tracebacks with local variables would show it
         names = listed(models)
@@ -101,7 +102,7 @@ class Assembly(Estimating):
             trust_env=trust_env,
         )
         check_world(chance, clock=clock, catalog=catalog, disk=disk)
-        place = Place(base_url=base_url, api_keys=secrets, allow_http=self.config.allow_http)
+        place = Place(base_url=base_url, api_keys=api_keys, allow_http=self.config.allow_http)
         self._clock, self._disk = clock or SystemClock(), disk
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)

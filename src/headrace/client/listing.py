@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from headrace.core.listing import ListedModel, StoredFile
-    from headrace.core.model import Route
+    from headrace.core.model import Endpoint, Route
     from headrace.engine.loops import LoopScope
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Listing(Assembly):
 
     async def list_models(self, model: str | None = None) -> list[ListedModel]:
         """Ask the vendor which models it has, with sizes and prices where it tells them."""
-        return await self._plainly(model, None, _models)
+        return await self._plainly(model, "models", _models)
 
     def list_models_sync(self, model: str | None = None) -> list[ListedModel]:
         """``list_models`` for scripts, threads and notebooks."""
@@ -111,7 +111,7 @@ class Listing(Assembly):
     async def _plainly(
         self,
         model: str | None,
-        operation: str | None,
+        operation: str,
         send: Callable[[HttpExchange, Route], Coroutine[object, object, T]],
     ) -> T:
         """One call beside the pipeline, with the key and the time-out of a request."""
@@ -157,14 +157,23 @@ def _whole(model: str) -> str:
     return model if "/" in model else f"{model}/-"
 
 
-def check_offers(route: Route, operation: str | None) -> None:
+def _does(row: Endpoint, operation: str) -> bool:
+    if operation == "models":
+        return models.lists(row.wire)
+    return operation in row.operations
+
+
+def check_offers(route: Route, operation: str) -> None:
     """Raise ``ConfigError`` where the endpoint does not do ``operation``, saying which do."""
     row = route.endpoint
     # A request class of the user's own says itself what it cannot do.
-    if operation is None or operation in row.operations or row.wire not in CLASSES:
+    if _does(row, operation) or row.wire not in CLASSES:
         return
+    if operation == "models":
+        msg = f"the endpoint {row.name!r} lists no models that headrace can read; see its console"
+        raise ConfigError(msg)
     rows = registered.table().all_endpoints()
-    there = ", ".join(sorted(n for n, r in rows.items() if operation in r.operations))
+    there = ", ".join(sorted(n for n, r in rows.items() if _does(r, operation)))
     msg = (
         f"the endpoint {row.name!r} does not {_SAID.get(operation, operation)}; use one of {there},"
         f" or give its row operations={{{operation!r}: {{}}}} where it does"

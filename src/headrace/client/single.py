@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from headrace.client.assembly import Assembly
 from headrace.client.options import AskOptions, PlainOptions
+from headrace.core.chunks import EndChunk
 from headrace.core.context import RequestContext
 from headrace.core.errors import ConfigError, RunStoppedError
 from headrace.engine.course import failed
@@ -83,8 +84,10 @@ class Single(Assembly):
         return self._stream_sync(self.stream_tokens(prompt, on_break=on_break, **options))
 
     def _stream_sync(self, chunks: AsyncGenerator[Chunk]) -> Generator[Chunk]:
+        chunk = None
         try:
-            while (chunk := self._portal.call(lambda: _next(chunks))) is not None:
+            while not isinstance(chunk, EndChunk):
+                chunk = self._portal.call(lambda: _next(chunks))
                 yield chunk
         finally:
             self._portal.call(chunks.aclose)
@@ -114,5 +117,9 @@ class Single(Assembly):
                 return failed(context, error)
 
 
-async def _next(chunks: AsyncGenerator[Chunk]) -> Chunk | None:
-    return await anext(chunks, None)
+async def _next(chunks: AsyncGenerator[Chunk]) -> Chunk:
+    try:
+        return await anext(chunks)
+    except StopAsyncIteration:  # its loop has ended, and closed it
+        msg = "the client was closed while the answer came, which is not whole; ask again"
+        raise RunStoppedError(msg) from None

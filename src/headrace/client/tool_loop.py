@@ -9,10 +9,11 @@ from headrace.client.assembly import Assembly
 from headrace.client.options import LoopOptions, PlainLoopOptions
 from headrace.config import check_callable
 from headrace.core.context import RequestContext
-from headrace.core.errors import ConfigError
+from headrace.core.errors import ConfigError, RunStoppedError
+from headrace.engine.course import failed
 from headrace.engine.pipeline import Pipeline
 from headrace.engine.runs import Run
-from headrace.engine.tool_rounds import ToolRounds
+from headrace.engine.tool_rounds import ToolRounds, ended
 
 if TYPE_CHECKING:
     from headrace.config import Asked, Call
@@ -41,7 +42,8 @@ class ToolLoop(Assembly):
         last response; more rounds than ``max_rounds`` are a run that is not complete.
 
         Raises ``ConfigError`` before the first request, and ``JournalError`` for a journal that
-        cannot be opened. Cancelled, it waits for tools in threads, which cannot be stopped.
+        cannot be opened, or cannot take a tool's result. Cancelled, it waits for tools in threads,
+        which cannot be stopped.
         """
         return await self._tool_loop(prompt, self._loop_call(options), options)
 
@@ -71,7 +73,10 @@ class ToolLoop(Assembly):
         run = Run(keep=False, counts_duplicates=False)
         async with AsyncExitStack() as stack:
             scope = stack.enter_context(self._loops.here())
-            await call.choice.start()
+            try:
+                await call.choice.start()
+            except RunStoppedError as error:
+                return ended([failed(context, error)], context)
             self._fleet.revive(self._clock.now())
             journal = await self._open_journal(call, run)
             if journal is not None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace.core.errors import HeadraceError
 from headrace.core.response import APIResponse, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +61,13 @@ class EndChunk:
 
 
 Chunk: TypeAlias = TextChunk | ThinkingChunk | ToolCallChunk | UsageChunk | RestartChunk | EndChunk
+
+
+def pieces(response: APIResponse[Any]) -> Iterator[Chunk]:
+    """What an answer that came whole says, in chunks: all but its usage and its end."""
+    if response.thinking:
+        yield ThinkingChunk(response.thinking)
+    if response.completion:
+        yield TextChunk(response.completion)
+    for index, call in enumerate(response.tool_calls):
+        yield ToolCallChunk(index, call.arguments, call.id, call.name)

@@ -12,7 +12,7 @@ from headrace.core.errors import BadRowError, ConfigError, HeadraceError, Invali
 from headrace.core.operations import Operation, operation
 from headrace.core.params import SamplingParams
 from headrace.core.schema import OutputSchema
-from headrace.core.tools import AnyTool, read_tools
+from headrace.core.tools import AnyTool, Tool, read_tools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -44,9 +44,12 @@ class RequestContext:
 
     def __post_init__(self) -> None:
         """Refuse what the engine would stumble over; the prompt is read when its turn comes."""
-        _check_params(self)
-        _check_names(self)
-        _check_shape(self)
+        if self.params is not None:
+            _check_params(self)
+        if self.id is not None or self.model is not None or self.tags is not None:
+            _check_names(self)
+        if self.tools != () or self.output_schema is not None:
+            _check_shape(self)
         if self.deadline is not None and not _is_span(self.deadline):
             msg = f"a deadline must be a number of seconds above zero, not {self.deadline!r:.50}"
             raise BadRowError(msg)
@@ -69,7 +72,7 @@ class RequestContext:
     @property
     def asked(self) -> Conversation | Operation:
         """What is asked, checked; raises ``BadRowError`` where it cannot be."""
-        found = None if type(self.prompt) is Conversation else operation(self.prompt)
+        found = self._operation
         if found is None:
             return self.conversation
         found.check()
@@ -78,14 +81,28 @@ class RequestContext:
     @property
     def operation(self) -> str:
         """What a request is for: "chat", or the name of another operation."""
-        found = operation(self.prompt)
+        found = self._operation
         return "chat" if found is None else found.name
 
     @property
     def writes(self) -> bool:
         """Is the answer made of tokens, which a bound would count?"""
-        found = operation(self.prompt)
+        found = self._operation
         return found is None or found.writes
+
+    @property
+    def _operation(self) -> Operation | None:
+        # A conversation that was read before is the usual case.
+        return None if type(self.prompt) is Conversation else operation(self.prompt)
+
+    @property
+    def schemas(self) -> tuple[str, ...]:
+        """What counts as input beside a prompt: its tools and its output schema, as texts."""
+        if not self.tools and self.output_schema is None:
+            return ()
+        own = [t for t in self.tools if isinstance(t, Tool)]
+        said = [f"{tool.name} {tool.description} {tool.schema}" for tool in own]
+        return (*said, *(() if self.output_schema is None else (self.output_schema.json,)))
 
     @property
     def name(self) -> str:
@@ -126,8 +143,10 @@ class RequestContext:
             f"That answer does not fit the schema: {last.problem}. Answer again, with nothing but"
             " JSON that fits it."
         )
-        said = self.conversation.assistant(last.said or "(no text)").user(again)
-        return replace(self, prompt=said)
+        # What cannot be sent, an answer may hold all the same.
+        said, told = (text.encode(errors="replace").decode() for text in (last.said, again))
+        prompt = self.conversation.assistant(said or "(no text)").user(told)
+        return replace(self, prompt=prompt)
 
     def carrying(self, other: RequestContext) -> RequestContext:
         """This request with what ``other``, the same one further on, has been through."""

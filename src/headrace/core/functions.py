@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from dataclasses import fields, is_dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import orjson
@@ -15,11 +17,19 @@ from pydantic.fields import FieldInfo
 
 from headrace.core.docstrings import read_docstring
 from headrace.core.errors import ConfigError
+from headrace.core.made import Made
 from headrace.core.schema import explained, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# What a function returns may name what is imported for type checkers only; before 3.14 that is met
+# by evaluating no annotation but those of arguments.
+_LAZILY: Final[dict[str, Any]] = (
+    {"annotation_format": import_module("annotationlib").Format.FORWARDREF}
+    if sys.version_info >= (3, 14)
+    else {}
+)
 _ODD: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _NO_NAME: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 # What annotations that cannot be evaluated, or have no schema, raise.
@@ -81,7 +91,8 @@ def _of_type(name: str, given: type) -> Signature:
         msg = f"{name} is no object with fields"
         raise TypeError(msg)
     said = "" if _is_without_words(given) else inspect.cleandoc(given.__doc__ or "")
-    return Signature(name, said, schema, None, partial(_read, adapter, _fields))
+    read = Made(_reader_of, given, partial(_read, adapter, _fields))
+    return Signature(name, said, schema, None, read)
 
 
 def _is_without_words(given: type) -> bool:
@@ -109,8 +120,12 @@ def _of_function(name: str, given: Callable[..., Any], function: Callable[..., A
         return own | (made.model_extra or {})
 
     adapter: TypeAdapter[Any] = TypeAdapter(model)
-    read = partial(_read, adapter, arguments)
+    read = Made(_reader_of, given, partial(_read, adapter, arguments))
     return Signature(name, head, schema_of(adapter), given, read)
+
+
+def _reader_of(given: Callable[..., Any]) -> Callable[[str], dict[str, Any]]:
+    return signature_of(given).read
 
 
 def _model(
@@ -120,7 +135,7 @@ def _model(
     bound = given.keywords if isinstance(given, partial) else {}
     made: dict[str, Any] = {}
     extra: Any = "forbid"
-    for each in inspect.signature(given).parameters.values():
+    for each in inspect.signature(given, **_LAZILY).parameters.values():
         if each.kind in _NO_NAME:
             msg = f"the tool {name} takes {each.name} by position; give all arguments names"
             raise ConfigError(msg)
@@ -158,7 +173,6 @@ def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:  # noqa: A
         return Any
     if not isinstance(annotation, str):
         return annotation
-    # One by one: what it returns may name what is imported for type checkers only.
     return eval(annotation, getattr(function, "__globals__", {}))  # noqa: S307  the function's own source, as inspect.signature does it
 
 

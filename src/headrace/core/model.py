@@ -21,6 +21,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _KEY_ID: Final = re.compile(r"\w{1,128}", re.ASCII)
 # How an answer of a given shape is had; a model's row wins over its endpoint's.
 Structured = Literal["native", "json_object", "tool", "instruct"]
+# Whose names the headers have that tell limits; ``wire.limits`` reads all of them.
+LimitHeaders = Literal["openai", "anthropic", "mistral", "cerebras", "together", "fireworks"]
 # One text alone is a list of one.
 Names = Annotated[
     tuple[str, ...], BeforeValidator(lambda given: (given,) if type(given) is str else given)
@@ -98,7 +100,8 @@ class Model(Checked):
     key_env: Names = ()
     regions: Names = ()
     structured: Structured | None = None
-    extra_headers: dict[str, str] | None = None
+    # Not shown: a gateway in between may have its token there.
+    extra_headers: dict[str, str] | None = Field(default=None, repr=False)
     extra_body: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -177,6 +180,7 @@ class Endpoint(Checked):
     operations: dict[str, Offer] = Field(default_factory=dict)
     price: Price | None = None
     prices: str | None = None
+    limit_headers: LimitHeaders | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
 
     @property
@@ -189,7 +193,7 @@ class Endpoint(Checked):
 class AwsKeys:
     """What requests to AWS are signed with; raises ``ConfigError`` for what cannot be that."""
 
-    access_key_id: str
+    access_key_id: str = field(repr=False)
     secret_access_key: Secret
     session_token: Secret | None = None
 

@@ -21,18 +21,14 @@ PromptCaching = Literal[
 PROTECTED_FIELDS: Final = frozenset(
     {
         "contents",
-        "documents",
         "input",
         "instructions",
         "messages",
         "model",
         "modelId",
-        "query",
-        "requests",
         "stream",
         "system",
         "systemInstruction",
-        "texts",
     }
 )
 PROTECTED_HEADERS: Final = frozenset(
@@ -95,7 +91,8 @@ class SamplingParams(Checked):
     safety_settings: dict[str, str] | None = None
     service_tier: Annotated[str, Field(min_length=1)] | None = None
     on_unsupported: Literal["adapt", "error"] | None = None
-    extra_headers: dict[str, str] | None = None
+    # Not shown: a gateway in between may have its token there.
+    extra_headers: dict[str, str] | None = Field(default=None, repr=False)
     extra_body: dict[str, Any] | None = None
     # Asked for with each request of a run, and always the same.
     _asked: dict[str, object] | None = PrivateAttr(default=None)

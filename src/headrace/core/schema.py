@@ -21,6 +21,7 @@ import orjson
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 
 from headrace.core.errors import ConfigError
+from headrace.core.made import Made
 
 _SHOWN: Final = 3
 _NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
@@ -74,7 +75,7 @@ class OutputSchema:
             msg = f"output_schema must be a type or a JSON schema, not {kind!r:.80} ({said})"
             raise ConfigError(msg) from None
         name = getattr(kind, "__name__", None) or "answer"
-        return _made(name, schema, partial(_validated, adapter))
+        return _made(kind, name, schema, partial(_validated, adapter))
 
     @property
     def schema(self) -> dict[str, object]:
@@ -83,8 +84,8 @@ class OutputSchema:
         return found
 
     def canonical(self) -> list[object]:
-        """What keys are made of."""
-        return ["schema", self.name, self.schema]
+        """What keys are made of; text, since keys sort all names."""
+        return ["schema", self.name, self.json]
 
 
 def schema_of(adapter: TypeAdapter[Any]) -> dict[str, Any]:
@@ -110,14 +111,17 @@ def _of_json(given: Mapping[str, object]) -> OutputSchema:
     name = wrapped.get("name") if isinstance(wrapped, Mapping) else schema.get("title")
     parse = partial(_checked, validator_of(schema))
     whole: dict[str, Any] = {**schema}
-    return _made(str(name or "answer"), _at_the_top(whole), parse)
+    return _made(given, str(name or "answer"), _at_the_top(whole), parse)
 
 
-def _made(name: str, schema: dict[str, Any], parse: Callable[[str], object]) -> OutputSchema:
+def _made(
+    kind: object, name: str, schema: dict[str, Any], parse: Callable[[str], object]
+) -> OutputSchema:
     if "type" not in schema and "properties" in schema:
         schema = {"type": "object", **schema}
     if schema.get("type") == "object":
-        return OutputSchema(name, _text(schema), lambda text: parse(json_in(text)))
+        made = Made(_parser_of, kind, lambda text: parse(json_in(text)))
+        return OutputSchema(name, schema_text(schema), made)
     shared = {key: value for key, value in schema.items() if key in _SHARED}
     inner = {key: value for key, value in schema.items() if key not in _SHARED}
     whole: dict[str, Any] = {
@@ -127,7 +131,12 @@ def _made(name: str, schema: dict[str, Any], parse: Callable[[str], object]) -> 
         "required": ["value"],
         "additionalProperties": False,
     }
-    return OutputSchema(name, _text(whole), lambda text: parse(_taken_out(json_in(text))))
+    made = Made(_parser_of, kind, lambda text: parse(_taken_out(json_in(text))))
+    return OutputSchema(name, schema_text(whole), made)
+
+
+def _parser_of(kind: object) -> Callable[[str], object]:
+    return OutputSchema.of(kind).parse
 
 
 def _taken_out(text: str) -> str:
@@ -302,8 +311,29 @@ def _place(steps: object) -> str:
     return ".".join(str(step) for step in steps) or "the answer"  # type: ignore[attr-defined]  # a path of either library
 
 
-def _text(schema: Mapping[str, object]) -> str:
+def _in_order(value: Any, *, are_names: bool = False, are_properties: bool = False) -> Any:  # noqa: ANN401  any JSON value
+    if isinstance(value, list):
+        return [_in_order(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: value[key]
+        if key in _VALUES and not are_names
+        else _in_order(
+            value[key],
+            are_names=not are_names and key in _NAMES,
+            are_properties=not are_names and key == "properties",
+        )
+        for key in (value if are_properties else sorted(value, key=str))
+    }
+
+
+def schema_text(schema: Mapping[str, object]) -> str:
+    """A JSON schema as text: equal for equal ones, with the properties in the order they have.
+
+    Models write them in the order of the schema, so that it is a part of what is asked.
+    """
     try:
-        return orjson.dumps(schema, option=orjson.OPT_SORT_KEYS).decode()
+        return orjson.dumps(_in_order(schema)).decode()
     except TypeError as error:
         raise ConfigError(f"the JSON schema cannot be written as JSON: {error}") from None

@@ -1,4 +1,4 @@
-"""The one type that may hold an API key. It shows itself only to whoever asks for it by name."""
+"""The type that holds an API key, and shows it only to whoever asks for it by name."""
 
 from __future__ import annotations
 
@@ -66,6 +66,15 @@ class Secret:
         raise TypeError(msg)
 
     __getstate__ = __reduce__
+
+
+class Masked(str):
+    """A secret on its way into a header, which tracebacks with local variables do not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********'"
 
 
 def _fits_a_header(value: str) -> bool:

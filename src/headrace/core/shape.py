@@ -25,8 +25,10 @@ def fitted(response: APIResponse[object], context: RequestContext) -> APIRespons
         return response
     try:
         return replace(response, parsed=schema.parse(said))
-    except ValueError as error:
-        raise _invalid(response, said, str(error)) from None
+    except Exception as error:  # noqa: BLE001  a validator of the caller's own, over a paid answer
+        is_said = isinstance(error, ValueError)
+        problem = str(error) if is_said else f"{type(error).__name__}: {error}"
+        raise _invalid(response, said, problem) from None
 
 
 def is_paused(response: APIResponse[object]) -> bool:
@@ -35,10 +37,12 @@ def is_paused(response: APIResponse[object]) -> bool:
 
 
 def _invalid(response: APIResponse[object], said: str, problem: str) -> InvalidOutputError:
+    remedy = ""
     if response.finish_reason == "length":
-        problem = f"it was cut off at its output bound, raise max_tokens ({problem})"
+        remedy = "it was cut off at its output bound, raise max_tokens: "
+        problem = f"it was cut off and has to be shorter ({problem})"
     error = InvalidOutputError(
-        f"the answer does not fit the output schema: {' '.join(problem.split())[:300]}",
+        f"the answer does not fit the output schema: {remedy}{' '.join(problem.split())[:300]}",
         status=200,
         reply=response.reply,
         usage=response.usage,

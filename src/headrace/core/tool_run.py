@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from headrace.core.conversation import Conversation
 from headrace.core.response import APIResponse, Usage
@@ -36,7 +36,7 @@ class ToolRun(Generic[T]):
     @property
     def cost(self) -> float | None:
         """USD of all rounds together; None when that of one is unknown."""
-        costs = [each.cost_nanos for each in self.rounds]
+        costs = [0 if _is_free(each) else each.cost_nanos for each in self.rounds]
         known = [cost for cost in costs if cost is not None]
         return sum(known) / 1e9 if len(known) == len(costs) else None
 
@@ -49,3 +49,10 @@ class ToolRun(Generic[T]):
         """Return the run itself, or raise the error of its last response."""
         self.response.raise_for_error()
         return self
+
+
+def _is_free(response: APIResponse[Any]) -> bool:
+    """Did it fail without anything that may have been charged?"""
+    if response.error is None or response.cost_nanos is not None:
+        return False
+    return response.usage is None and not response.uncertain_attempts

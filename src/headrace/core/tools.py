@@ -12,6 +12,7 @@ import orjson
 from headrace.core import functions
 from headrace.core.errors import ConfigError
 from headrace.core.plain import kind_of
+from headrace.core.schema import schema_text
 
 # What all APIs take (OpenAI's and Anthropic's rule).
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -52,7 +53,7 @@ class Tool:
         if self.call is not None and not callable(self.call):
             shown = kind_of(self.call)
             raise ConfigError(f"the call of the tool {self.name} must be a function, not {shown}")
-        object.__setattr__(self, "schema", _as_json(self.name, self.schema))
+        object.__setattr__(self, "schema", schema_text(_object(self.name, self.schema)))
 
     @classmethod
     def of(cls, given: object) -> AnyTool:
@@ -70,7 +71,7 @@ class Tool:
             msg = f"a tool is a function, a type, a Tool or a dict, not {kind_of(given)}"
             raise ConfigError(msg)
         found = functions.signature_of(given)
-        schema = _as_json(found.name, found.schema)
+        schema = schema_text(found.schema)
         return cls(found.name, found.description, schema, None, found.call, found.read)
 
     @property
@@ -80,8 +81,8 @@ class Tool:
         return found
 
     def canonical(self) -> list[object]:
-        """What keys are made of."""
-        return ["function", self.name, self.description, self.parameters, self.strict]
+        """What keys are made of; the schema as text, since keys sort all names."""
+        return ["function", self.name, self.description, self.schema, self.strict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +149,23 @@ def _of_dict(given: Mapping[str, object]) -> AnyTool:
     return Tool(
         name,
         str(found.get("description") or ""),
-        NO_PARAMETERS if schema is None else _as_json(name, schema),
+        NO_PARAMETERS if schema is None else schema_text(_object(name, schema)),
         strict if isinstance(strict, bool) else None,
     )
 
 
 def _as_json(name: str, value: object) -> str:
     """An object as JSON text with sorted keys, so that equal ones are equal."""
+    return orjson.dumps(_object(name, value), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _object(name: str, value: object) -> dict[str, object]:
+    """An object that can be written as JSON."""
     try:
         found = orjson.loads(value) if isinstance(value, str) else value
         if isinstance(found, Mapping):
-            return orjson.dumps(dict(found), option=orjson.OPT_SORT_KEYS).decode()
+            orjson.dumps(made := dict(found))
+            return made
     except (TypeError, ValueError) as error:
         msg = f"what the tool {name} is given cannot be written as JSON: {error}"
         raise ConfigError(msg) from None

@@ -134,7 +134,8 @@ class Sender(Outcomes):
         context, route = course.context, permit.state.route
         course.sends += 1
         timeout = self.time_left(course, self._timeout)
-        exchange = HttpExchange(scope.transport, route, timeout, Gate(self, permit))
+        gate = Gate(self, permit)
+        exchange = HttpExchange(scope.transport, route, timeout, gate)
         if permit.state.params is not None:
             context = replace(context, params=permit.state.params | context.params)
         if context.failures:
@@ -169,7 +170,7 @@ class Sender(Outcomes):
                 expiry = scope.loop.call_later(left, _expire, waiter, course)
             return await waiter.future
         except BaseException as error:
-            undo(error, self._abandon, waiter)
+            undo(error, self.admission.lock, self._abandon, waiter)
             raise
         finally:
             if expiry is not None:

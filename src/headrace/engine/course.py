@@ -208,6 +208,13 @@ def unsent(failures: tuple[HeadraceError, ...]) -> int:
     return sum(isinstance(error, NotSentError) for error in failures)
 
 
+def time_left(context: RequestContext, now: int) -> float | None:
+    """Seconds until the request's deadline, below zero beyond it; None: it has none."""
+    if context.deadline is None:
+        return None
+    return context.deadline - (now - context.born_at) / SECOND
+
+
 def expired(context: RequestContext) -> DeadlineError:
     """The error of a request that ran out of its deadline."""
     error = DeadlineError(
@@ -252,7 +259,7 @@ def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int, int]:
     """
     if not lanes[0].has_token_limit and not any(state.has_token_limit for state in lanes):
         return lanes, 0, 0
-    estimated = reservation.input_tokens(context.asked, context.params)
+    estimated = reservation.input_tokens(context.asked, context.params, context.schemas)
     needed = lanes[0].learning.correction.of(estimated)
     # Refusing is final: what other prompts have taught must not do it alone.
     lanes = fitting(lanes, min(estimated, needed))

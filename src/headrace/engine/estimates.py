@@ -10,6 +10,7 @@ from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation, Message, Prompt
 from headrace.core.errors import BadRowError
 from headrace.core.estimate import NOTHING_ASKED, Estimate, TokenCount
+from headrace.core.operations import Operation
 from headrace.core.response import Usage
 from headrace.engine import pricing
 from headrace.policy import reservation
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from headrace.engine.pipeline import Choice
     from headrace.engine.scope import RouteState
 
-Asked: TypeAlias = Prompt | RequestContext
+Asked: TypeAlias = Prompt | Operation | RequestContext
 _ONE = (str, Conversation, Message, RequestContext, Mapping)
 _OF_ONE = (Message, Mapping)
 
@@ -120,7 +121,9 @@ def _at(context: RequestContext, state: RouteState) -> Estimate:
     """What it would cost at one route."""
     params = _params(context, state)
     count = _count(context, state)
-    most = (params and params.max_tokens) or state.route.model.max_output_tokens
+    most: int | None = 0
+    if context.writes:
+        most = (params and params.max_tokens) or state.route.model.max_output_tokens
     body = (params and params.extra_body) or {}
     tier = body.get("service_tier")
     tier = tier if isinstance(tier, str) else None
@@ -143,12 +146,13 @@ def _params(context: RequestContext, state: RouteState) -> SamplingParams | None
 def _count(context: RequestContext, state: RouteState) -> TokenCount:
     prompt, params = context.asked, _params(context, state)
     route = state.route
-    if isinstance(prompt, Conversation) and reservation.is_plain(prompt, params):
+    is_bare = not context.tools and context.output_schema is None
+    if is_bare and isinstance(prompt, Conversation) and reservation.is_plain(prompt, params):
         count = tokens.counter(route.endpoint.vendor, route.model.name)
         counts = [] if count is None else [count(message.text) for message in prompt.messages]
         known = [n for n in counts if n is not None]
         if len(known) == len(prompt.messages):
             framing = tokens.PER_PROMPT + tokens.PER_MESSAGE * len(known)
             return TokenCount(sum(known) + framing, is_exact=True)
-    estimated = reservation.input_tokens(prompt, params)
+    estimated = reservation.input_tokens(prompt, params, context.schemas)
     return TokenCount(state.learning.correction.of(estimated), is_exact=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 
 NO_BOUND: Final = 1_000_000_000
+_EXTRAS: Final = {"extra_body", "extra_headers"}
 
 
 class Fleet:
@@ -207,5 +209,13 @@ def listed(models: object) -> Sequence[object]:
 
 
 def _name(row: Model, params: SamplingParams | None) -> str:
-    """What a model is called in a row's identity: its id, and the parameters it alone is given."""
-    return row.id if params is None else f"{row.id} {params.given()!r}"
+    """What a model is called in a row's identity: its id, and the parameters it alone is given.
+
+    It stands in the journal, so that extras, which may hold a gateway's token, are only hashed.
+    """
+    if params is None:
+        return row.id
+    given = params.given()
+    for name in _EXTRAS & given.keys():
+        given[name] = hashlib.sha256(repr(given[name]).encode()).hexdigest()
+    return f"{row.id} {given!r}"

@@ -30,7 +30,8 @@ class Learning:
             if not self._left:
                 return
             self._left -= 1
-            estimated = reservation.input_tokens(context.asked, context.params)
+            schemas = context.schemas
+            estimated = reservation.input_tokens(context.asked, context.params, schemas)
         used = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
         if used:  # some servers count none
             self.correction = self.correction.seen(estimated, used)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -25,13 +25,14 @@ def is_cancelled() -> bool:
     return current is None or current.cancelling() > 0
 
 
-def undo(error: BaseException, call: Callable[[T], None], what: T) -> None:
-    """``call(what)``, which takes admission's lock, for a request that is left by ``error``.
+def undo(error: BaseException, lock: Lock, call: Callable[[T], None], what: T) -> None:
+    """``call(what)``, which takes admission's ``lock``, for a request that is left by ``error``.
 
     A request whose loop ended without it is closed by the garbage collector, in whatever thread
     that runs and perhaps while that thread itself holds the lock: there nothing may wait for it.
+    A lock that nobody holds is not held by this thread; so it is when a stream is closed.
     """
-    if not isinstance(error, GeneratorExit):
+    if not isinstance(error, GeneratorExit) or not lock.locked():
         call(what)
     elif not sys.is_finalizing():
         with suppress(RuntimeError):  # the interpreter is about to end: nobody is left to care

@@ -21,6 +21,7 @@ from headrace.core.errors import (
 from headrace.core.events import AttemptFailed, BreakerChanged, RouteParked
 from headrace.engine import health
 from headrace.engine.admission import Admission, Permit
+from headrace.engine.course import time_left
 from headrace.engine.leaving import undo
 from headrace.policy import retry
 from headrace.policy.buckets import SECOND
@@ -77,7 +78,8 @@ class Outcomes:
         if isinstance(error, RequestError | RunStoppedError):
             self._unsend(course, permit, error, record)
         else:
-            undo(error, self._settle if course.is_sending else self.withdraw, permit)
+            give = self._settle if course.is_sending else self.withdraw
+            undo(error, self.admission.lock, give, permit)
 
     def _unsend(
         self, course: Course, permit: Permit, error: HeadraceError, record: Record | None
@@ -136,7 +138,7 @@ class Outcomes:
             if isinstance(error, HeldBackError):
                 return
             raise course.last_error(error)
-        if isinstance(error, OutcomeUnknownError) and self._is_late(course.context):
+        if isinstance(error, OutcomeUnknownError) and self.is_late(course.context):
             self._cut(course, permit, error)
             raise course.expired()
         decision = self._judge(course, permit, error)
@@ -156,6 +158,7 @@ class Outcomes:
     def end(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """A stream broke off after its consumer had begun to read: the error is final."""
         self._judge(course, permit, error)
+        self.tell(AttemptFailed(course.context.name, error, None))
 
     def _cut(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """The request's own deadline ended the attempt: that says nothing about the route."""
@@ -208,18 +211,17 @@ class Outcomes:
 
     def time_left(self, course: Course, most: float) -> float:
         """Seconds to spend: at most ``most``, and not beyond the deadline, which may be now."""
-        context = course.context
-        if context.deadline is None:
+        left = time_left(course.context, self.clock.now())
+        if left is None:
             return most
-        left = context.deadline - (self.clock.now() - context.born_at) / SECOND
         if left <= 0:
             raise course.expired()
         return min(most, left)
 
-    def _is_late(self, context: RequestContext) -> bool:
-        if context.deadline is None:
-            return False
-        return (self.clock.now() - context.born_at) / SECOND >= context.deadline
+    def is_late(self, context: RequestContext) -> bool:
+        """Has its deadline passed?"""
+        left = time_left(context, self.clock.now())
+        return left is not None and left <= 0
 
     def tell(self, event: Event) -> None:
         """Let the listeners know; they cannot change what happens."""
@@ -238,8 +240,11 @@ class Outcomes:
 
 
 def _used(error: ProviderError) -> int | None:
-    """Tokens to charge for a failed attempt: none where nothing began, else what was reserved."""
-    if error.usage is not None:
+    """Tokens to charge for a failed attempt: none where nothing began, else what was reserved.
+
+    What a stream had used when it broke off is not what it will have used in the end.
+    """
+    if error.usage is not None and not isinstance(error, OutcomeUnknownError):
         return error.usage.total_tokens
     return 0 if error.charged == "no" else None
 

@@ -17,13 +17,13 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from headrace.core.errors import HeadraceError, RejectedError, TooLargeError
+from headrace.core.errors import HeadraceError, ProviderError, RejectedError, TooLargeError
 from headrace.core.operations import Embed, EmbedPack
-from headrace.engine.course import MovedOn, expired
+from headrace.engine.course import MovedOn, expired, failed, time_left
 from headrace.engine.pack_record import PackRecord, apart, bills, split_error
 from headrace.engine.pipeline import Pipeline
 from headrace.policy import reservation
-from headrace.policy.buckets import SECOND
+from headrace.policy.shares import split
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -79,18 +79,19 @@ class Pack:
         self.tokens += asker.weight
         self.open += 1
 
-    def settle(self, asker: Asker, outcome: APIResponse[object] | Exception) -> None:
-        """Hand a row what became of it, if it still waits."""
+    def settle(self, asker: Asker, outcome: APIResponse[object] | Exception) -> bool:
+        """Hand a row what became of it; False where it does not wait any more."""
         if asker.is_settled:
-            return
+            return False
         asker.is_settled = True
         self.open -= 1
         if asker.future.done():
-            return
+            return False
         if isinstance(outcome, Exception):
             asker.future.set_exception(outcome)
         else:
             asker.future.set_result(outcome)
+        return True
 
     async def leave(self, asker: Asker) -> None:
         """A row does not wait any more; the last one to leave stops what is under way."""
@@ -136,17 +137,12 @@ class Packer:
         asker = Asker(context, record, lanes[0].learning.correction.of(weight) or 1)
         pack = self._pack_for(asked, asker, lanes, scope, may_move=may_move)
         try:
-            async with asyncio.timeout(self._left(context)):
+            async with asyncio.timeout(time_left(context, self._sender.clock.now())):
                 return await asker.future
         except TimeoutError:
             raise expired(context) from None
         finally:
             await pack.leave(asker)
-
-    def _left(self, context: RequestContext) -> float | None:
-        if context.deadline is None:
-            return None
-        return context.deadline - (self._sender.clock.now() - context.born_at) / SECOND
 
     def _pack_for(
         self, asked: Embed, asker: Asker, lanes: Lanes, scope: LoopScope, *, may_move: bool
@@ -184,22 +180,41 @@ class Packer:
             pack.send = pack.scope.loop.create_task(self._send(pack, tuple(pack.askers)))
 
     async def _send(self, pack: Pack, askers: Sequence[Asker]) -> None:
-        """Ask for all, and hand each its own; what is refused together is asked in halves."""
+        """Ask for all, and hand each its own."""
+        outcomes: Sequence[APIResponse[object] | Exception]
         try:
-            try:
-                response = await self._ask(pack, askers)
-            except (HeadraceError, MovedOn) as error:
-                if len(askers) > 1 and _may_be_of_one(error):
-                    await self._send_halves(pack, askers)
-                    return
-                outcomes: Sequence[Any] = split_error(error, _rows(askers))
-            else:
-                outcomes = apart(response, _rows(askers))
-            for asker, outcome in zip(askers, outcomes, strict=True):
-                pack.settle(asker, outcome)
-        except Exception as error:  # noqa: BLE001 - a bug, which is each row's error and stops no other pack
+            outcomes = await self._outcomes(pack, askers)
+        except asyncio.CancelledError:
+            # By its last row, or by whoever cancels everything in this loop.
             for asker in askers:
-                pack.settle(asker, error)
+                asker.future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug, which is each row's error and stops no other pack
+            outcomes = [error] * len(askers)
+        for asker, outcome in zip(askers, outcomes, strict=False):
+            if not pack.settle(asker, outcome):
+                self._count(asker, outcome)
+
+    async def _outcomes(
+        self, pack: Pack, askers: Sequence[Asker]
+    ) -> Sequence[APIResponse[object] | Exception]:
+        """What became of each; nothing where they are asked in halves, which settle themselves."""
+        try:
+            response = await self._ask(pack, askers)
+        except (HeadraceError, MovedOn) as error:
+            if len(askers) > 1 and _may_be_of_one(error):
+                _go_on_after(error, askers)
+                await self._send_halves(pack, askers)
+                return ()
+            return split_error(error, _rows(askers))
+        return apart(response, _rows(askers))
+
+    def _count(self, asker: Asker, outcome: APIResponse[object] | Exception) -> None:
+        """A row has left meanwhile: its share of the bill is the run's all the same."""
+        if isinstance(outcome, HeadraceError):
+            self._write_off(failed(asker.context, outcome))
+        elif not isinstance(outcome, Exception):
+            self._write_off(outcome)
 
     async def _send_halves(self, pack: Pack, askers: Sequence[Asker]) -> None:
         middle = len(askers) // 2
@@ -252,9 +267,21 @@ def _bounds(lanes: Lanes) -> tuple[int, float]:
 
 def _may_be_of_one(error: Exception) -> bool:
     """Was the pack refused as it is, so that a smaller one may be answered?"""
+    if isinstance(error, MovedOn):
+        error = error.context.failures[-1]
     if isinstance(error, RejectedError):
         return error.status is not None
     return isinstance(error, TooLargeError)
+
+
+def _go_on_after(error: Exception, askers: Sequence[Asker]) -> None:
+    """What the whole pack has been through, and spent, its parts have been through."""
+    if not isinstance(error, ProviderError):
+        return
+    spent = split(error.spent_nanos or 0, [asker.weight for asker in askers])
+    for asker, nanos in zip(askers, spent, strict=True):
+        been = (*error.history, error)
+        asker.context = replace(asker.context, failures=been, spent_nanos=nanos)
 
 
 def _rows(askers: Sequence[Asker]) -> list[tuple[RequestContext, int]]:

@@ -22,11 +22,11 @@ from headrace.core.errors import (
 )
 from headrace.core.events import RequestFinished
 from headrace.core.response import APIResponse, Source
-from headrace.engine.course import MovedOn, expired, failed
+from headrace.engine.course import MovedOn, expired, failed, time_left
 from headrace.engine.leaving import is_cancelled
 from headrace.engine.sharing import join
+from headrace.engine.ways import Ways
 from headrace.policy import routing
-from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Iterator
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
     from headrace.engine.outcomes import Record
-    from headrace.engine.scope import RouteState
 
 # Live requests beyond those in flight: enough that a free slot never waits for the next prompt.
 CROWD: Final = 32
@@ -160,15 +159,8 @@ class Pipeline:
             raise
         except HeadraceError as error:
             response = failed(context, error)
-        except asyncio.CancelledError:
-            if is_cancelled():
-                raise
-            message = "the provider's request was cancelled, and not by headrace; run it again"
-            response = failed(context, UnexpectedError(message))
-        except Exception as error:  # noqa: BLE001  the one place where a bug becomes a row's error
-            self._log_once(error, f"unforeseen error in request {context.name}")
-            message = f"{type(error).__name__}: {error} (unforeseen; please report it as a bug)"
-            response = failed(context, UnexpectedError(message))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  the one place where a bug becomes a row's error
+            response = failed(context, self._unforeseen(context, error))
         if self._sender.listeners:
             self._sender.tell(RequestFinished(response))
         return response
@@ -219,20 +211,13 @@ class Pipeline:
         self, context: RequestContext, choice: Choice, key: Key
     ) -> APIResponse[object]:
         """Ask the models in the order in which they are drawn."""
-        banned: set[RouteState] = set()
-        for lanes in choice.in_turn(key.digest, context.occurrence):
+        ways = Ways(choice, context, key)
+        while True:
+            lanes, may_move = ways.next()
             try:
-                return await self._ask_routes(context, lanes, key, may_move=True)
+                return await self._ask_routes(ways.context, lanes, key, may_move=may_move)
             except MovedOn as moved:
-                context = context.carrying(moved.context)
-                banned.update(moved.banned)
-        # Every model has been drawn: those that have not refused it for good take what is left.
-        left = tuple(state for state in choice.lanes if state not in banned)
-        if not left and context.failures and any(s.gone is None for s in choice.lanes):
-            *before, last = context.failures
-            last.history = tuple(before)
-            raise last
-        return await self._ask_routes(context, left or choice.lanes, key)
+                ways.move(moved)
 
     def _ask_routes(
         self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool = False
@@ -271,7 +256,7 @@ class Pipeline:
 
         flight = join(self._scope, together, send)
         try:
-            async with asyncio.timeout(self._left(context)):
+            async with asyncio.timeout(time_left(context, self._sender.clock.now())):
                 response, first = await flight.answer()
         except TimeoutError:
             raise (flight.take_error() or expired(context)) from None
@@ -279,7 +264,8 @@ class Pipeline:
             flight.settle(self._write_off)
         if isinstance(response, HeadraceError):
             raise response if first else _echo(response)
-        known = response if first else shape.fitted(response, context)  # its own value, of its type
+        # Its own value, of its own type.
+        known = response if is_sender else shape.fitted(response, context)
         row = readdress(known, context, "provider" if first else "coalesced")
         # The send itself was recorded for the row that made it, and for no other.
         return row if is_sender else await self._remembered(context, key, row)
@@ -344,16 +330,25 @@ class Pipeline:
             self._write_off(response)
             raise
 
+    def _unforeseen(
+        self, context: RequestContext, error: Exception | asyncio.CancelledError
+    ) -> UnexpectedError:
+        """The request's own error for a bug, or a cancellation that is not meant for it."""
+        if isinstance(error, asyncio.CancelledError):
+            if is_cancelled():
+                raise error
+            message = "the provider's request was cancelled, and not by headrace; run it again"
+            return UnexpectedError(message)
+        self._log_once(error, f"unforeseen error in request {context.name}")
+        return UnexpectedError(
+            f"{type(error).__name__}: {error} (unforeseen; please report it as a bug)"
+        )
+
     def _log_once(self, error: Exception, what: str) -> None:
         """A bug may meet every row of a run; one traceback of each kind tells as much."""
         if type(error) not in self._logged:
             self._logged.add(type(error))
             _log.error(what, exc_info=error)
-
-    def _left(self, context: RequestContext) -> float | None:
-        if context.deadline is None:
-            return None
-        return context.deadline - (self._sender.clock.now() - context.born_at) / SECOND
 
 
 def _echo(error: HeadraceError) -> HeadraceError:

@@ -7,21 +7,22 @@ cannot be taken back: the error is raised with what had arrived, or, where resta
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from headrace.core import shape
-from headrace.core.chunks import (
-    EndChunk,
-    RestartChunk,
-    TextChunk,
-    ThinkingChunk,
-    UsageChunk,
+from headrace.core.chunks import EndChunk, RestartChunk, TextChunk, UsageChunk, pieces
+from headrace.core.errors import (
+    HeadraceError,
+    OutcomeUnknownError,
+    ProviderError,
+    TruncatedError,
 )
-from headrace.core.errors import HeadraceError, ProviderError, TruncatedError, UnexpectedError
 from headrace.core.events import RequestFinished
-from headrace.engine.course import Course, MovedOn, failed
+from headrace.engine.course import Course, MovedOn, failed, time_left
 from headrace.engine.pipeline import Pipeline
+from headrace.engine.ways import Ways
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -49,42 +50,33 @@ class TokenPipeline(Pipeline):
         except HeadraceError as error:
             self._sender.tell(RequestFinished(failed(context, error)))
             raise
-        except Exception as error:
-            self._log_once(error, f"unforeseen error in request {context.name}")
-            message = f"{type(error).__name__}: {error} (unforeseen; please report it as a bug)"
-            raise UnexpectedError(message) from error
+        except (Exception, asyncio.CancelledError) as error:
+            failure = self._unforeseen(context, error)
+            self._sender.tell(RequestFinished(failed(context, failure)))
+            raise failure from error
 
     async def _stream(self, context: RequestContext, *, restarts: bool) -> AsyncGenerator[Chunk]:
         choice, key = self._choose(context), context.key
         if not choice.is_started:
             await choice.start()
-        for lanes in choice.in_turn(key.digest, context.occurrence):
+        ways = Ways(choice, context, key)
+        while True:
+            lanes, may_move = ways.next()
             hit = None
             if self._cache is not None:
                 hit = await self._cached(self._cache, context, lanes, key)
+            attempts = Attempts(self._sender, self._scope, self._write_off, restarts=restarts)
+            of = attempts.of(ways.context, lanes, may_move=may_move)
             try:
-                async with aclosing(self._of(context, lanes, hit, restarts=restarts)) as chunks:
+                async with aclosing(of if hit is None else _whole(hit)) as chunks:
                     async for chunk in chunks:
                         if isinstance(chunk, EndChunk) and hit is None:
                             await self._keep(chunk.response, key, lanes)
                         yield chunk
             except MovedOn as moved:
-                context = context.carrying(moved.context)
+                ways.move(moved)
             else:
                 return
-
-    def _of(
-        self,
-        context: RequestContext,
-        lanes: Lanes,
-        hit: APIResponse[object] | None,
-        *,
-        restarts: bool,
-    ) -> AsyncGenerator[Chunk]:
-        if hit is not None:
-            return _whole(hit)
-        attempts = Attempts(self._sender, self._scope, self._write_off, restarts=restarts)
-        return attempts.of(context, lanes)
 
 
 class Attempts:
@@ -101,9 +93,11 @@ class Attempts:
         self._has_begun = False
         self._response: APIResponse[object] | None = None
 
-    async def of(self, context: RequestContext, lanes: Lanes) -> AsyncGenerator[Chunk]:
-        """Send until a stream comes to its end, or a failure is final."""
-        course = Course(context, lanes, self._sender.admission.number())
+    async def of(
+        self, context: RequestContext, lanes: Lanes, *, may_move: bool
+    ) -> AsyncGenerator[Chunk]:
+        """Send until a stream comes to its end, or a failure is final; see ``Sender.answer``."""
+        course = Course(context, lanes, self._sender.admission.number(), may_move=may_move)
         try:
             while self._response is None:
                 permit = await self._sender.admit(course, self._scope)
@@ -121,10 +115,12 @@ class Attempts:
                 async for chunk in chunks:
                     yield chunk
         except ProviderError as error:
-            await self._fail(course, permit, error)
+            moved = await self._fail(course, permit, error)
             if self._has_begun:
                 self._said, self._has_begun = [], False
                 yield RestartChunk(error)
+            if moved is not None:
+                raise moved from None
         except BaseException as error:
             if self._response is None:
                 self._sender.break_off(course, permit, error, None)
@@ -137,46 +133,69 @@ class Attempts:
         usage = None
         try:
             async with aclosing(request.stream_once()) as chunks:
-                async for chunk in chunks:
-                    if isinstance(chunk, EndChunk):
-                        raw = chunk.response
-                        if course.context.output_schema is not None:
-                            raw = shape.fitted(raw, course.context)
-                        self._response = course.finish(raw, permit, self._sender.clock.now())
-                        self._sender.succeed(permit, self._response)
-                        yield EndChunk(self._response)
-                        return
+                while not isinstance(chunk := await self._next(course, chunks), EndChunk):
                     usage = chunk.usage if isinstance(chunk, UsageChunk) else usage
                     self._note(chunk)
                     yield chunk
-                    self._sender.time_left(course, 1.0)
+                self._response = self._finish(course, permit, chunk.response)
         except ProviderError as error:
+            if isinstance(error, OutcomeUnknownError):  # it may be the end of the request's time
+                self._sender.time_left(course, 1.0)
             error.usage = error.usage or usage
             raise
-        msg = "the stream came to no end; ask again"
-        raise TruncatedError(msg)
+        yield EndChunk(self._response)
+
+    def _finish(
+        self, course: Course, permit: Permit, raw: APIResponse[object]
+    ) -> APIResponse[object]:
+        if course.context.output_schema is not None:
+            raw = shape.fitted(raw, course.context)
+        response = course.finish(raw, permit, self._sender.clock.now())
+        self._sender.succeed(permit, response)
+        return response
+
+    async def _next(self, course: Course, chunks: AsyncGenerator[Chunk]) -> Chunk:
+        """The next chunk, if it comes before the deadline; the exchange bounds but each silence."""
+        left = time_left(course.context, self._sender.clock.now())
+        try:
+            if left is None:
+                return await anext(chunks)
+            # Only while it is waited for: a timeout must not reach the consumer's own code.
+            async with asyncio.timeout(left):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            msg = "the stream came to no end; ask again"
+            raise TruncatedError(msg) from None
+        except TimeoutError:
+            if not self._sender.is_late(course.context):
+                raise
+        else:
+            if isinstance(chunk, EndChunk) or not self._sender.is_late(course.context):
+                return chunk
+        msg = "the deadline passed before the stream's end; it may have been charged"
+        raise OutcomeUnknownError(msg)
 
     def _note(self, chunk: Chunk) -> None:
         self._has_begun = self._has_begun or not isinstance(chunk, UsageChunk)
         if isinstance(chunk, TextChunk):
             self._said.append(chunk.text)
 
-    async def _fail(self, course: Course, permit: Permit, error: ProviderError) -> None:
-        """Return when it is time for the next send; raises the final error."""
-        if not self._has_begun:
-            await self._sender.after(course, permit, error, None)
-            return
-        error.arrived = "".join(self._said)
-        if not self._restarts:
+    async def _fail(self, course: Course, permit: Permit, error: ProviderError) -> MovedOn | None:
+        """Return when it is time for the next send, perhaps elsewhere; raises the final error."""
+        if self._has_begun:
+            error.arrived = "".join(self._said)
+        if self._has_begun and not self._restarts and not self._sender.is_late(course.context):
             self._sender.end(course, permit, error)
             raise error
-        await self._sender.after(course, permit, error, None)
+        try:
+            await self._sender.after(course, permit, error, None)
+        except MovedOn as moved:
+            return moved
+        return None
 
 
 async def _whole(response: APIResponse[object]) -> AsyncGenerator[Chunk]:
     """An answer that is there already, in chunks."""
-    if response.thinking:
-        yield ThinkingChunk(response.thinking)
-    if response.completion:
-        yield TextChunk(response.completion)
+    for chunk in pieces(response):
+        yield chunk
     yield EndChunk(response)

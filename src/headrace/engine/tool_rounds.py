@@ -15,9 +15,11 @@ import asyncio
 import contextvars
 import hashlib
 import inspect
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, RunStoppedError
@@ -33,7 +35,7 @@ from headrace.engine.listening import hand_over
 from headrace.wire import record as codec
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from headrace.adapters.clock import Clock
     from headrace.core.context import RequestContext
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from headrace.core.tools import AnyTool
     from headrace.engine.journal import Journal
     from headrace.engine.pipeline import Pipeline
+
+MOST_THREADS: Final = 32
 
 
 class ToolRounds:
@@ -71,16 +75,23 @@ class ToolRounds:
             if self._on_round is not None:
                 await hand_over(self._on_round, response)
             if response.error is not None:
-                return _ended(rounds, context)
+                return ended(rounds, context)
             said, calls = response.message, response.tool_calls
             asked = context
             if said is not None:
                 context = replace(context, prompt=context.conversation.add(said))
-            is_over = not calls and not (is_paused(response) and said is not None)
-            if is_over or len(rounds) >= max_rounds or not _are_ours(calls, context.tools):
-                return _ended(rounds, context, is_complete=is_over)
-            if calls:
-                context = self._next(context, await self._results(asked, calls))
+            is_answer = not calls and not is_paused(response)
+            is_last = is_answer or said is None or len(rounds) >= max_rounds
+            if is_last or not _are_ours(calls, context.tools):
+                return ended(rounds, context, is_complete=is_answer)
+            if not calls:
+                continue
+            try:
+                results = await self._results(asked, calls)
+            except RunStoppedError as error:
+                rounds.append(failed(context, error))
+                return ended(rounds, context)
+            context = self._next(context, results)
 
     async def _ask(self, context: RequestContext) -> APIResponse[Any]:
         context = replace(context, born_at=self._clock.now())
@@ -100,8 +111,10 @@ class ToolRounds:
         self, context: RequestContext, calls: tuple[ToolCall, ...]
     ) -> tuple[ToolResult, ...]:
         """What all calls of a turn give, made at the same time; left early, none goes on."""
+        # Not the loop's own threads: in those the system's names are looked up meanwhile.
+        threads = ThreadPoolExecutor(min(len(calls), MOST_THREADS), "headrace-tool")
         works = [
-            asyncio.ensure_future(self._result(context, number, call))
+            asyncio.ensure_future(self._result(context, number, call, threads))
             for number, call in enumerate(calls)
         ]
         try:
@@ -110,21 +123,29 @@ class ToolRounds:
             for work in works:
                 if not work.cancelling():  # a second time would end the waiting for threads
                     work.cancel()
-            await asyncio.gather(*works, return_exceptions=True)
+            try:
+                await asyncio.gather(*works, return_exceptions=True)
+            finally:
+                threads.shutdown(wait=False)
 
-    async def _result(self, context: RequestContext, number: int, call: ToolCall) -> ToolResult:
+    async def _result(
+        self, context: RequestContext, number: int, call: ToolCall, threads: Executor
+    ) -> ToolResult:
         if self._journal is None:
-            return await self._made(context.tools, call)
+            return await self._made(context.tools, call, threads)
         row = _row_of(context, number, call)
         found = self._journal.find(row)
         if found is not None and found.value is not None:
-            return load_result(codec.load(found.value).completion or "")
-        result = await self._made(context.tools, call)
+            with suppress(ValueError):  # written by another version: it is called again
+                return load_result(codec.load(found.value).completion or "")
+        result = await self._made(context.tools, call, threads)
         value = codec.dump(APIResponse(completion=dump_result(result)))
         await self._journal.answer(row, "", "", None, value, {"tool": call.name})
         return result
 
-    async def _made(self, tools: tuple[AnyTool, ...], call: ToolCall) -> ToolResult:
+    async def _made(
+        self, tools: tuple[AnyTool, ...], call: ToolCall, threads: Executor
+    ) -> ToolResult:
         tool = _tool_for(call, tools)
         if tool is None or tool.call is None:
             names = ", ".join(each.name for each in tools if isinstance(each, Tool)) or "none"
@@ -134,7 +155,7 @@ class ToolRounds:
         except ValueError as error:
             return failed_result(call, f"the arguments of {call.name} are wrong: {error}")
         try:
-            return result_of(call, await _called(tool.call, arguments))
+            return result_of(call, await _called(tool.call, arguments, threads))
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
@@ -145,9 +166,10 @@ class ToolRounds:
             return failed_result(call, f"{type(error).__name__}: {error}")
 
 
-def _ended(
-    rounds: list[APIResponse[Any]], context: RequestContext, *, is_complete: bool = False
+def ended(
+    rounds: Sequence[APIResponse[Any]], context: RequestContext, *, is_complete: bool = False
 ) -> ToolRun[Any]:
+    """What came of it, as far as it went."""
     try:
         said = context.conversation
     except BadRowError:
@@ -189,13 +211,15 @@ def _row_of(context: RequestContext, number: int, call: ToolCall) -> bytes:
     return hashlib.sha256(whole).digest()[:16]
 
 
-async def _called(function: Callable[..., Any], arguments: dict[str, Any]) -> object:
+async def _called(
+    function: Callable[..., Any], arguments: dict[str, Any], threads: Executor
+) -> object:
     """What the function gives; one that is not async runs in a thread, for as long as it takes."""
     if _is_async(function):
         return await function(**arguments)
     context = contextvars.copy_context()
     work = partial(context.run, _outcome, function, arguments)
-    running = asyncio.get_running_loop().run_in_executor(None, work)
+    running = asyncio.get_running_loop().run_in_executor(threads, work)
     try:
         value, error = await asyncio.shield(running)
     except asyncio.CancelledError:

@@ -38,14 +38,32 @@ async def mcp_tools(
     anyway; ``timeout`` bounds each call in seconds. Raises ``ConfigError`` where there is no such
     server or the extra is not installed.
     """
-    async with AsyncExitStack() as stack:
-        session = server
-        if not hasattr(server, "call_tool"):
-            streams = await _streams(stack, server, env)
-            kind = import_module("mcp").ClientSession
-            session = await stack.enter_async_context(kind(*streams, read_timeout_seconds=timeout))
-            await session.initialize()
-        yield [_tool(session, about) for about in await _listed(session)]
+    try:
+        async with AsyncExitStack() as stack:
+            session = server
+            if not hasattr(server, "call_tool"):
+                session = await _opened(stack, await _streams(stack, server, env), timeout)
+            yield [_tool(session, about) for about in await _listed(session)]
+    except BaseExceptionGroup as group:
+        raise _only(group) from None
+
+
+def _only(error: BaseException) -> BaseException:
+    """What went wrong in the block, without the groups that the extra puts around it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+async def _opened(stack: AsyncExitStack, streams: Any, timeout: float) -> Any:  # noqa: ANN401, ASYNC109  see mcp_tools
+    kind = import_module("mcp").ClientSession
+    session = await stack.enter_async_context(kind(*streams, read_timeout_seconds=timeout))
+    try:
+        await session.initialize()
+    except Exception as error:  # noqa: BLE001  of the extra, and of what it uses
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"the MCP server does not answer as one ({said}); check it") from None
+    return session
 
 
 async def _streams(stack: AsyncExitStack, server: object, env: Mapping[str, str] | None) -> Any:  # noqa: ANN401  streams of the extra

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from headrace.core.conversation import Conversation
-from headrace.core.parts import Text
+from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall, ToolResult
 
 if TYPE_CHECKING:
     from headrace.core.operations import Operation
@@ -25,11 +25,17 @@ PER_IMAGE: Final = 1_000
 UNBOUNDED_OUTPUT: Final = 1_024
 
 
-def input_tokens(prompt: Conversation | Operation, params: SamplingParams | None = None) -> int:
-    """An estimate of the tokens of a prompt, and of the tools that ``params`` bring."""
+def input_tokens(
+    prompt: Conversation | Operation,
+    params: SamplingParams | None = None,
+    schemas: tuple[str, ...] = (),
+) -> int:
+    """An estimate of the tokens of a prompt, of its ``schemas``, and of tools in ``params``."""
     if not isinstance(prompt, Conversation):
         return sum(_text(text) for text in prompt.texts)
     tokens = sum(PER_MESSAGE + _content(m.content) for m in prompt.messages)
+    if schemas:
+        tokens += sum(map(_json, schemas))
     if params is None or params.extra_body is None:
         return tokens
     return tokens + _schemas(params.extra_body.get("tools"))
@@ -52,7 +58,27 @@ def output_tokens(declared: int | None, model_maximum: int | None) -> int:
 def _content(content: str | tuple[Part, ...]) -> int:
     if isinstance(content, str):
         return _text(content)
-    return sum(_text(p.text) if isinstance(p, Text) else PER_IMAGE for p in content)
+    return sum(map(_part, content))
+
+
+def _part(part: Part) -> int:
+    match part:
+        case Text() | Thinking():
+            return _text(part.text)
+        case ToolCall():
+            return _text(part.name) + _json(part.arguments)
+        case ToolResult():
+            return _content(part.content)
+        case Opaque():
+            return _json(part.json)
+        case CacheBreakpoint():
+            return 0
+    return PER_IMAGE
+
+
+def _json(text: str) -> int:
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return -(-size * 10 // JSON_BYTES_PER_TEN_TOKENS)
 
 
 def _schemas(tools: object) -> int:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
-from headrace.core.chunks import EndChunk
+from headrace.core.chunks import EndChunk, UsageChunk, pieces
 from headrace.core.errors import RejectedError
 from headrace.core.reply import Reply
 from headrace.wire import failure
@@ -159,18 +159,29 @@ class CodecRequest(ProviderRequest):
         return replace(response, adaptations=draft.adaptations) if draft.adaptations else response
 
     async def stream_once(self) -> AsyncGenerator[Chunk]:
-        """Make one exchange, and fold what comes into the reply that there is without a stream."""
+        """Make one exchange, and fold what comes into the reply that there is without a stream.
+
+        A server that answers whole all the same is read as without one.
+        """
         draft = self.codec.encode(self.context, self.route, stream=True)
-        fold = self.codec.fold(self.context, self.route)
+        fold, body = self.codec.fold(self.context, self.route), None
         async with self.exchange.stream(draft.path, draft.body, draft.headers) as incoming:
             if incoming.status != failure.OK:
                 failure.check(await incoming.read())
             async with aclosing(_frames(incoming, self.codec.FRAMING)) as frames:
                 async for frame in frames:
+                    if frame.is_body:
+                        body = frame.data
+                        break
                     for chunk in fold.feed(frame.event, frame.data):
                         yield chunk
             headers = incoming.headers
-        response = self.decode(self.context, self.route, replace(fold.reply(), headers=headers))
+        reply = fold.reply() if body is None else Reply(failure.OK, body)
+        response = self.decode(self.context, self.route, replace(reply, headers=headers))
+        for chunk in () if body is None else pieces(response):
+            yield chunk
+        if body is not None and response.usage is not None:
+            yield UsageChunk(response.usage)
         yield EndChunk(replace(response, adaptations=draft.adaptations))
 
     @classmethod

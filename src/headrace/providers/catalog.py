@@ -65,10 +65,11 @@ class Catalog:
 
     def _class(self, context: RequestContext, route: Route) -> type[ProviderRequest]:
         found = self._classes[route.endpoint.wire]
+        if (operation := context.operation) == "chat":
+            return found
         # A class of the user's own gets all operations, and says itself what it cannot do.
-        if found is CLASSES.get(route.endpoint.wire) and context.operation != "chat":
-            return class_of(context.operation, route)
-        return found
+        is_ours = found is CLASSES.get(route.endpoint.wire)
+        return class_of(operation, route) if is_ours else found
 
 
 def _found(wire: str, endpoint: str) -> type[ProviderRequest]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 from headrace.core.errors import RejectedError
 from headrace.providers.base import ProviderRequest
 from headrace.wire import failure, moderation, rerank, speech, transcription
-from headrace.wire.embed import cohere, gemini, ollama, openai
+from headrace.wire.embed import bedrock, cohere, gemini, ollama, openai
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 class OperationCodec(Protocol):
     """How one API writes one operation: a module of ``wire``. Pure."""
-
-    EPOCH: int
 
     def encode(self, context: RequestContext, route: Route) -> Draft:
         """The request; raises ``RejectedError`` for what the API cannot carry."""
@@ -36,6 +34,7 @@ CODECS: Final[dict[tuple[str, str], OperationCodec]] = {
     ("gemini", "embed"): gemini,
     ("cohere", "embed"): cohere,
     ("ollama", "embed"): ollama,
+    ("bedrock_converse", "embed"): bedrock,
     ("openai_chat", "rerank"): rerank,
     ("cohere", "rerank"): rerank,
     ("openai_chat", "moderate"): moderation,
@@ -67,7 +66,7 @@ class OperationRequest(ProviderRequest):
         return cls.codec.decode(context, route, reply)
 
 
-def class_of(operation: str, route: Route) -> type[ProviderRequest]:
+def class_of(operation: str, route: Route) -> type[OperationRequest]:
     """The request class of an operation; raises ``RejectedError`` where the endpoint has none."""
     row = route.endpoint
     offer = row.operations.get(operation)
@@ -79,7 +78,7 @@ def class_of(operation: str, route: Route) -> type[ProviderRequest]:
 
 
 @cache
-def _class(wire: str, operation: str) -> type[ProviderRequest]:
+def _class(wire: str, operation: str) -> type[OperationRequest]:
     class Made(OperationRequest):
         __slots__ = ()
         codec = CODECS[wire, operation]

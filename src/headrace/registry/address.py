@@ -21,6 +21,7 @@ _BLANK: Final = re.compile(r"\{(\w+)\}")
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What is known when there is something to sign, or a token: a profile may name the region.
 _LATE: Final = {"aws": (), "google": ("host", "project", "location")}
+_CLOUDS: Final = {"aws": ("amazonaws.com", "api.aws"), "google": ("googleapis.com",)}
 _REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _EVERYWHERE: Final = ("0.0.0.0", "[::]")  # noqa: S104 - what a server listens on, and no client asks
 
@@ -122,6 +123,12 @@ def is_under(url: str, row: Endpoint) -> bool:
     host = _split(url)[1] or ""
     own = (*row.hosts, _split(row.base_url or "")[1])
     return any(of and f".{host}".endswith(f".{of}") for of in own)
+
+
+def is_cloud(url: str, auth: str) -> bool:
+    """Does the host of ``url`` want the credentials that ``auth`` looks for in the environment?"""
+    host = _split(url)[1] or ""
+    return any(host.endswith(f".{of}") for of in _CLOUDS.get(auth, ()))
 
 
 def check_url(url: str, *, allow_http: bool) -> str:

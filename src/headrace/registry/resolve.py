@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.core.errors import ConfigError
 from headrace.core.model import Endpoint, KeySource, Model, Route
-from headrace.core.secret import Secret
 from headrace.core.spelling import near
 from headrace.registry import address
 from headrace.registry.table import Table, check_model
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from headrace.registry.address import Environ
 
 OWN: Final = Table()
+# What people copy with the base URL, and request classes add themselves.
+_IN_PATHS: Final = {"anthropic": ("/v1",), "cohere": ("/v2", "/v1"), "ollama": ("/api", "/v1")}
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -26,7 +27,7 @@ class Place:
     """Where the caller says that an endpoint is, if not where its row says, and with which keys."""
 
     base_url: str | None = None
-    api_keys: tuple[Secret, ...] = ()
+    api_keys: tuple[KeySource, ...] = ()
     allow_http: bool = False
 
     @property
@@ -113,7 +114,10 @@ def _sources(model: Model, row: Endpoint, place: Place) -> list[KeySource]:
         msg = f"{model.id} has key_env= on its row, and api_key= is given as well; leave out one"
         raise ConfigError(msg)
     if place.api_keys:
-        return [KeySource(secret=secret) for secret in place.api_keys]
+        if row.auth != "aws" and any(key.secret is None for key in place.api_keys):
+            msg = f"{model.id} takes no credentials of AWS; pass its API key, a text, as api_key="
+            raise ConfigError(msg)
+        return [*place.api_keys]
     names = model.key_env
     if any(not _VARIABLE.fullmatch(name) for name in names) or len(set(names)) < len(names):
         msg = f"{model.id}: key_env= takes names of environment variables, each once, and no keys"
@@ -129,8 +133,14 @@ def _sources(model: Model, row: Endpoint, place: Place) -> list[KeySource]:
 def _elsewhere(row: Endpoint, place: Place, *, has_key: bool) -> Endpoint:
     """A server that speaks like ``row`` at another address; it never gets ``row``'s own key."""
     base_url = address.check_url(place.base_url or "", allow_http=place.allow_http)
-    if row.wire == "anthropic":
-        base_url = base_url.removesuffix("/v1")
+    for version in _IN_PATHS.get(row.wire, ()):
+        base_url = base_url.removesuffix(version)
+    if not has_key and address.is_cloud(base_url, row.auth):
+        msg = (
+            f"{row.name} at base_url {base_url!r} gets no credentials but those of api_key=; to use"
+            f" your own there, register an endpoint with auth={row.auth!r} and this base_url"
+        )
+        raise ConfigError(msg)
     auth = row.auth if has_key else "none"
     if has_key and auth == "none":
         auth = "bearer"

@@ -23,7 +23,7 @@ from headrace.core.errors import (
     ReplyError,
     TooLongError,
 )
-from headrace.wire import amazon, complaint, openai_codes, reading
+from headrace.wire import amazon, complaint, named, openai_codes, reading
 from headrace.wire.limits import (
     NO_LIMITS,
     TOO_MANY_REQUESTS,
@@ -94,6 +94,7 @@ _NAMED: Final[dict[str, Kind]] = {
     ),
     **dict.fromkeys(
         (
+            "1301",  # Z.ai
             "bio_policy",  # OpenAI Responses
             "content_filter",
             "content_policy_violation",
@@ -107,6 +108,7 @@ _NAMED: Final[dict[str, Kind]] = {
     ),
     **dict.fromkeys(
         (
+            "1113",  # Z.ai: an account in arrears, with 429
             "billing_disabled",  # Google
             "billing_error",
             "billing_hard_limit_reached",
@@ -123,6 +125,7 @@ _NAMED: Final[dict[str, Kind]] = {
     ),
     **dict.fromkeys(
         (
+            "1211",  # Z.ai: no such model
             "account_deactivated",
             "api_key_invalid",  # Google
             "invalid_api_key",
@@ -178,6 +181,7 @@ _UNPAID: Final = re.compile(
 _NOT_OURS: Final = re.compile(
     r"(?:incorrect|invalid) api (?:key|token)|api key not valid"  # xAI, Cohere and Gemini
     r"|user location is not supported"  # Gemini
+    r"|this organization has been disabled"  # Anthropic
     r"|model not exist|\S{1,200} is not a valid model id"  # DeepSeek and OpenRouter
     r"|the provided model identifier is invalid|invocation of model id \S{1,2048} with on-demand",
     re.IGNORECASE,
@@ -220,8 +224,8 @@ def from_error_object(
     Inner codes that say nothing make it a ``ReplyError``.
     """
     said = complaint.of_object(data)
-    named = (_STATUS_OF[name] for name in sorted(said.names) if name in _STATUS_OF)
-    status = said.status or next(named, None)
+    meant = (_STATUS_OF[name] for name in sorted(said.names) if name in _STATUS_OF)
+    status = said.status or next(meant, None)
     if status is None:
         kind = _kind(said) or _by_text(said) or ReplyError
     else:
@@ -281,6 +285,8 @@ def _one_of(said: Complaint, *kinds: Kind) -> Kind | None:
 
 
 def _classify(status: int, said: Complaint, reply: Reply) -> Kind:
+    if named.is_missed(status, said) and _kind(said) is None:
+        return RejectedError
     if status in _FIXED:
         return _FIXED[status]
     if status == TOO_MANY_REQUESTS:
@@ -323,8 +329,8 @@ def _invalid_token(said: Complaint, reply: Reply) -> Kind:
 def _forbidden(said: Complaint) -> Kind:
     if said.is_page:  # a firewall may dislike one prompt, which must not close the route for all
         return PageError
-    if (named := _one_of(said, ContentFilterError, QuotaError)) is not None:
-        return named
+    if (kind := _one_of(said, ContentFilterError, QuotaError)) is not None:
+        return kind
     if _FILTERED.search(said.message):
         return ContentFilterError
     return QuotaError if _UNPAID.match(said.message) else GoneError

@@ -52,11 +52,18 @@ class _Way(NamedTuple):
 
 _USUAL: Final = _Way("/models", "data", "id")
 _WAYS: Final = {
+    "openai_chat": _USUAL,
+    "openai_responses": _USUAL,
     "anthropic": _Way("/v1/models?limit=1000", "data", "id", "after_id", VERSION),
     "gemini": _Way("/models?pageSize=1000", "models", "name", "pageToken"),
     "cohere": _Way("/v1/models?page_size=1000", "models", "name", "page_token"),
     "ollama": _Way("/api/tags", "models", "name"),
 }
+
+
+def lists(wire: str) -> bool:
+    """Is it known how an API lists its models?"""
+    return wire in _WAYS
 
 
 def path(wire: str, cursor: str | None) -> tuple[str, tuple[tuple[str, str], ...]]:

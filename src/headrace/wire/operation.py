@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from headrace.core.errors import RejectedError
 from headrace.core.model import Offer
 from headrace.wire import reading
 from headrace.wire.draft import Draft, merge
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from headrace.wire.draft import Unsupported
 
 _USUAL: Final = Offer()
+# What is asked, beside the names that no ``extra_body`` may have.
+_ASKED: Final = frozenset({"documents", "query", "requests", "texts"})
 
 
 def offer_of(route: Route, operation: str) -> Offer:
@@ -28,9 +31,15 @@ def drafted(
     body: dict[str, object],
     noted: Unsupported,
 ) -> Draft:
-    """``body`` as JSON to ``path``, or to the endpoint's own; ``extra_body`` is merged in last."""
+    """``body`` as JSON to ``path``, or to the endpoint's own; ``extra_body`` is merged in last.
+
+    Raises ``RejectedError`` where it would replace what is asked.
+    """
     params = context.params
     extra, headers = (None, None) if params is None else (params.extra_body, params.extra_headers)
+    if extra and (taken := _ASKED & body.keys() & extra.keys()):
+        msg = f"extra_body cannot replace {', '.join(sorted(taken))}; leave it out"
+        raise RejectedError(msg)
     return Draft(
         offer_of(route, context.operation).path or path,
         reading.write(merge(body, extra)),

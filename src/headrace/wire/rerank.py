@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
     from headrace.wire.draft import Draft
 
-EPOCH: Final = 1
 PATH: Final = "/rerank"
 
 

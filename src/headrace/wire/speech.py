@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
     from headrace.wire.draft import Draft
 
-EPOCH: Final = 1
 PATH: Final = "/audio/speech"
 # Of ours, and what OpenAI calls it.
 _FIELDS: Final = {

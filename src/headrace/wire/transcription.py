@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from headrace.core.operations import Transcribe
     from headrace.core.reply import Reply
 
-EPOCH: Final = 1
 PATH: Final = "/audio/transcriptions"
 _NOTED: Final = ("language", "languages", "duration", "segments", "words")
 _SUFFIXES: Final = {kind: suffix for suffix, kind in BY_SUFFIX.items()}

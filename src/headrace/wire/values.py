@@ -33,7 +33,7 @@ def load(form: object) -> object:
     """The value again; raises ``ValueError`` for what is none."""
     try:
         return _load(*cast("list[Any]", form))
-    except (TypeError, KeyError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(_DAMAGED) from error
 
 

@@ -10,6 +10,7 @@ import pytest
 from headrace.adapters import google_auth, keys
 from headrace.core.errors import ConfigError, GoneError
 from headrace.core.model import Route
+from headrace.core.secret import Masked
 from headrace.registry import resolve
 from tests.adapters.google.server import VARIABLE
 
@@ -17,7 +18,7 @@ LOCATED: Final = resolve.route(resolve.model_row("vertex/m"), resolve.Place())
 
 
 def placed(route: Route = LOCATED) -> str:
-    return asyncio.run(google_auth.admitted(route, "ya29.token-0000"))[0].base_url
+    return asyncio.run(google_auth.admitted(route, Masked("ya29.token-0000")))[0].base_url
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ import pytest
 from headrace import LLMClient, RequestContext
 from headrace.adapters import google_auth
 from headrace.core.errors import GoneError, HeldBackError, NotSentError
-from headrace.core.model import Endpoint, KeySource, Model, Route
-from headrace.core.secret import Secret
+from headrace.core.secret import Masked
 from headrace.providers.catalog import Catalog
 from headrace.testing import HurriedClock, faults
 from tests.adapters.google.server import VARIABLE, Way, way
@@ -26,6 +25,7 @@ from tests.adapters.google.server import VARIABLE, Way, way
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from headrace.core.model import Route
     from headrace.providers.base import Exchange, ProviderRequest
 
 
@@ -269,10 +269,17 @@ def test_a_token_of_the_environment_is_used_as_it_is_and_may_change(
 
 
 def test_a_token_that_was_replaced_meanwhile_is_no_reason_to_close() -> None:
-    row = Endpoint(name="vertex", wire="gemini", auth="google", base_url="https://h")
-    given = KeySource(secret=Secret("ya29.old-token-0000"))
-    sent = Route(Model(id="vertex/m"), row, "https://h", given)
-    with pytest.raises(HeldBackError):
-        google_auth.check_current(sent, 401, "ya29.new-token-0000")
-    google_auth.check_current(sent, 401, "ya29.old-token-0000")
-    google_auth.check_current(sent, 403, "ya29.new-token-0000")
+    new = Masked("ya29.new-token-0000")
+    assert google_auth.is_renewed("Bearer ya29.old-token-0000", new)
+    assert not google_auth.is_renewed("Bearer ya29.new-token-0000", new)
+
+
+def test_a_token_that_may_not_do_this_is_not_renewed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with way(tmp_path, faults.Status(403)) as there:
+            with pytest.raises(GoneError, match="403"):
+                await there.ask()
+            await there.ask()
+            assert len(there.tokens.asked) == 1
+
+    asyncio.run(main())

@@ -82,6 +82,9 @@ def _credentials(route: Route) -> AwsKeys | Secret:
     found = key.secret or key.aws
     if found is None and key.profile is None:
         bearer = next(filter(None, map(_secret, key.env)), None)
+        if bearer is None and route.model.key_env:  # nobody else's credentials stand in for it
+            msg = f"it needs a key of AWS Bedrock; set {' or '.join(key.env)}"
+            raise ConfigError(msg)
         found = bearer or _of_environment()
     if found:
         return found

@@ -12,8 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from headrace.adapters.keys import Masked
 from headrace.core.model import AwsKeys
+from headrace.core.secret import Masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ def sign(
     request.method, request.url, request.body = method, url, body
     request.headers = CaseInsensitiveDict(given)
     token = credentials.session_token
-    _signer()(
+    signer()(
         credentials.access_key_id,
         credentials.secret_access_key.reveal(),
         region,
@@ -84,7 +84,8 @@ def authorized(
 
 
 @cache
-def _signer() -> type[AWS4Auth]:
+def signer() -> type[AWS4Auth]:
+    """What signs; the first call loads it, which is asked for before a run and not within it."""
     from requests_aws4auth import AWS4Auth  # noqa: PLC0415 - loaded when there is something to sign
 
     class Signer(AWS4Auth):  # type: ignore[misc]  # untyped, and a base class

@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from headrace.adapters import google_auth, keys
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
@@ -81,14 +79,11 @@ class HttpExchange:
         self, path: str, body: bytes, headers: Headers = ()
     ) -> AsyncIterator[HttpIncoming]:
         """Send once and begin to read; see ``providers.base.Exchange``."""
-        transport, route = await self._open(), self._route
-        if route.endpoint.auth == "google":
-            route, headers = await self._admitted(headers)
+        transport = await self._open()
         incoming = await transport.open(
-            route, path, body, headers, timeout=self._timeout, gate=self._gate
+            self._route, path, body, headers, timeout=self._timeout, gate=self._gate
         )
         try:
-            self._check_current(route, incoming.status)
             yield incoming
         finally:
             incoming.close()
@@ -101,11 +96,9 @@ class HttpExchange:
         headers: Headers,
         content_type: str = "application/json",
     ) -> Reply:
-        transport, route = await self._open(), self._route
-        if route.endpoint.auth == "google":
-            route, headers = await self._admitted(headers)
-        reply = await transport.send(
-            route,
+        transport = await self._open()
+        return await transport.send(
+            self._route,
             method,
             path,
             body,
@@ -114,17 +107,6 @@ class HttpExchange:
             timeout=self._timeout,
             gate=self._gate,
         )
-        self._check_current(route, reply.status)
-        return reply
-
-    async def _admitted(self, headers: Headers) -> tuple[Route, Headers]:
-        """Route and headers with Google's token of the moment."""
-        route, more = await google_auth.admitted(self._route, keys.reveal(self._route.key))
-        return route, (*more, *headers)
-
-    def _check_current(self, route: Route, status: int) -> None:
-        if route is not self._route:
-            google_auth.check_current(route, status, keys.reveal(self._route.key))
 
 
 def __getattr__(name: str) -> object:

@@ -20,12 +20,13 @@ from aiohttp.http_writer import StreamWriter
 
 from headrace.adapters import keys
 from headrace.adapters.clock import SystemClock
-from headrace.adapters.http import signed
+from headrace.adapters.http import auth
 from headrace.adapters.http.incoming import HttpIncoming
 from headrace.adapters.http.naming import CAUGHT, NOT_WHOLE, SILENT, Naming
 from headrace.adapters.proxy import Proxy
 from headrace.adapters.tls import trusted
 from headrace.core.errors import ConfigError, GoneError, HeldBackError
+from headrace.core.secret import Masked
 from headrace.registry.address import is_loopback
 from headrace.wire import failure
 
@@ -138,7 +139,7 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             request_class=_Request if _IS_EAGER else _EagerRequest,
         )
-        self._prepared: dict[tuple[object, ...], tuple[str | None, _Prepared]] = {}
+        self._prepared: dict[tuple[object, ...], tuple[Masked | None, _Prepared]] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
     async def send(
@@ -155,7 +156,8 @@ class Transport:
     ) -> Reply:
         """Send once and return whatever whole reply comes; raise what became of it otherwise."""
         kind = content_type if body is not None else None
-        ready = self._prepare(route, path, body, headers, method=method, content_type=kind)
+        asked, more = await auth.admitted(route, headers)
+        ready = self._prepare(asked, path, body, more, method=method, content_type=kind)
         naming = Naming(route, ready[0], ready[3], timeout, NOT_WHOLE)
         limit = self._timeout(timeout)
         return await (await self._begin(method, body, ready, naming, limit, gate=gate)).read()
@@ -171,10 +173,13 @@ class Transport:
         gate: Gate | None,
     ) -> HttpIncoming:
         """Send once and return when the head has come; whoever calls closes what is returned."""
-        ready = self._prepare(route, path, body, headers, method="POST", content_type=JSON)
+        asked, more = await auth.admitted(route, headers)
+        ready = self._prepare(asked, path, body, more, method="POST", content_type=JSON)
         naming = Naming(route, ready[0], ready[3], timeout, SILENT)
         limit = aiohttp.ClientTimeout(
-            total=None, sock_connect=_to_connect(timeout), sock_read=timeout
+            total=None,
+            sock_connect=_to_connect(timeout),
+            sock_read=timeout,
         )
         try:
             # A head that drips is never silent; and there are few streams for each second.
@@ -211,7 +216,7 @@ class Transport:
             if gate is not None and response.status >= _FIRST_ERROR:
                 gate.hear(response.status, kept)
             if response.status >= _FIRST_ERROR:
-                signed.check_current(naming.route, response, prepared)
+                auth.check_current(naming.route, response, prepared)
             return HttpIncoming(response, kept, naming)
         except CAUGHT as error:
             failed = naming.before_head(error)
@@ -240,11 +245,10 @@ class Transport:
         slot = (route, path, headers, content_type)
         known = self._prepared.get(slot)
         if known is None or known[0] != key:
-            del key, known  # what fails now must not show a key in its traceback
             if route.endpoint.auth == "aws":  # never kept, and so only looked for here
                 plain = _headers(route, None, headers, content_type)
                 now = self._clock.wall()
-                made = signed.prepare(route, method, path, plain, body or b"", now=now)
+                made = auth.signed(route, method, path, plain, body or b"", now=now)
                 return made[3], *made[:3], self._proxy_to(route, made[3])
             base_url = route.base_url.rstrip("/")
             url, proxy = base_url + path + route.query, self._proxy_to(route, base_url)
@@ -270,7 +274,7 @@ class Transport:
         is_local = is_loopback(urlsplit(base_url).hostname or "")
         if proxy is None or (is_local and not proxy.is_here):
             return None
-        return keys.Masked(proxy.reveal())
+        return Masked(proxy.reveal())
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         known = self._timeouts.get(seconds)
@@ -295,18 +299,15 @@ def _to_connect(seconds: float) -> float:
 
 
 def _headers(
-    route: Route, key: str | None, headers: Headers, content_type: str | None
+    route: Route, key: Masked | None, headers: Headers, content_type: str | None
 ) -> dict[str, str]:
     ready = dict(headers)
     if content_type is not None:
         ready["Content-Type"] = content_type
     ready["User-Agent"] = "headrace"
     if key is not None:
-        auth = route.endpoint.auth
-        if auth == "bearer":
-            ready["Authorization"] = keys.Masked(f"Bearer {key}")
-        else:
-            ready[auth] = keys.Masked(key)
+        name, value = auth.header(route, key)
+        ready[name] = value
     return ready
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from headrace.core.response import Usage
 from headrace.wire import failure, reading
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
     from headrace.wire.draft import Draft
-
-EPOCH: Final = 1
 
 
 def encode(context: RequestContext, route: Route) -> Draft:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from headrace.core.response import APIResponse
     from headrace.wire.draft import Draft
 
-EPOCH: Final = 1
 PATH: Final = "/embeddings"
 
 

@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias
 from headrace.wire.framing.base import MAX_FRAME, Decoder, Frame, FramingError
 from headrace.wire.framing.event_stream import EventStreamDecoder
 from headrace.wire.framing.ndjson import NDJSONDecoder
+from headrace.wire.framing.opening import Opening
 from headrace.wire.framing.sse import SSEDecoder
 
 Framing: TypeAlias = Literal["sse", "ndjson", "event_stream"]
@@ -23,11 +24,12 @@ __all__ = [
     "Framing",
     "FramingError",
     "NDJSONDecoder",
+    "Opening",
     "SSEDecoder",
     "decoder_of",
 ]
 
 
 def decoder_of(framing: Framing) -> Decoder:
-    """A new decoder, for one stream."""
-    return _DECODERS[framing]()
+    """A new decoder, for the reply to one request that asked for a stream."""
+    return Opening(_DECODERS[framing](), has_objects=framing == "ndjson")

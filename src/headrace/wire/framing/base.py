@@ -20,10 +20,14 @@ class FramingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame: the name of its event, "" where it has none, and its data as it came."""
+    """One frame: the name of its event, "" where it has none, and its data as it came.
+
+    ``is_body``: it is no frame but the whole body, of a server that does not stream.
+    """
 
     event: str
     data: bytes
+    is_body: bool = False
 
 
 class Decoder(ABC):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.core.parts import Opaque, Text, Thinking
 from headrace.core.response import NOTHING, APIResponse, Usage
-from headrace.wire import failure, reading
+from headrace.wire import failure, minimax, reading
 from headrace.wire.openai_chat import shape
 from headrace.wire.reading import count
 
@@ -84,6 +84,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         said, calls = _shaped(context, route, said, calls)
     if (refusal := message.get("refusal")) is not None:
         refusal = reading.text(refusal)
+    has_cost = type(billed) is dict and len(billed) > _BARE_USAGE
     is_plain = raw == "stop" and not called and refusal is None
     finish = raw if is_plain else _finish(raw, calls, called, refusal)
     is_rich = len(message) > _BARE_MESSAGE and not _RICH.isdisjoint(message)
@@ -98,7 +99,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         tool_calls=calls,
         content=_parts(message, said, thinking, calls) if is_rich or calls or thinking else (),
         usage=usage,
-        cost_nanos=None if billed is None else reading.reported_cost(billed),
+        cost_nanos=reading.reported_cost(billed) if has_cost else None,
         finish_reason=finish,
         model=_model(data) or route.model.name,
         request_id=reading.request_id(reply.headers, data),
@@ -112,6 +113,8 @@ def _choice(data: Mapping[str, object], reply: Reply) -> dict[str, object]:
     choices = data.get("choices")
     if data.get("error") or (choices is None and data.get("object") == "error"):
         raise failure.from_error_object(data, reply)
+    if (error := minimax.error(data)) is not None:
+        raise failure.from_error_object(error, reply)
     if type(choices) is not list or not choices:
         raise failure.unreadable(reply, "it has no choices")
     choice = choices[0]

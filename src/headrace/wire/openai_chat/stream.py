@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
 from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
-from headrace.wire import failure, reading
+from headrace.wire import failure, minimax, reading
 from headrace.wire.draft import Pieces, folded, joined
 from headrace.wire.openai_chat import shape
 from headrace.wire.openai_chat.decode import read_usage, thought
@@ -105,7 +105,9 @@ class ChatFold:
     def _refuse(self, event: str, found: dict[str, object], data: bytes) -> None:
         """Raise what an error in a frame stands for, wherever the server puts it."""
         inner = reading.block(found.get("x_groq")).get("error")
-        if inner:
+        if (own := minimax.error(found)) is not None:
+            found = own
+        elif inner:
             found = {"error": {"message": inner} if type(inner) is str else inner}
         elif not found.get("error"):
             flat = found.get("object") == "error" or event == "error"
