@@ -228,12 +228,6 @@ def test_equal_schemas_are_equal_and_hash_alike() -> None:
     assert OutputSchema.of(City) != OutputSchema.of(Row)
 
 
-def test_a_shape_made_by_hand_keeps_to_what_all_apis_take() -> None:
-    with pytest.raises(ConfigError, match=r"OutputSchema\.of"):
-        OutputSchema("answer", '{"type":"array"}', str)
-    assert OutputSchema("an answer", '{"type":"object"}', str).name == "an_answer"
-
-
 def test_without_the_extra_a_json_schema_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -241,3 +235,9 @@ def test_without_the_extra_a_json_schema_says_what_to_install(
     with pytest.raises(ConfigError, match=r'pip install "headrace\[schema\]"'):
         OutputSchema.of(JSON_SCHEMA)
     assert OutputSchema.of(City).parse(TEXT) == OSLO
+
+
+def test_a_shape_made_by_hand_keeps_to_what_all_apis_take() -> None:
+    with pytest.raises(ConfigError, match=r"OutputSchema\.of"):
+        OutputSchema("answer", '{"type":"array"}', str)
+    assert OutputSchema("an answer", '{"type":"object"}', str).name == "an_answer"

@@ -16,6 +16,7 @@ from google.genai import types
 from google.oauth2.credentials import Credentials
 
 from headrace.adapters import google_auth
+from headrace.core.secret import Masked
 from headrace.registry import resolve
 from headrace.wire import gemini, vertex_anthropic
 from tests.wire.golden import Case, cases, context
