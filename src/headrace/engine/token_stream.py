@@ -139,8 +139,6 @@ class Attempts:
                     yield chunk
                 self._response = self._finish(course, permit, chunk.response)
         except ProviderError as error:
-            if isinstance(error, OutcomeUnknownError):  # it may be the end of the request's time
-                self._sender.time_left(course, 1.0)
             error.usage = error.usage or usage
             raise
         yield EndChunk(self._response)
