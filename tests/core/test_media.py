@@ -78,6 +78,9 @@ def test_files_and_audio_know_what_they_are() -> None:
     assert Audio.from_bytes(WAV).media_type == "audio/wav"
     assert Audio.from_bytes(b"ID3 tune").media_type == "audio/mpeg"
     assert File.from_bytes(b"a,b", "text/csv").media_type == "text/csv"
+    named = File.from_bytes(b"a,b", name="table.CSV")
+    assert (named.media_type, named.name) == ("text/csv", "table.CSV")
+    assert File.from_bytes(PDF, name="no suffix").media_type == "application/pdf"
     assert Audio.from_bytes(b"...", "audio/x-wav").media_type == "audio/wav"
     assert File.from_url("data:text/plain;charset=utf-8;base64,aGk=").data == b"hi"
 

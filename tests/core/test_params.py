@@ -101,6 +101,12 @@ def test_parameters_cannot_be_changed() -> None:
         ("extra_body", {"model": "other"}),
         ("extra_body", {"messages": []}),
         ("extra_body", {"stream": True, "system": "x"}),
+        ("extra_body", {"a": [{"b": math.nan}]}),
+        ("extra_body", {"a": -math.inf}),
+        ("extra_headers", {"x-a": "one\r\nx-b: two"}),
+        ("extra_headers", {"x a": "one"}),
+        ("extra_headers", {"x-a": " blank before"}),
+        ("extra_headers", {"x-a": "\u20ac"}),
         ("temprature", 1),
     ],
 )

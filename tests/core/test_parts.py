@@ -193,6 +193,25 @@ def test_extra_headers_replace_no_credentials(name: str) -> None:
         RequestContext(prompt="hi", params={"extra_headers": {name: "x"}})  # type: ignore[arg-type]  # a dict becomes parameters
 
 
+def test_blanks_in_the_arguments_of_a_call_are_no_other_question() -> None:
+    def key(arguments: str) -> str:
+        said = Conversation().user("a").assistant(ToolCall("c1", "f", arguments))
+        return RequestContext(prompt=said.tool(ToolResult("c1", "b"))).cache_key
+
+    assert key('{"n": 1,  "big": 18446744073709551617}') == key(
+        '{"n":1,"big":18446744073709551617}'
+    )
+    assert key('{"n":18446744073709551617}') != key('{"n":18446744073709551618}')
+    assert key('{"n":') != key('{"n": ')  # as it was written, where it is no JSON
+
+
+def test_one_part_needs_no_list() -> None:
+    image = Image.from_url("https://example.com/a.png")
+    assert Message.user(image) == Message.user([image])
+    assert Conversation().assistant(CALL) == Conversation().assistant([CALL])
+    assert ToolResult("c1", ["rain", image]) == ToolResult("c1", [Text("rain"), image])  # type: ignore[arg-type]  # read all the same
+
+
 def test_marks_are_read_wherever_the_two_dialects_put_them() -> None:
     call = {"id": "c1", "function": {"name": "f", "arguments": "{}"}}
     marked = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}}

@@ -188,6 +188,10 @@ def test_files_come_and_go() -> None:
             await client.download_file(kept.id)
         with pytest.raises(BadRowError, match="from_path"):
             await client.upload_file(File.from_url("https://example.com/a.pdf"))
+        with pytest.raises(ConfigError, match="takes a File, not str; make it with"):
+            await client.upload_file("a.pdf")  # type: ignore[arg-type]  # what people try
+        with pytest.raises(ConfigError, match=r"takes an Audio, .*from_path"):
+            await client.transcribe("a.mp3")  # type: ignore[arg-type]  # what people try
 
     play(main)
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from headrace import LLMClient, Model, Price
+from headrace.core.errors import ContentFilterError
 from headrace.core.model import Endpoint, Route
 from headrace.core.reply import Reply
 from headrace.core.response import APIResponse, Usage
@@ -163,6 +164,14 @@ def test_another_server_at_a_vendors_name_has_no_price() -> None:
         assert "rices" not in said, "nothing could be installed that would help"
     response, _ = asked(replying(PLAIN), base_url="https://api.openai.com/v1")
     assert response.cost == 0.006
+
+
+def test_a_refusal_that_was_billed_at_no_known_price_is_not_told_as_free() -> None:
+    blocked = {"index": 0, "message": {"role": "assistant"}, "finish_reason": "content_filter"}
+    response, said = asked(replying(PLAIN, choice=blocked), "openai/of-nobody")
+    assert isinstance(response.error, ContentFilterError)
+    assert response.cost is None
+    assert "cost unknown" in said
 
 
 def test_an_unknown_model_is_unknown_and_costs_nothing_but_a_word() -> None:

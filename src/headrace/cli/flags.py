@@ -23,7 +23,7 @@ _FLAGS: Final = {
     "set base_url": "set --base-url",
 }
 # What a sentence about one argument begins with.
-_ARGUMENT: Final = re.compile("(params: )?([a-z_]+)(?=[: .])")
+_ARGUMENT: Final = re.compile(r"(params: )?([a-z_]+)(?=[: ]|\.[a-z_]+: )")
 
 
 def in_flags(said: str) -> str:

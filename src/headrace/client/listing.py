@@ -9,6 +9,7 @@ from headrace.adapters.http import HttpExchange
 from headrace.client.assembly import Assembly
 from headrace.core.errors import ConfigError, ReplyError
 from headrace.core.media import File, sniff
+from headrace.core.plain import kind_of
 from headrace.providers.catalog import CLASSES
 from headrace.wire import failure, files, models
 
@@ -52,6 +53,9 @@ class Listing(Assembly):
         self, file: File, *, purpose: str | None = None, model: str | None = None
     ) -> StoredFile:
         """Let the vendor keep a file; its ``id`` is the ``file_id`` of a ``File`` or ``Image``."""
+        if not isinstance(file, File):
+            msg = f"upload_file takes a File, not {kind_of(file)}; make it with File.from_path"
+            raise ConfigError(msg)
 
         async def send(exchange: HttpExchange, route: Route) -> StoredFile:
             draft = files.upload(route, file, purpose)

@@ -6,8 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Unpack, cast, overload
 
 from headrace.client.operations import Operating, OperationOptions
-from headrace.core.media import Audio
+from headrace.core.errors import ConfigError
+from headrace.core.media import Audio, File
 from headrace.core.operations import Speak, Transcribe
+from headrace.core.plain import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
@@ -95,6 +97,12 @@ class Speech(Operating):
         return cast("APIResponse[Audio] | Responses[Audio]", self._asked_sync(asked))
 
     def _transcribe(self, audio: Audio | Sounds, options: TranscribeOptions) -> Asking:
+        if isinstance(audio, str | bytes | File):
+            msg = (
+                f"transcribe takes an Audio, or an iterable of them, not {kind_of(audio)};"
+                " make it with Audio.from_path or Audio.from_bytes"
+            )
+            raise ConfigError(msg)
         own, rest = _parted(options, "language", "prompt")
         return self._read(Transcribe.name, audio, Audio, partial(Transcribe, **own), rest)
 

@@ -72,7 +72,8 @@ class RequestContext:
     @property
     def asked(self) -> Conversation | Operation:
         """What is asked, checked; raises ``BadRowError`` where it cannot be."""
-        found = self._operation
+        # Here and below: a conversation that was read before is the usual case, and costs no call.
+        found = None if type(self.prompt) is Conversation else operation(self.prompt)
         if found is None:
             return self.conversation
         found.check()
@@ -81,19 +82,14 @@ class RequestContext:
     @property
     def operation(self) -> str:
         """What a request is for: "chat", or the name of another operation."""
-        found = self._operation
+        found = None if type(self.prompt) is Conversation else operation(self.prompt)
         return "chat" if found is None else found.name
 
     @property
     def writes(self) -> bool:
         """Is the answer made of tokens, which a bound would count?"""
-        found = self._operation
+        found = None if type(self.prompt) is Conversation else operation(self.prompt)
         return found is None or found.writes
-
-    @property
-    def _operation(self) -> Operation | None:
-        # A conversation that was read before is the usual case.
-        return None if type(self.prompt) is Conversation else operation(self.prompt)
 
     @property
     def schemas(self) -> tuple[str, ...]:

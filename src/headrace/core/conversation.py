@@ -16,6 +16,7 @@ from headrace.core.dicts import ROLES, Role, is_list, read_message, read_parts, 
 from headrace.core.errors import BadRowError
 from headrace.core.media import Audio, File, Image
 from headrace.core.parts import (
+    PARTS,
     CacheBreakpoint,
     Opaque,
     Part,
@@ -72,12 +73,12 @@ class Message:
         return cls("system", text)
 
     @classmethod
-    def user(cls, content: str | Sequence[Part], *more: Part) -> Message:
+    def user(cls, content: str | Part | Sequence[Part], *more: Part) -> Message:
         """What the user says, with images, files or audio after it if there are any."""
         return cls("user", _with_parts(content, more))
 
     @classmethod
-    def assistant(cls, content: str | Sequence[Part], *more: Part) -> Message:
+    def assistant(cls, content: str | Part | Sequence[Part], *more: Part) -> Message:
         """What the model said before, with the calls that it asked for after it."""
         return cls("assistant", _with_parts(content, more))
 
@@ -128,11 +129,11 @@ class Conversation:
         """Add instructions."""
         return self.add(Message("system", text))
 
-    def user(self, content: str | Sequence[Part], *more: Part) -> Conversation:
+    def user(self, content: str | Part | Sequence[Part], *more: Part) -> Conversation:
         """Add a turn of the user, with images, files or audio after the text if there are any."""
         return self.add(Message("user", _with_parts(content, more)))
 
-    def assistant(self, content: str | Sequence[Part], *more: Part) -> Conversation:
+    def assistant(self, content: str | Part | Sequence[Part], *more: Part) -> Conversation:
         """Add a turn of the model."""
         return self.add(Message("assistant", _with_parts(content, more)))
 
@@ -205,10 +206,14 @@ def _settled(role: Role, parts: tuple[Part, ...]) -> tuple[Role, tuple[Part, ...
     return ("tool" if has_results else role), parts
 
 
-def _with_parts(content: str | Sequence[Part], more: tuple[Part, ...]) -> str | tuple[Part, ...]:
+def _with_parts(
+    content: str | Part | Sequence[Part], more: tuple[Part, ...]
+) -> str | tuple[Part, ...]:
     if isinstance(content, str):
         return (*((Text(content),) if content else ()), *more) if more else content
-    return (*content, *more) if is_list(content) else cast("str", content)
+    if isinstance(content, PARTS):
+        return (content, *more)
+    return (*cast("Sequence[Part]", content), *more) if is_list(content) else cast("str", content)
 
 
 def _several(messages: object) -> tuple[object, ...]:

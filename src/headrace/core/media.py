@@ -229,6 +229,17 @@ class File(_Media):
             plain(self.name)
 
     @classmethod
+    def from_bytes(
+        cls, data: bytes, media_type: str | None = None, *, name: str | None = None
+    ) -> Self:
+        """From memory; the media type is read from the first bytes, or told by the name."""
+        suffix = "" if name is None else name.rpartition(".")[2].lower()
+        kind = media_type or (sniff(data) if isinstance(data, bytes) else None)
+        return cls(
+            data=_bytes(data, cls._name), media_type=kind or BY_SUFFIX.get(suffix), name=name
+        )
+
+    @classmethod
     def from_path(cls, path: ReadablePath, media_type: str | None = None) -> Self:
         """Read a local file, now; its name goes with it."""
         made = super(File, cls).from_path(path, media_type)

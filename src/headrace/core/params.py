@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
@@ -48,11 +51,31 @@ PROTECTED_HEADERS: Final = frozenset(
 _NOT_IN_KEYS: Final = frozenset({"on_unsupported", "prompt_caching", "service_tier"})
 
 
+# RFC 9110: a token, and printable characters with no blank around them.
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE: Final = re.compile(r"(?:[!-~]|[!-~][ -~\t]*[!-~])?")
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 def check_extras(body: dict[str, Any] | None, headers: dict[str, str] | None) -> None:
     """Raise ``ValueError`` where extras would replace what is asked, or credentials."""
     if body and (taken := PROTECTED_FIELDS & body.keys()):
         msg = f"extra_body: it cannot replace {', '.join(sorted(taken))}"
         raise ValueError(msg)
+    if body and not _is_finite(body):
+        msg = "extra_body: it holds NaN or infinity, which JSON has not"
+        raise ValueError(msg)
+    for name, value in (headers or {}).items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            msg = f"extra_headers: {name!r:.60} is no header that can be sent, or its value is none"
+            raise ValueError(msg)
     if headers and (taken := PROTECTED_HEADERS & {name.lower() for name in headers}):
         msg = f"extra_headers: it cannot replace {', '.join(sorted(taken))}"
         raise ValueError(msg)

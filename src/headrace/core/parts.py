@@ -5,6 +5,7 @@ All frozen, and checked when they are made.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
@@ -47,9 +48,18 @@ class ToolCall:
 
     def canonical(self) -> list[object]:
         """What keys are made of."""
-        found: list[object] = ["tool_call", self.id, self.name, self.arguments]
+        found: list[object] = ["tool_call", self.id, self.name, _meaning(self.arguments)]
         is_plain = self.kind == "function" and self.signature is None
         return found if is_plain else [*found, self.kind, self.signature]
+
+
+def _meaning(arguments: str) -> str:
+    """The arguments however their blanks are set: one API gives them as text, another as values."""
+    try:
+        # Not orjson: whole numbers of any size stay what they are.
+        return json.dumps(json.loads(arguments), ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, TypeError, RecursionError):
+        return arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,8 @@ class ToolResult:
         if isinstance(self.content, str):
             object.__setattr__(self, "content", plain(self.content))
             return
-        given = tuple(self.content) if isinstance(self.content, Sequence) else ()
+        several = self.content if isinstance(self.content, Sequence) else ()
+        given = tuple(Text(part) if isinstance(part, str) else part for part in several)
         if not given or not all(isinstance(part, Text | Image | File) for part in given):
             msg = "the content of a tool result must be text, or a list of texts, images and files"
             raise BadRowError(msg)

@@ -11,25 +11,27 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.response import Usage
 
-# Replies to learn from where no limit counts tokens, and estimates serve nobody but who asks.
+# Replies to learn from where no limit counts tokens, and estimates serve nobody but who asks. Where
+# one does, one reply in so many teaches from then on.
 ENOUGH: Final = 256
+THINNED: Final = 8
 
 
 class Learning:
     """The correction of one route's estimates; it lives as long as the route does."""
 
-    __slots__ = ("_left", "correction")
+    __slots__ = ("_heard", "correction")
 
     def __init__(self) -> None:
         self.correction = Correction()
-        self._left = ENOUGH
+        self._heard = 0
 
     def learn(self, context: RequestContext, estimated: int, usage: Usage) -> None:
         """A reply came; ``estimated`` is 0 where its prompt was not looked at before."""
+        self._heard += 1
+        if self._heard > ENOUGH and (not estimated or self._heard % THINNED):
+            return
         if not estimated:
-            if not self._left:
-                return
-            self._left -= 1
             schemas = context.schemas
             estimated = reservation.input_tokens(context.asked, context.params, schemas)
         used = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens

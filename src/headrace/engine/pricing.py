@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from headrace.adapters.clock import Clock
     from headrace.core.errors import ProviderError
-    from headrace.core.model import Route
+    from headrace.core.model import Rates, Route
     from headrace.core.response import APIResponse, Usage
 
 OLD: Final = timedelta(days=180)
@@ -33,12 +33,13 @@ class Pricing:
     priced a reply, ``missed_at`` when they would have been asked for one and were not there.
     """
 
-    __slots__ = ("_clock", "_model", "_until", "_vendor", "missed_at", "tariff", "used_at")
+    __slots__ = ("_clock", "_flat", "_model", "_until", "_vendor", "missed_at", "tariff", "used_at")
 
     def __init__(self, route: Route, clock: Clock) -> None:
         """Nothing is looked up yet."""
         given = route.model.price or route.endpoint.price
         self.tariff: Tariff | None = None if given is None else PriceList.flat(given.rates())
+        self._flat = flat_of(self.tariff)
         self._vendor = "" if given is not None else route.endpoint.vendor
         self._model = route.model.name
         self._until = _UNREAD if self._vendor else math.inf  # on the clock that never goes back
@@ -57,6 +58,7 @@ class Pricing:
         wall = self._clock.wall()
         found = prices.find(self._vendor, self._model, wall)
         self.tariff = None if found is None else found.tariff
+        self._flat = flat_of(self.tariff)
         left = math.inf if found is None else found.until - wall
         self._until = self._clock.now() + left * SECOND
 
@@ -74,6 +76,8 @@ class Pricing:
             return None
         self.used_at = now
         noted = reply.metadata
+        if noted is NOTHING and self._flat is not None:
+            return self._flat.cost(usage)
         tier = None if noted is NOTHING else noted.get("service_tier")
         return self.tariff.cost(usage, tier if type(tier) is str else None)
 
@@ -96,6 +100,13 @@ class Pricing:
     def has_data(self) -> bool:
         """Do its prices come from price data, or would they?"""
         return bool(self._vendor)
+
+
+def flat_of(tariff: Tariff | None) -> Rates | None:
+    """The one price of the standard tier, where it has but one: the usual case."""
+    if isinstance(tariff, PriceList) and len(tariff.standard) == 1:
+        return tariff.standard[0][1]
+    return None
 
 
 async def read_all(several: Iterable[Pricing]) -> None:

@@ -163,7 +163,7 @@ class Run:
             tokens[4] += usage.reasoning_tokens
         if response.cost_nanos is not None:
             summary.cost_nanos += response.cost_nanos
-        elif response.attempts and response.error is None:
+        elif response.attempts and (response.error is None or usage is not None):
             summary.unpriced += 1
         summary.unsettled += response.error is not None and response.uncertain_attempts > 0
 

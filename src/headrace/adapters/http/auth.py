@@ -28,12 +28,17 @@ _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _REFUSALS: Final = frozenset({_UNAUTHORIZED, _FORBIDDEN})
 
 
+def has_tokens(route: Route) -> bool:
+    """Is it a token of the moment that it is asked with?"""
+    return route.endpoint.auth == "google"
+
+
 async def admitted(route: Route, headers: Headers) -> tuple[Route, Headers]:
     """``route`` as it is asked now: with Google's token of the moment, where it takes one.
 
     Raises ``GoneError`` where no token is to be had, ``NotSentError`` where nobody could be asked.
     """
-    if route.endpoint.auth != "google":
+    if not has_tokens(route):
         return route, headers
     ready, more = await google_auth.admitted(route, keys.require(route))
     return ready, (*more, *headers)

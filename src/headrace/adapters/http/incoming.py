@@ -37,7 +37,7 @@ class HttpIncoming:
     async def read(self) -> Reply:
         """The whole body; see ``providers.base.Incoming``."""
         try:
-            body = await _read(self._response)
+            body = await read_whole(self._response)
             return Reply(self.status, self._naming.veil.over(body), self.headers)
         except CAUGHT as error:
             failed = self._naming.after_head(error)
@@ -84,7 +84,8 @@ class _Blocks:
         raise failed
 
 
-async def _read(response: ClientResponse) -> bytes:
+async def read_whole(response: ClientResponse) -> bytes:
+    """A body of at most ``MAX_BODY``; raises ``ReplyError`` for a larger one."""
     length = response.content_length
     if length is not None and length <= MAX_BODY and "Content-Encoding" not in response.headers:
         return await response.read()  # which closes the connection when it fails

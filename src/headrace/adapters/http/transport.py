@@ -21,17 +21,18 @@ from aiohttp.http_writer import StreamWriter
 from headrace.adapters import keys
 from headrace.adapters.clock import SystemClock
 from headrace.adapters.http import auth
-from headrace.adapters.http.incoming import HttpIncoming
+from headrace.adapters.http.incoming import HttpIncoming, read_whole
 from headrace.adapters.http.naming import CAUGHT, NOT_WHOLE, SILENT, Naming
 from headrace.adapters.proxy import Proxy
 from headrace.adapters.tls import trusted
 from headrace.core.errors import ConfigError, GoneError, HeldBackError
+from headrace.core.reply import Reply
 from headrace.core.secret import Masked
 from headrace.registry.address import is_loopback
 from headrace.wire import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp.client_reqrep import ClientResponse
     from aiohttp.connector import Connection
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from headrace.adapters.http import Gate
     from headrace.adapters.tls import CaFile
     from headrace.core.model import Route
-    from headrace.core.reply import Reply
 
 # Below the usual five seconds of servers and proxies: a POST on a connection that the server has
 # just closed fails, and aiohttp does not repeat POSTs.
@@ -156,11 +156,23 @@ class Transport:
     ) -> Reply:
         """Send once and return whatever whole reply comes; raise what became of it otherwise."""
         kind = content_type if body is not None else None
-        asked, more = await auth.admitted(route, headers)
+        asked, more = route, headers
+        if auth.has_tokens(route):
+            asked, more = await auth.admitted(route, headers)
         ready = self._prepare(asked, path, body, more, method=method, content_type=kind)
-        naming = Naming(route, ready[0], ready[3], timeout, NOT_WHOLE)
-        limit = self._timeout(timeout)
-        return await (await self._begin(method, body, ready, naming, limit, gate=gate)).read()
+        try:
+            response = await self._ask(method, body, ready, self._timeout(timeout), gate)
+            kept = _head(response, route, ready, gate)
+        except CAUGHT as error:
+            failed = Naming(route, ready[0], ready[3], timeout, NOT_WHOLE).before_head(error)
+        else:
+            try:
+                return Reply(response.status, ready[3].over(await read_whole(response)), kept)
+            except CAUGHT as error:
+                failed = Naming(route, ready[0], ready[3], timeout, NOT_WHOLE).after_head(error)
+        # Out here, so that aiohttp's error is not kept with it: that one holds frames, the prompt
+        # and the request's headers, for as long as a failed response is kept.
+        raise failed
 
     async def open(
         self,
@@ -177,52 +189,39 @@ class Transport:
         ready = self._prepare(asked, path, body, more, method="POST", content_type=JSON)
         naming = Naming(route, ready[0], ready[3], timeout, SILENT)
         limit = aiohttp.ClientTimeout(
-            total=None,
-            sock_connect=_to_connect(timeout),
-            sock_read=timeout,
+            total=None, sock_connect=_to_connect(timeout), sock_read=timeout
         )
         try:
             # A head that drips is never silent; and there are few streams for each second.
             async with asyncio.timeout(timeout):
-                return await self._begin("POST", body, ready, naming, limit, gate=gate)
-        except TimeoutError as error:
+                response = await self._ask("POST", body, ready, limit, gate)
+            kept = _head(response, route, ready, gate)
+        except CAUGHT as error:
             failed = naming.before_head(error)
+        else:
+            return HttpIncoming(response, kept, naming)
         raise failed
 
-    async def _begin(
+    def _ask(
         self,
         method: str,
         body: bytes | None,
         ready: _Prepared,
-        naming: Naming,
         limit: aiohttp.ClientTimeout,
-        *,
         gate: Gate | None,
-    ) -> HttpIncoming:
-        """Send once, up to the head of the reply."""
-        _, url, prepared, veil, proxy = ready
+    ) -> Awaitable[ClientResponse]:
+        """Send once; done when the head of the reply has come."""
+        _, url, prepared, _, proxy = ready
         _gate.set(gate)
-        try:
-            response = await self._session.request(
-                method,
-                url,
-                data=body,
-                headers=prepared,
-                allow_redirects=False,
-                timeout=limit,
-                proxy=proxy,
-            )
-            kept = veil.over_headers(_kept(response.headers))
-            if gate is not None and response.status >= _FIRST_ERROR:
-                gate.hear(response.status, kept)
-            if response.status >= _FIRST_ERROR:
-                auth.check_current(naming.route, response, prepared)
-            return HttpIncoming(response, kept, naming)
-        except CAUGHT as error:
-            failed = naming.before_head(error)
-        # Out here, so that aiohttp's error is not kept with it: that one holds frames, the prompt
-        # and the request's headers, for as long as a failed response is kept.
-        raise failed
+        return self._session.request(
+            method,
+            url,
+            data=body,
+            headers=prepared,
+            allow_redirects=False,
+            timeout=limit,
+            proxy=proxy,
+        )
 
     async def aclose(self) -> None:
         """Close the session and its connections."""
@@ -309,6 +308,18 @@ def _headers(
         name, value = auth.header(route, key)
         ready[name] = value
     return ready
+
+
+def _head(
+    response: ClientResponse, route: Route, ready: _Prepared, gate: Gate | None
+) -> dict[str, str]:
+    """The headers that are kept, after those who shall know of a refusal have heard of it."""
+    kept = ready[3].over_headers(_kept(response.headers))
+    if response.status >= _FIRST_ERROR:
+        if gate is not None:
+            gate.hear(response.status, kept)
+        auth.check_current(route, response, ready[2])
+    return kept
 
 
 _names: dict[str, str | None] = {}

@@ -113,7 +113,7 @@ def _choice(data: Mapping[str, object], reply: Reply) -> dict[str, object]:
     choices = data.get("choices")
     if data.get("error") or (choices is None and data.get("object") == "error"):
         raise failure.from_error_object(data, reply)
-    if (error := minimax.error(data)) is not None:
+    if "base_resp" in data and (error := minimax.error(data)) is not None:
         raise failure.from_error_object(error, reply)
     if type(choices) is not list or not choices:
         raise failure.unreadable(reply, "it has no choices")

@@ -105,7 +105,7 @@ class ChatFold:
     def _refuse(self, event: str, found: dict[str, object], data: bytes) -> None:
         """Raise what an error in a frame stands for, wherever the server puts it."""
         inner = reading.block(found.get("x_groq")).get("error")
-        if (own := minimax.error(found)) is not None:
+        if "base_resp" in found and (own := minimax.error(found)) is not None:
             found = own
         elif inner:
             found = {"error": {"message": inner} if type(inner) is str else inner}
