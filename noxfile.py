@@ -61,12 +61,16 @@ def interpreters() -> dict[str, str]:
 
 PYTHONS = interpreters()
 PARAMS = [nox.param(path, id=version) for version, path in PYTHONS.items()]
-MEASURED = next(iter(PYTHONS.values()), sys.executable)
+OLDEST = next(iter(PYTHONS.values()), sys.executable)
 
 
 def group(*names: str) -> list[str]:
     """The requirements of dependency groups of pyproject.toml."""
     return list(nox.project.dependency_groups(PYPROJECT, *names))
+
+
+SUITE = ("-e", ".[local,mcp,prices,schema,tokens]", *group("test"))
+WHOLE = ("pytest", "-n", "3", "--dist=loadgroup", *ELSEWHERE)
 
 
 def run(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
@@ -76,7 +80,7 @@ def run(session: nox.Session, *command: str, env: dict[str, str] | None = None) 
     session.run(*LIMIT, *command, env=env, external=bool(LIMIT))
 
 
-@nox.session(python=MEASURED)
+@nox.session(python=OLDEST)
 def lint(session: nox.Session) -> None:
     """Style, format, spelling, and the package's own description."""
     session.install(*group("lint"))
@@ -86,15 +90,15 @@ def lint(session: nox.Session) -> None:
     run(session, "validate-pyproject", "pyproject.toml")
 
 
-@nox.session(python=MEASURED)
+@nox.session(python=OLDEST)
 def types(session: nox.Session) -> None:
     """Strict types, on everything."""
-    session.install(".", *group("types", "test", "vendors"))
+    session.install(".", *group("types", "test"))
     folders = [name for name in SCRIPTS if name.endswith(".py") or any(Path(name).rglob("*.py"))]
     run(session, "mypy", *folders)
 
 
-@nox.session(python=MEASURED)
+@nox.session(python=OLDEST)
 def floors(session: nox.Session) -> None:
     """Imports point down, and each library has one door."""
     session.install(*group("floors"))
@@ -104,46 +108,46 @@ def floors(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("python", PARAMS)
 def tests(session: nox.Session) -> None:
-    """The suite on every interpreter that is present; coverage is measured on the oldest.
+    """The suite on every interpreter that is present; all of it on the oldest.
 
-    With arguments (``nox -s tests -- -k name``) only those tests run, and nothing is measured.
+    With arguments (``nox -s tests -- -k name``) only those tests run.
     """
-    session.install("-e", ".[local,mcp,prices,schema,tokens]", *group("test"))
-    pytest = (
-        ("pytest", *session.posargs)
-        if session.posargs
-        else ("pytest", "-n", "3", "--dist=loadgroup", *ELSEWHERE)
-    )
+    session.install(*SUITE)
     if session.posargs:
-        run(session, *pytest)
-        return
-    if session.python != MEASURED:
+        run(session, "pytest", *session.posargs)
+    elif session.python == OLDEST:
+        run(session, *WHOLE)
+    else:
         # The same suite in less time: fewer examples, and not what was shown already.
-        run(session, *pytest, "--hypothesis-profile=quick", "-m", "not real and not once")
-        return
+        run(session, *WHOLE, "--hypothesis-profile=quick", "-m", "not real and not once")
+
+
+@nox.session(python=OLDEST, default=False)
+def coverage(session: nox.Session) -> None:
+    """How much of the code the suite runs; measuring doubles its time."""
+    session.install(*SUITE)
     data = {"COVERAGE_FILE": str(Path(session.create_tmp()).resolve() / "coverage")}
     run(session, "coverage", "erase", env=data)
-    run(session, "coverage", "run", "-m", *pytest, "-m", "not unmeasured", env=data)
-    run(session, *pytest, "-m", "unmeasured")
+    run(session, "coverage", "run", "-m", *WHOLE, "-m", "not unmeasured", env=data)
     run(session, "coverage", "combine", "--quiet", env=data)
     run(session, "coverage", "report", "--fail-under=95", env=data)
 
 
-@nox.session(python=MEASURED)
+@nox.session(python=OLDEST)
 def vendors(session: nox.Session) -> None:
     """What goes out fits the published types of the vendors' SDKs, and what those write is read."""
-    session.install("-e", ".", *group("test", "vendors"))
+    session.install("-e", ".[prices]", *group("test", "vendors"))
     run(session, "pytest", *map(str, sorted(Path("tests/wire").glob("test_vendor_*.py"))))
 
 
-@nox.session(python=MEASURED)
+@nox.session(python=OLDEST)
 def docs(session: nox.Session) -> None:
     """What the documentation shows runs: docstrings, README, docs, examples."""
-    session.install("-e", ".[local,mcp,prices,schema,tokens]", *group("test"))
+    session.install(*SUITE)
     run(session, "pytest", "-n", "2", "--doctest-modules", "src/headrace", "tests/test_docs.py")
 
 
-@nox.session(python=MEASURED)
+@nox.session(python=OLDEST)
 def package(session: nox.Session) -> None:
     """Build the wheel, look inside, install it in a clean environment, and use it."""
     session.install(*group("package"))
@@ -171,17 +175,17 @@ def check_contents(session: nox.Session, wheel: Path) -> None:
         session.error(f"the wheel and src differ in {sorted(inside ^ expected)}")
 
 
-@nox.session(python=MEASURED, default=False)
+@nox.session(python=OLDEST, default=False)
 def bench(session: nox.Session) -> None:
     """The figures, against bare aiohttp and the peers; arguments go to ``python -m benchmarks``."""
     session.install("-e", ".[local,bench]", *group("test"))
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
-@nox.session(python=MEASURED, default=False)
+@nox.session(python=OLDEST, default=False)
 def sweep(session: nox.Session) -> None:
     """The suite with fresh dice and thirty times the examples; takes long."""
-    session.install("-e", ".[local,mcp,prices,schema,tokens]", *group("test"))
+    session.install(*SUITE)
     session.run(
         "pytest",
         "-n",
@@ -193,14 +197,14 @@ def sweep(session: nox.Session) -> None:
     )
 
 
-@nox.session(name="endpoints-page", python=MEASURED, default=False)
+@nox.session(name="endpoints-page", python=OLDEST, default=False)
 def endpoints_page(session: nox.Session) -> None:
     """Write the table in docs/endpoints.md anew from the rows."""
     session.install("-e", ".")
     session.run("python", "docs/endpoints_page.py", "--write")
 
 
-@nox.session(name="errors-page", python=MEASURED, default=False)
+@nox.session(name="errors-page", python=OLDEST, default=False)
 def errors_page(session: nox.Session) -> None:
     """Write docs/errors.md anew from the error tree."""
     session.install("-e", ".")
@@ -208,7 +212,7 @@ def errors_page(session: nox.Session) -> None:
         session.run("python", "docs/errors_page.py", stdout=page)
 
 
-@nox.session(name="features-page", python=MEASURED, default=False)
+@nox.session(name="features-page", python=OLDEST, default=False)
 def features_page(session: nox.Session) -> None:
     """Write docs/features.md anew from codecs and rows."""
     session.install("-e", ".[prices]")

@@ -36,6 +36,7 @@ from tests.clients import made, quiet, virtual
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
 ROOT: Final = Path(__file__).resolve().parents[2]
 OWN: Final = Model(
     id="openai/m", price=Price(input=Decimal(2), output=Decimal(10)), max_output_tokens=500

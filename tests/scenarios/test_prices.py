@@ -24,6 +24,7 @@ from headrace.testing import VirtualClock, run_virtual
 from headrace.wire import openai_chat, openai_responses
 from tests.wire.golden import context, route
 
+pytestmark = pytest.mark.once
 GPT: Final = "openai/gpt-5.6"
 TODAY: Final = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
 

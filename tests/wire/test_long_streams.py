@@ -10,7 +10,7 @@ import pytest
 
 from tests.wire.test_golden_streams import begun
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
 
 Frame = dict[str, Any]
 

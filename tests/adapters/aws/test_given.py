@@ -20,6 +20,7 @@ from headrace.registry import resolve
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
 CANARY: Final = "wJalrXUtnFEMI/CANARY+KEY"
 KEYS: Final = {"aws_access_key_id": "AKIDGIVEN", "aws_secret_access_key": CANARY}
 TOKEN: Final = {"aws_session_token": "CANARY/of+a+session"}

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.providers.base import Exchange, ProviderRequest
 
+pytestmark = pytest.mark.once
+
 
 def test_a_service_account_gets_one_token_for_many_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

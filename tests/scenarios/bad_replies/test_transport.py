@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 from typing import Final
 
+import pytest
+
 from headrace.testing import faults
 from headrace.testing.faults import Body, Raw, Status
 from tests.scenarios.bad_replies.meeting import WHOLE, Dialect, Pace, Row, each, meet, row
+
+pytestmark = pytest.mark.once
 
 # What never comes is not waited for.
 SLOW: Final = Pace(timeout=16)

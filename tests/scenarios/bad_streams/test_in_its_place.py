@@ -26,7 +26,7 @@ from tests.scenarios.bad_streams.meeting import (
 if TYPE_CHECKING:
     from headrace.testing.server.connection import Turn
 
-pytestmark = [pytest.mark.once, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.once, pytest.mark.unmeasured, pytest.mark.timeout(30)]
 PAGE = b"<!doctype html><html><head><title>502 Bad Gateway</title></head></html>"
 
 
@@ -62,7 +62,7 @@ class AsOne(Fault):
         AsOne(lead=b"\xef\xbb\xbf"),
         AsOne(content_type="text/event-stream"),
     ],
-    ids=["plain", "after keep-alives", "after a byte order mark", "called a stream"],
+    ids=["plain", "after blank lines", "after a byte order mark", "called a stream"],
 )
 def test_a_server_that_does_not_stream_is_read_all_the_same(dialect: str, fault: Fault) -> None:
     met = meet(dialect, [fault])

@@ -38,7 +38,7 @@ from tests.scenarios.bad_streams.meeting import (
 if TYPE_CHECKING:
     from headrace.testing.server.connection import Turn
 
-pytestmark = [pytest.mark.once, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.once, pytest.mark.unmeasured, pytest.mark.timeout(30)]
 BINARY: Final = ("bedrock", "bedrock-anthropic")
 LINES: Final = tuple(name for name in ALL if name not in BINARY)
 EVENTS: Final = tuple(name for name in LINES if name != "ollama-native")
