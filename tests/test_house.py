@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # On one worker, which parses each file once.
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured, pytest.mark.xdist_group("house")]
+pytestmark = [pytest.mark.once, pytest.mark.xdist_group("house")]
 ROOT: Final = Path(__file__).resolve().parents[1]
 LINES_OF_A_MODULE: Final = 400
 LINES_OF_A_FUNCTION: Final = 40

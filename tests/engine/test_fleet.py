@@ -81,7 +81,7 @@ def test_a_rows_unknown_model_is_that_rows_error(model: str, said: str) -> None:
     assert said in str(row.error)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.thorough
 def test_rows_that_name_a_few_models_leave_a_few_routes() -> None:
     before = _alive(RouteState), _alive(Choice)
     client = made(Script(), cache="memory")

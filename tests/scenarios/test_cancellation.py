@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.testing.provider import Rule
     from tests.scenarios.conftest import World
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = pytest.mark.once
 
 PROMPTS = [f"p{n % 12}" for n in range(24)]
 
@@ -39,6 +39,7 @@ async def step(count: int) -> None:
         await turned
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("options", [{}, {"cache": "memory"}, {"max_requests_per_minute": 300}])
 @pytest.mark.parametrize("moment", range(1, 60, 3))
 def test_a_run_cancelled_at_any_moment(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headrace.testing.provider import Outcome
     from tests.scenarios.conftest import World
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = [pytest.mark.once, pytest.mark.thorough]
 
 # Some are alike, and so share a send.
 PROMPTS: Final = [f"p{n % 5}" for n in range(7)]

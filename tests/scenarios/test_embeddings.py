@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from headrace.core.response import Responses
     from tests.scenarios.texts import Rule
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = pytest.mark.once
 
 
 def poisoned(word: str) -> Rule:
@@ -255,6 +255,7 @@ def test_a_cache_answers_first_and_packs_hold_only_what_is_new() -> None:
     assert there.sends == [["a", "b"], ["c"], ["a"]]
 
 
+@pytest.mark.thorough
 def test_10_000_texts_with_cache_and_journal_are_never_sent_twice(tmp_path: Path) -> None:
     journal, cache = tmp_path / "run.journal", tmp_path / "cache.db"
     texts = [f"text {n}" for n in range(10_000)]

@@ -17,7 +17,7 @@ from headrace.testing.server.dialects.openai_operations import vector_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = pytest.mark.once
 TEXTS: Final = [f"text {n}" for n in range(3000)]
 CHILD: Final = """
 import sys

@@ -116,8 +116,7 @@ class SlowRefusal(Fault):
         await turn.write(refusal.body)
 
 
-@pytest.mark.unmeasured
-@pytest.mark.parametrize("hint", [HINT, None])
+@pytest.mark.parametrize("hint", [HINT, pytest.param(None, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("dialect", ["openai", "anthropic"])
 def test_a_thousand_prompts_all_succeed_and_every_hint_is_kept(
     dialect: Dialect, hint: float | None

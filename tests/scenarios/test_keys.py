@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from headrace.testing.seen import RequestSeen
     from tests.scenarios.conftest import World
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = pytest.mark.once
 KEYS: Final = ("sk-first-0123456789", "sk-second-0123456789", "sk-third-0123456789")
 PROMPTS: Final = [f"p{n}" for n in range(200)]
 

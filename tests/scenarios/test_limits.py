@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headrace.testing.provider import Outcome
     from tests.scenarios.conftest import World
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = pytest.mark.once
 
 
 def most_in_a_minute(at: Sequence[float], costs: Sequence[float]) -> float:

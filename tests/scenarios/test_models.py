@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headrace.testing.provider import Outcome
     from tests.scenarios.conftest import World
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = pytest.mark.once
 
 A, B = "openai/a", "openai/b"
 SOME = PROMPTS[:300]

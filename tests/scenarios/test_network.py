@@ -197,7 +197,7 @@ def test_a_name_with_two_addresses_of_which_one_is_dead(alive: str) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.unmeasured
+@pytest.mark.thorough
 @pytest.mark.parametrize("jump", [3 * DAY, -3_600.0, -60 * 365 * DAY])
 def test_a_jump_of_the_wall_clock_changes_nothing(
     world: type[World], tmp_path: Path, jump: float

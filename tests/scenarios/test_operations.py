@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from headrace.testing.seen import RequestSeen
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = pytest.mark.once
 T = TypeVar("T")
 SOUND = Audio.from_bytes(b"ID3 good morning", "audio/mpeg")
 

@@ -141,7 +141,7 @@ client.close()
     assert set(server.counts.values()) == {1}
 
 
-@pytest.mark.unmeasured
+@pytest.mark.thorough
 def test_a_forked_child_goes_on_with_the_minute_of_its_parent(server: FakeServer) -> None:
     """What it sends is within the limit together with what the parent had sent before."""
     program = """

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from headrace import APIResponse
     from headrace.testing.server import Turn
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = pytest.mark.once
 
 Dialect: TypeAlias = Literal["openai", "anthropic"]
 # One that looks like a key, and one that does not.
@@ -183,6 +183,7 @@ class Run:
         return client
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("key", KEYS, ids=["like a key", "like nothing"])
 @pytest.mark.parametrize("dialect", ["openai", "anthropic"])
 @pytest.mark.parametrize("fault", PATHS, ids=repr)

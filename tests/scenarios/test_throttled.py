@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headrace.testing.provider import Outcome, Rule
     from tests.scenarios.conftest import World
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = pytest.mark.once
 
 
 def limit(hint: float | None) -> Failure:

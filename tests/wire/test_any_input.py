@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from headrace.core.response import APIResponse
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = [pytest.mark.once, pytest.mark.thorough]
 
 Decode: TypeAlias = "Callable[[Reply], APIResponse[object]]"
 DECODE: Final[list[Decode]] = [

@@ -17,7 +17,7 @@ from tests.wire.test_golden_streams import STREAMED, answered
 if TYPE_CHECKING:
     from headrace.core.chunks import Chunk
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = [pytest.mark.once, pytest.mark.thorough]
 
 Frames = list[list[Any]]
 FRAMES: Final[dict[str, list[Frames]]] = {

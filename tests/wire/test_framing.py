@@ -299,7 +299,7 @@ STREAMS: Final[dict[str, tuple[Kind, Callable[[int], bytes]]]] = {
 
 
 @pytest.mark.once
-@pytest.mark.unmeasured
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", STREAMS)
 @pytest.mark.parametrize("size", [1, 1 << 30])
 def test_the_work_is_linear_in_the_bytes(name: str, size: int) -> None:

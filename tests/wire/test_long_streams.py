@@ -10,7 +10,7 @@ import pytest
 
 from tests.wire.test_golden_streams import begun
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = [pytest.mark.once, pytest.mark.thorough]
 
 Frame = dict[str, Any]
 

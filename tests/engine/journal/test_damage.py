@@ -45,7 +45,7 @@ def test_the_first_bytes_of_a_header_are_a_torn_journal_only_with_preallocated_r
         recover(content)
 
 
-@pytest.mark.unmeasured
+@pytest.mark.thorough
 @pytest.mark.parametrize("closed", [True, False])
 def test_every_flipped_bit_is_refused_or_drops_only_the_last_line(closed: bool) -> None:
     content = valid(closed=closed).rstrip(b"\0")
@@ -201,6 +201,7 @@ def test_sectors_missing_from_what_was_synced_are_damage() -> None:
     journal.close()
 
 
+@pytest.mark.thorough
 @given(st.binary(max_size=300), st.integers(0, 10_000))
 def test_any_rubbish_at_the_end_is_torn_or_refused(rubbish: bytes, cut: int) -> None:
     content = valid()

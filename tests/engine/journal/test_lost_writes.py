@@ -19,7 +19,7 @@ from headrace.testing.disk import FaultyDisk
 from tests.engine.journal.contents import answered, lines_of, recover
 from tests.engine.journal.rows import PATH, key
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = [pytest.mark.once, pytest.mark.thorough]
 
 SIZES: Final = (10, 300, 700, 3000)
 

@@ -24,7 +24,7 @@ from tests.scenarios.bad_replies.meeting import (
     row,
 )
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = pytest.mark.once
 
 
 def swapped(old: bytes, new: bytes) -> list[tuple[Dialect, bytes]]:

@@ -21,7 +21,7 @@ from tests.scenarios.bad_replies.meeting import (
     row,
 )
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
+pytestmark = pytest.mark.once
 
 FUTURE: Final = "Fri, 21 Nov 2036 08:00:05 GMT"
 NOW: Final = "Fri, 21 Nov 2036 08:00:00 GMT"

@@ -47,7 +47,15 @@ BEFORE: Final = {
 ALL: Final = tuple(BEFORE)
 _WITH_V1: Final = ("openai", "openai-responses")
 
-each_dialect = pytest.mark.parametrize("dialect", ALL)
+
+def of_each(dialects: Sequence[str]) -> pytest.MarkDecorator:
+    """The first dialect always, the others where there is time for all."""
+    first, *others = dialects
+    later = [pytest.param(name, marks=pytest.mark.thorough) for name in others]
+    return pytest.mark.parametrize("dialect", [first, *later])
+
+
+each_dialect = of_each(ALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from headrace.core.chunks import Chunk
     from headrace.testing.faults import Fault
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.once, pytest.mark.timeout(30)]
 
 # What breaks a stream after so many frames, and the code of what is raised for it.
 BREAKS: Final[dict[str, tuple[Callable[[int], Fault], str]]] = {

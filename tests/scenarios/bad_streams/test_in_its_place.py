@@ -26,7 +26,7 @@ from tests.scenarios.bad_streams.meeting import (
 if TYPE_CHECKING:
     from headrace.testing.server.connection import Turn
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.once, pytest.mark.timeout(30)]
 PAGE = b"<!doctype html><html><head><title>502 Bad Gateway</title></head></html>"
 
 

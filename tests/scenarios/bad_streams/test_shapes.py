@@ -32,19 +32,20 @@ from tests.scenarios.bad_streams.meeting import (
     each_dialect,
     frames_until,
     meet,
+    of_each,
     quiet,
 )
 
 if TYPE_CHECKING:
     from headrace.testing.server.connection import Turn
 
-pytestmark = [pytest.mark.once, pytest.mark.unmeasured, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.once, pytest.mark.timeout(30)]
 BINARY: Final = ("bedrock", "bedrock-anthropic")
 LINES: Final = tuple(name for name in ALL if name not in BINARY)
 EVENTS: Final = tuple(name for name in LINES if name != "ollama-native")
-each_text = pytest.mark.parametrize("dialect", LINES)
-each_sse = pytest.mark.parametrize("dialect", EVENTS)
-each_binary = pytest.mark.parametrize("dialect", BINARY)
+each_text = of_each(LINES)
+each_sse = of_each(EVENTS)
+each_binary = of_each(BINARY)
 OF_LINES: Final = {
     r"\r\n": lambda body: body.replace(b"\n", b"\r\n"),
     r"\r": lambda body: body.replace(b"\n", b"\r"),
@@ -131,7 +132,7 @@ def test_a_frame_without_end_is_given_up(dialect: str) -> None:
     check_raised(met, "unreadable_reply", sends=ATTEMPTS, arrived=None)
 
 
-@pytest.mark.parametrize("dialect", ["openai", "openai-responses", "anthropic", "cohere"])
+@of_each(["openai", "openai-responses", "anthropic", "cohere"])
 def test_what_comes_after_the_end_changes_nothing(dialect: str) -> None:
     more = sse(b"[DONE]") + sse(b"[DONE]") + b": bye\n\n"
     check_answer(meet(dialect, [Rewritten(lambda body: body + more)]))
