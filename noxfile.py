@@ -83,6 +83,11 @@ SUITE = ("-e", ".[local,mcp,prices,schema,tokens]", *group("test"))
 WHOLE = ("pytest", "-n", "4", "--dist=loadgroup", *ELSEWHERE)
 
 
+def install(session: nox.Session) -> None:
+    """What the suite needs, compiled once: or each worker would compile all that it imports."""
+    session.install(*SUITE, env={"UV_COMPILE_BYTECODE": "1"})
+
+
 def run(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
     """Run ``command`` in the session, and not for ever."""
     # Tests start many interpreters: without bytecode each would compile all that it imports.
@@ -122,7 +127,7 @@ def tests(session: nox.Session) -> None:
 
     With arguments (``nox -s tests -- -k name``) only those tests run.
     """
-    session.install(*SUITE)
+    install(session)
     if session.posargs:
         run(session, "pytest", *session.posargs)
     elif session.python == OLDEST:
@@ -136,14 +141,14 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=OLDEST, default=False)
 def thorough(session: nox.Session) -> None:
     """What repeats many times over what the suite covers: every dialect, every place of a cut."""
-    session.install(*SUITE)
+    install(session)
     run(session, *WHOLE, "-m", "thorough")
 
 
 @nox.session(python=OLDEST, default=False)
 def coverage(session: nox.Session) -> None:
     """How much of the code the suite runs; measuring doubles its time."""
-    session.install(*SUITE)
+    install(session)
     data = {"COVERAGE_FILE": str(Path(session.create_tmp()).resolve() / "coverage")}
     run(session, "coverage", "erase", env=data)
     run(session, "coverage", "run", "-m", *WHOLE, "-m", "not thorough", env=data)
@@ -161,7 +166,7 @@ def vendors(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def docs(session: nox.Session) -> None:
     """What the documentation shows runs: docstrings, README, docs, examples."""
-    session.install(*SUITE)
+    install(session)
     run(session, "pytest", "-n", "2", "--doctest-modules", "src/headrace", "tests/test_docs.py")
 
 
@@ -203,7 +208,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(python=OLDEST, default=False)
 def sweep(session: nox.Session) -> None:
     """The suite with fresh dice and thirty times the examples; takes long."""
-    session.install(*SUITE)
+    install(session)
     session.run(
         "pytest",
         "-n",

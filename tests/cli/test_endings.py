@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from headrace.testing import FakeServer, RequestSeen
 
+pytestmark = pytest.mark.once
+
 Run: TypeAlias = Callable[..., int]
 ROWS = 60
 ANSWERED = 20
