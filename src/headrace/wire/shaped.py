@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Final
 from headrace.core.tools import Tool
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
+    from headrace.core.parts import ToolCall
     from headrace.core.schema import OutputSchema
 
 DESCRIPTION: Final = "Gives the answer. Call it once, with the whole answer."
@@ -31,6 +34,25 @@ def free_name(wanted: OutputSchema, context: RequestContext) -> str:
     while name in taken:
         name += "_"
     return name
+
+
+def tool_name(context: RequestContext, route: Route) -> str | None:
+    """The tool by which the answer comes, where the rows say so; None where it comes as text."""
+    wanted = context.output_schema
+    return None if wanted is None or form(route) != "tool" else free_name(wanted, context)
+
+
+def split(
+    context: RequestContext, route: Route, calls: Sequence[ToolCall]
+) -> tuple[str | None, tuple[ToolCall, ...]]:
+    """The answer that came by its tool, if it did, and the calls of others.
+
+    Some models give it several times; the first is it.
+    """
+    name = tool_name(context, route)
+    given = [call.arguments for call in calls if call.name == name]
+    others = tuple(call for call in calls if call.name != name)
+    return (given[0] if given else None), others
 
 
 def in_words(wanted: OutputSchema) -> str:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.core.parts import Opaque, Text, Thinking
 from headrace.core.response import NOTHING, APIResponse, Usage
-from headrace.wire import failure, minimax, reading
-from headrace.wire.openai_chat import shape
+from headrace.wire import failure, minimax, reading, shaped
 from headrace.wire.reading import count
 
 if TYPE_CHECKING:
@@ -81,7 +80,8 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     called = message.get("tool_calls") or message.get("function_call")
     calls = _calls(message, reply, usage) if called else ()
     if calls and context.output_schema is not None:
-        said, calls = _shaped(context, route, said, calls)
+        given, calls = shaped.split(context, route, calls)
+        said = said if given is None else given
     if (refusal := message.get("refusal")) is not None:
         refusal = reading.text(refusal)
     has_cost = type(billed) is dict and len(billed) > _BARE_USAGE
@@ -137,17 +137,6 @@ def _broken_off(
     if choice.get("error"):  # OpenRouter
         return failure.from_error_object(choice, reply, usage)
     return failure.overloaded(reply, f"finish_reason {raw}", usage)
-
-
-def _shaped(
-    context: RequestContext, route: Route, said: str | None, calls: tuple[ToolCall, ...]
-) -> tuple[str | None, tuple[ToolCall, ...]]:
-    """Text and calls, where a call may stand for an answer of the shape that was asked for."""
-    name = shape.tool_name(context, route)
-    given = next((call for call in calls if call.name == name), None)
-    if given is None:
-        return said, calls
-    return given.arguments, tuple(call for call in calls if call is not given)
 
 
 def _blocked(

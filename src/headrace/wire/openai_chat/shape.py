@@ -32,7 +32,7 @@ def add(
         }
         body["response_format"] = {"type": "json_schema", "json_schema": told}
         return
-    if (name := tool_name(context, route)) is not None:
+    if (name := shaped.tool_name(context, route)) is not None:
         _add_tool(body, name, wanted.schema)
         return
     if form == "json_object":
@@ -42,14 +42,6 @@ def add(
         f"output_schema is asked for by {way}an instruction: {route.endpoint.name} takes no schema"
     )
     messages.instruct(body, shaped.in_words(wanted))
-
-
-def tool_name(context: RequestContext, route: Route) -> str | None:
-    """The tool by which the answer comes; None where it comes as text."""
-    wanted = context.output_schema
-    if wanted is None or shaped.form(route) != "tool":
-        return None
-    return shaped.free_name(wanted, context)
 
 
 def _add_tool(body: dict[str, object], name: str, schema: dict[str, object]) -> None:

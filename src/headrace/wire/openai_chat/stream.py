@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
 from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
-from headrace.wire import failure, minimax, reading
+from headrace.wire import failure, minimax, reading, shaped
 from headrace.wire.draft import Pieces, folded, joined
-from headrace.wire.openai_chat import shape
 from headrace.wire.openai_chat.decode import read_usage, thought
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ _PIECES: Final = ("text", "summary", "data")
 
 def fold(context: RequestContext, route: Route) -> ChatFold:
     """A fold for the frames of one stream."""
-    return ChatFold(shape.tool_name(context, route))
+    return ChatFold(shaped.tool_name(context, route))
 
 
 class ChatFold:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.core.parts import Opaque, Text
 from headrace.core.response import NOTHING, APIResponse, Usage
-from headrace.wire import failure, reading
+from headrace.wire import failure, reading, shaped
 from headrace.wire.openai_responses import calls
 from headrace.wire.reading import count, optional_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
@@ -31,13 +31,14 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     usage is None. A missing text is an answer where a call, thinking, or the bound on output
     stands in its place.
     """
-    del context
     data = failure.read_object(reply)
     usage = usage_of(data.get("usage"))
     if data.get("error"):
         raise failure.from_error_object(data, reply, usage)
     status, reason = _ending(data, reply, usage)
     found = _found(data.get("output"), reply, usage)
+    if found.calls and context.output_schema is not None:
+        found.split(*shaped.split(context, route, found.calls))
     refusal = "".join(found.refused) if found.refused else None
     finish = "filtered" if refusal is not None else _finish(status, reason, found.calls)
     if not found.said and not found.calls:
@@ -113,6 +114,14 @@ class _Found:
     def parts(self) -> tuple[Part, ...]:
         """All of it, for an answer that is more than text."""
         return tuple(Text(part) if isinstance(part, str) else part for part in self.content)
+
+    def split(self, answer: str | None, calls: Sequence[ToolCall]) -> None:
+        """Put an answer that came by a call in the place of what was said beside it."""
+        if answer is None:
+            return
+        self.said, self.calls = [answer], [*calls]
+        kept = [part for part in self.content if part in calls or isinstance(part, Opaque)]
+        self.content, self.is_rich = [*kept, answer], bool(kept)
 
     def take(self, item: dict[str, object]) -> bool:
         """Take one item; False: it is a call that cannot be read."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from headrace.wire import reading, strict
+from headrace.wire import reading
 from headrace.wire.draft import Draft, Unsupported, merge
-from headrace.wire.openai_responses import tools
+from headrace.wire.openai_responses import shape, tools
 from headrace.wire.openai_responses.items import items
 from headrace.wire.turns import note_calls
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
-    from headrace.core.schema import OutputSchema
     from headrace.wire.draft import Headers
 
     Body = dict[str, object]
@@ -66,14 +65,14 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
         body["tools"] = rows
         found = dict.fromkeys(_RESULTS.get(str(row["type"])) for row in rows)
         wanted += filter(None, found)
-    if context.output_schema is not None:
-        _shape(body, context.output_schema)
-    if params is None and len(messages) == 1 and not wanted:  # nothing was thought before
+    is_plain = len(messages) == 1 and not wanted and context.output_schema is None
+    if params is None and is_plain:  # nothing was thought before
         return Draft(PATH, reading.write(body), (), unsupported.notes)
     headers: Headers = ()
     if params is not None:
         _params(body, params, context, unsupported)
         headers = tuple((params.extra_headers or {}).items())
+    shape.add(body, sent, context, route, unsupported)
     _include(body, wanted, sent, params)
     extra = None if params is None else params.extra_body
     merge(body, extra, within=("text", "reasoning"))
@@ -135,14 +134,3 @@ def _reasons(body: Body, params: SamplingParams | None) -> bool:
         return False
     asked = reading.block(body.get("reasoning", (params.extra_body or {}).get("reasoning")))
     return bool(asked) and asked.get("effort") != "none"
-
-
-def _shape(body: Body, shape: OutputSchema) -> None:
-    closed = strict.closed(shape.schema)
-    form = {
-        "type": "json_schema",
-        "name": shape.name,
-        "schema": closed or shape.schema,
-        "strict": closed is not None,
-    }
-    body["text"] = {"format": form}

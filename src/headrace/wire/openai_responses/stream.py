@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.core.chunks import TextChunk, ThinkingChunk, ToolCallChunk, UsageChunk
 from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
-from headrace.wire import failure, reading
+from headrace.wire import failure, reading, shaped
 from headrace.wire.draft import folded
 from headrace.wire.openai_responses import calls
 from headrace.wire.openai_responses.decode import usage_of
@@ -37,9 +37,21 @@ _ARGUMENTS: Final = frozenset(
 class ResponsesFold:
     """Folds one stream."""
 
-    __slots__ = ("_asides", "_begun", "_calls", "_items", "_last", "_thought")
+    __slots__ = (
+        "_answer",
+        "_answers",
+        "_asides",
+        "_begun",
+        "_calls",
+        "_items",
+        "_last",
+        "_thought",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, answer: str | None = None) -> None:
+        """``answer`` is the tool whose arguments are the answer, if one is."""
+        self._answer = answer
+        self._answers: set[object] = set()
         self._last: Event | None = None
         self._items: list[object] = []
         self._calls: dict[object, int] = {}
@@ -90,7 +102,7 @@ class ResponsesFold:
             yield self._thinking(told, place, delta)
         elif kind in _ARGUMENTS:
             self._begun.add(place)
-            yield ToolCallChunk(self._index(place), delta)
+            yield self._piece(place, delta)
 
     def _thinking(self, told: Event, place: object, delta: str) -> Chunk:
         """Parts are told apart by an empty line, as they are in the answer."""
@@ -105,7 +117,8 @@ class ResponsesFold:
             self._asides.add(place)
         elif kind is not None and kind != calls.COMPUTER:
             name, identity = reading.text(item.get("name")), reading.text(item.get("call_id"))
-            yield ToolCallChunk(self._index(place), "", identity, name)
+            if not self._is_answer(place, name):
+                yield ToolCallChunk(self._index(place), "", identity, name)
 
     def _done(self, place: object, item: Event) -> Iterator[Chunk]:
         self._items.append(item)
@@ -113,11 +126,21 @@ class ResponsesFold:
         call = None if kind is None else calls.read(item, kind)
         if call is None or place in self._begun:
             return
-        if place in self._calls:
+        if place in self._calls or self._is_answer(place, call.name):
             if call.arguments:
-                yield ToolCallChunk(self._index(place), call.arguments)
+                yield self._piece(place, call.arguments)
         else:
             yield ToolCallChunk(self._index(place), call.arguments, call.id, call.name)
+
+    def _is_answer(self, place: object, name: str | None) -> bool:
+        if self._answer is not None and name == self._answer:
+            self._answers.add(place)
+        return place in self._answers
+
+    def _piece(self, place: object, arguments: str) -> Chunk:
+        if place in self._answers:
+            return TextChunk(arguments)
+        return ToolCallChunk(self._index(place), arguments)
 
     def _index(self, place: object) -> int:
         return self._calls.setdefault(place, len(self._calls))
@@ -133,5 +156,4 @@ def _place(told: Event, item: Event) -> str | int:
 
 def fold(context: RequestContext, route: Route) -> ResponsesFold:
     """A fold for one stream."""
-    del context, route
-    return ResponsesFold()
+    return ResponsesFold(shaped.tool_name(context, route))
