@@ -43,16 +43,16 @@ def tool_name(context: RequestContext, route: Route) -> str | None:
 
 
 def split(
-    context: RequestContext, route: Route, calls: Sequence[ToolCall]
+    context: RequestContext, route: Route, said: str | None, calls: Sequence[ToolCall]
 ) -> tuple[str | None, tuple[ToolCall, ...]]:
-    """The answer that came by its tool, if it did, and the calls of others.
+    """The answer, in the place of what was said where it came by its tool, and the other calls.
 
     Some models give it several times; the first is it.
     """
     name = tool_name(context, route)
     given = [call.arguments for call in calls if call.name == name]
     others = tuple(call for call in calls if call.name != name)
-    return (given[0] if given else None), others
+    return (given[0] if given else said), others
 
 
 def in_words(wanted: OutputSchema) -> str:

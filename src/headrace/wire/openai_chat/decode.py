@@ -80,8 +80,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     called = message.get("tool_calls") or message.get("function_call")
     calls = _calls(message, reply, usage) if called else ()
     if calls and context.output_schema is not None:
-        given, calls = shaped.split(context, route, calls)
-        said = said if given is None else given
+        said, calls = shaped.split(context, route, said, calls)
     if (refusal := message.get("refusal")) is not None:
         refusal = reading.text(refusal)
     has_cost = type(billed) is dict and len(billed) > _BARE_USAGE

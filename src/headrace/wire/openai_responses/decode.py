@@ -38,7 +38,7 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     status, reason = _ending(data, reply, usage)
     found = _found(data.get("output"), reply, usage)
     if found.calls and context.output_schema is not None:
-        found.split(*shaped.split(context, route, found.calls))
+        found.split(*shaped.split(context, route, None, found.calls))
     refusal = "".join(found.refused) if found.refused else None
     finish = "filtered" if refusal is not None else _finish(status, reason, found.calls)
     if not found.said and not found.calls:
