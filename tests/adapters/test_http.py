@@ -212,11 +212,7 @@ def test_a_server_that_closes_after_its_answer_costs_nothing() -> None:
 def test_an_exchange_opens_its_transport_when_it_posts() -> None:
     async def main() -> None:
         async with served() as (server, there):
-
-            async def opened() -> Transport:
-                return there.transport
-
-            exchange = HttpExchange(opened, there.route, 20.0, there.gate)
+            exchange = HttpExchange(lambda: there.transport, there.route, 20.0, there.gate)
             assert server.ledger.connections_total == 0
             assert (await exchange.post(PATH, BODY)).status == 200
             assert (await exchange.post(PATH, BODY, (("x-more", "1"),))).status == 200

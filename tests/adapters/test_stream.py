@@ -52,10 +52,7 @@ class Way:
         self.gate = Gate()
 
     def exchange(self, seconds: float = 20.0) -> Exchange:
-        async def opened() -> Transport:
-            return self.transport
-
-        return HttpExchange(opened, self.route, seconds, self.gate)
+        return HttpExchange(lambda: self.transport, self.route, seconds, self.gate)
 
     async def read(self, *, seconds: float = 20.0) -> list[Frame]:
         """All frames of one stream."""

@@ -43,7 +43,7 @@ def test_one_scope_and_one_session_for_each_loop() -> None:
     async def main() -> LoopScope:
         here = made.here()
         assert made.here() is here
-        assert await here.transport() is await here.transport()
+        assert here.transport() is here.transport()
         assert Counted.live == 1
         return here
 
@@ -79,11 +79,11 @@ def test_closing_is_for_this_loop_and_may_come_twice() -> None:
 
     async def main() -> None:
         await made.aclose()
-        await (made.here()).transport()
+        made.here().transport()
         await made.aclose()
         await made.aclose()
         assert Counted.live == 0
-        await made.here().transport()
+        made.here().transport()
         assert Counted.live == 1
 
     asyncio.run(main())
@@ -95,7 +95,7 @@ def test_connections_are_closed_a_little_after_the_last_use() -> None:
 
     async def main() -> None:
         with made.here() as scope, made.here():
-            await scope.transport()
+            scope.transport()
         await asyncio.sleep(IDLE - 1)
         assert Counted.live == 1
         with made.here():

@@ -45,10 +45,7 @@ async def streamed(server: FakeServer, model: str, chunks: list[Chunk]) -> None:
     way = resolve.route(resolve.model_row(model), place)
     transport = Transport()
 
-    async def opened() -> Transport:
-        return transport
-
-    exchange = HttpExchange(opened, way, 10.0, Open())
+    exchange = HttpExchange(lambda: transport, way, 10.0, Open())
     request = Catalog().bind(RequestContext(prompt="one two"), way, exchange)
     try:
         async for chunk in request.stream_once():

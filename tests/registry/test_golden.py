@@ -74,10 +74,7 @@ async def sent(route: Route) -> tuple[str, dict[str, str], object]:
     there = replace(route, base_url=f"http://127.0.0.1:{port}{urlsplit(route.base_url).path}")
     transport = Transport()
 
-    async def open_() -> Transport:
-        return transport
-
-    exchange = HttpExchange(open_, there, 10.0, Open())
+    exchange = HttpExchange(lambda: transport, there, 10.0, Open())
     context = RequestContext(prompt="hi", params=PARAMS.get(route.endpoint.wire))
     with suppress(ProviderError):
         await Catalog().bind(context, there, exchange).execute_once()

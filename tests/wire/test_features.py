@@ -73,12 +73,9 @@ async def sent(row: Endpoint, probe: Probe) -> Arrived | None:
     port = server.sockets[0].getsockname()[1]
     transport = Transport()
 
-    async def open_() -> Transport:
-        return transport
-
     here = row.model_copy(update={"auth": "none"})
     route = Route(Model(id=f"{row.name}/model"), here, f"http://127.0.0.1:{port}")
-    exchange = HttpExchange(open_, route, 10.0, Open())
+    exchange = HttpExchange(lambda: transport, route, 10.0, Open())
     try:
         request = Catalog().bind(probe.context, route, exchange)
         if probe.stream:

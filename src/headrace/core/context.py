@@ -11,10 +11,12 @@ from headrace.core.conversation import Conversation, Prompt, brief
 from headrace.core.errors import BadRowError, ConfigError, HeadraceError, InvalidOutputError
 from headrace.core.operations import Operation, operation
 from headrace.core.params import SamplingParams
+from headrace.core.quick import quick
 from headrace.core.schema import OutputSchema
 from headrace.core.tools import AnyTool, Tool, read_tools
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RequestContext:
     """One prompt and what is asked for it alone. A caller sets the first eight fields.

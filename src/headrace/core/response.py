@@ -10,6 +10,7 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar
 from headrace.core.conversation import Message, brief
 from headrace.core.errors import HeadraceError
 from headrace.core.parts import Part, Text, ToolCall
+from headrace.core.quick import quick
 from headrace.core.reply import Reply
 
 T = TypeVar("T")
@@ -81,6 +82,7 @@ class Usage:
         }
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class APIResponse(Generic[T]):
     """The outcome of one prompt. Either ``error`` is set, or this is an answer.

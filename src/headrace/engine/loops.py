@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from headrace.policy.buckets import SECOND
@@ -60,14 +61,15 @@ class LoopScope:
         if not self._users and self._transport is not None and not self.loop.is_closed():
             self._idle = self.loop.call_later(IDLE, self._close_idle)
 
-    async def transport(self) -> Transport:
-        """The loop's HTTP session, made on first use."""
+    def transport(self) -> Transport:
+        """The loop's HTTP session, made on first use; no coroutine, since every request asks."""
         if self._transport is None:
             self._transport = self._make_transport()
             # asyncio.run closes what async generators are left before it closes the loop: the
             # one moment at which a session that outlives its run can still be closed properly.
             self._keeper = self._keep(self._transport)
-            await anext(self._keeper)
+            with suppress(StopIteration):  # it stands at its yield
+                self._keeper.__anext__().send(None)
         return self._transport
 
     async def _keep(self, transport: Transport) -> AsyncGenerator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.adapters import registered
+from headrace.core.conversation import Conversation
 from headrace.core.errors import ConfigError
 from headrace.core.spelling import meant
 from headrace.providers.anthropic import AnthropicRequest, VertexAnthropicRequest
@@ -44,7 +45,10 @@ class Catalog:
 
     def bind(self, context: RequestContext, route: Route, exchange: Exchange) -> ProviderRequest:
         """One request object for one attempt."""
-        return self._class(context, route)(context, route, exchange)
+        found = self._classes[route.endpoint.wire]
+        if type(context.prompt) is not Conversation:
+            found = self._class(context, route)
+        return found(context, route, exchange)
 
     def epoch(self, route: Route) -> int:
         """The version of how replies of this route are read.

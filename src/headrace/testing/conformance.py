@@ -133,14 +133,12 @@ class Subject:
 
     def request(self, base_url: str, transport: Transport, timeout: float) -> ProviderRequest:
         """One request object for one exchange."""
-
-        async def opened() -> Transport:
-            return transport
-
         key = KeySource(secret=Secret(KEY))
         route = replace(self.route, base_url=base_url, key=key)
         context = RequestContext(prompt=PROMPT, params=self.params)
-        return self.provider(context, route, HttpExchange(opened, route, timeout, _OpenGate()))
+        return self.provider(
+            context, route, HttpExchange(lambda: transport, route, timeout, _OpenGate())
+        )
 
     def url(self, server: FakeServer) -> str:
         """Where the server speaks this dialect."""

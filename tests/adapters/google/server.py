@@ -83,10 +83,7 @@ class Way:
         self.route = Route(Model(id="vertex/m"), row, url, KeySource(env=(VARIABLE,)))
 
     def request(self, context: RequestContext | None = None) -> GeminiRequest:
-        async def opened() -> Transport:
-            return self.transport
-
-        exchange = HttpExchange(opened, self.route, 20.0, Gate())
+        exchange = HttpExchange(lambda: self.transport, self.route, 20.0, Gate())
         return GeminiRequest(context or RequestContext(prompt="hi"), self.route, exchange)
 
     async def ask(self) -> APIResponse[object]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
 
     Headers: TypeAlias = tuple[tuple[str, str], ...]
-    Open: TypeAlias = Callable[[], Coroutine[object, object, Transport]]
+    Open: TypeAlias = Callable[[], Transport]
 
 __all__ = ["MAX_BODY", "MAX_STREAM", "Gate", "HttpExchange", "Transport", "opener"]
 _BEHIND_THE_DOOR: Final = {
@@ -81,8 +81,7 @@ class HttpExchange:
         self, path: str, body: bytes, headers: Headers = ()
     ) -> AsyncIterator[HttpIncoming]:
         """Send once and begin to read; see ``providers.base.Exchange``."""
-        transport = await self._open()
-        incoming = await transport.open(
+        incoming = await self._open().open(
             self._route, path, body, headers, timeout=self._timeout, gate=self._gate
         )
         try:
@@ -90,16 +89,15 @@ class HttpExchange:
         finally:
             incoming.close()
 
-    async def _send(
+    def _send(
         self,
         method: str,
         path: str,
         body: bytes | None,
         headers: Headers,
         content_type: str = "application/json",
-    ) -> Reply:
-        transport = await self._open()
-        return await transport.send(
+    ) -> Coroutine[object, object, Reply]:
+        return self._open().send(
             self._route,
             method,
             path,
