@@ -186,6 +186,10 @@ _NOT_OURS: Final = re.compile(
     r"|the provided model identifier is invalid|invocation of model id \S{1,2048} with on-demand",
     re.IGNORECASE,
 )
+# llama.cpp calls what a model or its template cannot take an error of its own, with status 500.
+_NOT_TAKEN: Final = re.compile(
+    r"\w+ input is not supported|tools param requires|jinja exception", re.IGNORECASE
+)
 _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNORECASE)
 # Cohere's trial keys have a number of calls for a month.
 _OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|calls / month|\AToo many tokens per day")
@@ -297,10 +301,16 @@ def _classify(status: int, said: Complaint, reply: Reply) -> Kind:
         # OpenRouter: a budget in flight; it says when to come back.
         return QuotaError if hint(reply.headers, status) is None else RateLimitError
     if status >= _FIRST_TROUBLE:
-        return _one_of(said, TooLongError, ContentFilterError) or OverloadedError
+        return _trouble(said)
     if status == _FORBIDDEN:
         return _forbidden(said)
     return _kind(said) or _by_text(said) or _bad_request(status, said)
+
+
+def _trouble(said: Complaint) -> Kind:
+    if _NOT_TAKEN.match(said.message):
+        return RejectedError
+    return _one_of(said, TooLongError, ContentFilterError) or OverloadedError
 
 
 def _too_fast(said: Complaint, reply: Reply) -> Kind:

@@ -81,6 +81,10 @@ def _marked(said: Sequence[Message], pattern: str | None) -> frozenset[int]:
     return frozenset(asked[-last:] if last else ())
 
 
+# What a row may say that it does not take.
+_MEDIA: Final[dict[type[object], str]] = {Image: "images", File: "files", Audio: "audio"}
+
+
 class _Writer:
     """Writes turn after turn, with what has to wait for a turn of the user."""
 
@@ -122,6 +126,9 @@ class _Writer:
         self.written.append({"role": role, "content": _content(blocks) or ""})
 
     def _block(self, part: Part) -> dict[str, object] | None:
+        media = _MEDIA.get(type(part))
+        if media in self._row.unsupported and not (isinstance(part, File) and is_text(part)):
+            raise RejectedError(f"{self._row.name} takes no {media}; ask another model")
         match part:
             case Text():
                 return {"type": "text", "text": part.text}
