@@ -71,6 +71,12 @@ def test_a_new_vendor_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
         LLMClient("acme/m")
 
 
+def test_our_own_rows_name_nothing_that_is_not() -> None:
+    for row in headrace.list_endpoints():
+        headrace.register_endpoint(row)
+        headrace.unregister_endpoint(row.name)
+
+
 def test_a_row_of_ours_is_replaced_and_comes_back() -> None:
     headrace.register_endpoint(Endpoint(name="groq", wire="openai_chat", auth="none"))
     assert {e.name: e.auth for e in headrace.list_endpoints()}["groq"] == "none"

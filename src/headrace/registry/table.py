@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from headrace.core.errors import ConfigError
 from headrace.core.model import Endpoint, Model
+from headrace.core.params import SamplingParams
 from headrace.core.spelling import meant
 from headrace.registry import endpoints
 
+# What a row of the dialect whose servers differ may name, beside parameters.
+_UNSUPPORTED: Final = ("tools", "stream_options", "images", "files", "audio")
+_REPLAYS: Final = (
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
+    "thinking",
+    "audio",
+    "images",
+)
 _ONE: Final = {"models": "model", "endpoints": "endpoint", "aliases": "alias"}
 
 
@@ -50,7 +61,7 @@ class Table:
 
 
 def check_endpoint(row: Endpoint) -> Endpoint:
-    """``row``; raises ``ConfigError`` where nobody could name it."""
+    """``row``; raises ``ConfigError`` where nobody could name it, or it names what is not."""
     if (
         not row.name
         or "/" in row.name
@@ -59,7 +70,20 @@ def check_endpoint(row: Endpoint) -> Endpoint:
     ):
         msg = f"the name {row.name!r} of an endpoint must be one word without a slash"
         raise ConfigError(msg)
+    if row.wire == "openai_chat":
+        params = (*SamplingParams.model_fields,)
+        _check_named(row, "unsupported", row.unsupported, (*params, *_UNSUPPORTED))
+        _check_named(row, "renames", row.renames, params)
+        _check_named(row, "replays", row.replays, _REPLAYS)
     return row
+
+
+def _check_named(row: Endpoint, where: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """A misspelled name would do nothing, and nobody would see it."""
+    for name in names:
+        if name not in known:
+            msg = f"the endpoint {row.name!r} has {name!r} in {where}, which means nothing there"
+            raise ConfigError(f"{msg}{meant(name, known)}")
 
 
 def check_model(row: Model) -> Model:
