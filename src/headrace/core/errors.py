@@ -155,10 +155,17 @@ class TooLargeError(RequestError):
 
 
 class DeadlineError(RequestError):
-    """The request's deadline passed before an answer came."""
+    """The request's deadline passed before an answer came.
+
+    ``arrived`` is the text that a stream had brought by then.
+    """
 
     code = "deadline"
     charged = Charged.UNKNOWN
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.arrived: str | None = None
 
 
 class UnexpectedError(RequestError):

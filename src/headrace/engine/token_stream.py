@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from headrace.core import shape
 from headrace.core.chunks import EndChunk, RestartChunk, TextChunk, UsageChunk, pieces
 from headrace.core.errors import (
+    DeadlineError,
     HeadraceError,
     OutcomeUnknownError,
     ProviderError,
@@ -189,6 +190,9 @@ class Attempts:
             await self._sender.after(course, permit, error, None)
         except MovedOn as moved:
             return moved
+        except DeadlineError as late:
+            late.arrived = error.arrived
+            raise
         return None
 
 
