@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["nox[uv]"]
 # ///
-"""Every check of the house. ``nox`` alone is what CI runs; ``nox -l`` lists the rest.
+"""Every check of the house: ``nox`` alone before each change, ``nox -l`` lists what CI adds.
 
 The lines above let nox run this file with uv, which fills the environments in a quarter of
 the time.

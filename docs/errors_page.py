@@ -55,6 +55,7 @@ ADVICE: Final = {
     "quota": "Look at the provider's billing page; raise the cap or add credit.",
     "gone": "Check the key, its permissions, the model name and `base_url`.",
     "rejected": "Read the provider's sentence in the message and change the request.",
+    "not_taken": "Leave out what it does not take, or add a model that takes it.",
     "too_long": "Shorten the prompt, or add a model with a larger context.",
     "filtered": "Change the prompt, or leave the row out.",
     "unreadable_reply": "Look at `reply`; a proxy or a login page often stands in the way.",

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from headrace.testing.plans import Plan
     from headrace.testing.server import Turn
 
-pytestmark = pytest.mark.once
-
 ROW: Final = {"model": "m", "messages": [{"role": "user", "content": "one two"}], "stream": True}
 BODY: Final = orjson.dumps(ROW)
 

@@ -86,6 +86,7 @@ def test_every_class_says_what_it_means() -> None:
         (GoneError, False, True, "no", ("route", False)),
         (RejectedError, False, False, "no", ("request", False)),
         (errors.TooLongError, False, True, "no", ("request", False)),
+        (errors.NotTakenError, False, True, "no", ("request", False)),
         (errors.ContentFilterError, False, False, "unknown", ("request", False)),
         (ReplyError, True, True, "unknown", ("route", False)),
     ],

@@ -119,3 +119,20 @@ def test_what_is_no_file_says_why(make: Callable[[], object], words: str) -> Non
 def test_uploaded_files_are_known_by_their_id_alone() -> None:
     one, other = (Message.user("sum up", File(file_id=name)) for name in ("file-1", "file-2"))
     assert Conversation.of(one).fingerprint != Conversation.of(other).fingerprint
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp"])
+def test_a_name_makes_no_image_of_a_text(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"picture.{suffix}"
+    path.write_bytes(b"hello")
+    with pytest.raises(BadRowError, match="of unknown type with 5 bytes"):
+        Image.from_path(path)
+    with pytest.raises(BadRowError, match="of unknown type with 5 bytes"):
+        Image.from_url(f"data:image/{suffix};base64,aGVsbG8=")
+
+
+def test_an_image_is_what_its_bytes_tell(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"\xff\xd8\xff")
+    assert Image.from_path(path).media_type == "image/jpeg"
+    assert Image.from_url("data:image/png;base64,/9j/").media_type == "image/jpeg"

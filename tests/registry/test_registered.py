@@ -71,6 +71,15 @@ def test_a_new_vendor_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
         LLMClient("acme/m")
 
 
+def test_a_row_without_an_address_asks_nobody() -> None:
+    headrace.register_endpoint(Endpoint(name="acme", wire="openai_chat", auth="none"))
+    with pytest.raises(ConfigError, match="'acme' has no address; give its row a base_url"):
+        LLMClient("acme/m")
+    with FakeServer.in_thread() as server:
+        [row] = asked(LLMClient("acme/m", base_url=server.base_url), "hi")
+    assert row.completion == "echo: hi"
+
+
 def test_our_own_rows_name_nothing_that_is_not() -> None:
     for row in headrace.list_endpoints():
         headrace.register_endpoint(row)

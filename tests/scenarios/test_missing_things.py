@@ -48,7 +48,7 @@ def test_the_others_are_answered(fault: Missing) -> None:
             rows = await client.process_prompts_async(prompts, show_progress=False)
             assert [row.completion for row in rows] == ["echo: a", None, "echo: b", "echo: c"]
             assert rows[1].error is not None
-            assert rows[1].error.code == "rejected"
+            assert rows[1].error.code in {"rejected", "not_taken"}
             assert server.counts["bad"] == 1
 
     asyncio.run(main())

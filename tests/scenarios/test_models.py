@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -172,6 +172,22 @@ def test_what_is_too_long_for_one_model_moves_to_another(world: type[World]) -> 
     sim = world(Script(at(A, TooLongError("long", status=400))), [A, B], max_concurrent_requests=4)
     rows = sim.run(PROMPTS[:100])
     assert {row.route for row in rows} == {B}
+
+
+@pytest.mark.parametrize("weights", [None, (1.0, 1.0)])
+def test_what_one_model_has_no_place_for_moves_to_another(
+    world: type[World], weights: tuple[float, float] | None
+) -> None:
+    """A codec refuses before anything is sent: no status, no reply, and no attempt."""
+    blind = RejectedError("takes no images")
+    options: dict[str, Any] = {} if weights is None else {"model_weights": weights}
+    sim = world(Script(at(A, blind)), [A, B], max_concurrent_requests=4, **options)
+    rows = sim.run(PROMPTS[:40])
+    assert {row.route for row in rows} == {B}
+    assert {row.attempts for row in rows} == {1}
+    sim = world(Script(lambda *_: RejectedError("takes no images")), [A, B], **options)
+    rows = sim.run(["p", "q"])
+    assert [(type(row.error), row.attempts) for row in rows] == [(RejectedError, 0)] * 2
 
 
 def test_who_is_refused_by_one_and_finds_the_other_gone_fails_alone(world: type[World]) -> None:

@@ -144,8 +144,7 @@ def test_any_depth(depth: int) -> None:
 @pytest.mark.parametrize("body", [b for b in BODIES if isinstance(b, dict)][::4])
 def test_every_beginning_of_a_body_is_no_answer(body: object) -> None:
     whole = json.dumps(body, ensure_ascii=False).encode()
-    # Every one of a short body; so many of a long one, and its last.
-    for end in {*range(0, len(whole), 1 + len(whole) // 120), len(whole) - 1}:
+    for end in range(len(whole)):
         for decode in DECODE:
             with pytest.raises(ReplyError) as caught:
                 decode(Reply(200, whole[:end]))

@@ -22,6 +22,7 @@
         ├── GoneError             this route is closed to us: 401, 403, 404, redirects
         ├── RejectedError         this request is refused: 400, 413, 422
         │   ├── TooLongError      the prompt does not fit this model
+        │   ├── NotTakenError     this model takes no pictures, tools or the like
         │   └── ContentFilterError   prompt or answer was blocked
         ├── InvalidOutputError    an answer came that does not fit the output schema
         └── ReplyError            a reply came that cannot be read as an answer
@@ -293,6 +294,13 @@ class TooLongError(RejectedError):
     """The prompt does not fit into this model's context; a larger model may take it."""
 
     code = "too_long"
+    repeat_elsewhere = True
+
+
+class NotTakenError(RejectedError):
+    """This model, or what serves it, takes no such thing (a picture, a tool); another may."""
+
+    code = "not_taken"
     repeat_elsewhere = True
 
 

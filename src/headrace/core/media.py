@@ -153,14 +153,20 @@ class _Media:
         except OSError as error:
             raise BadRowError(f"{path} cannot be read: {error.strerror or error}") from None
         suffix = path.name.rpartition(".")[2].lower()
-        return cls.from_bytes(data, media_type or sniff(data) or BY_SUFFIX.get(suffix))
+        return cls.from_bytes(data, media_type or cls._told(data, BY_SUFFIX.get(suffix)))
 
     @classmethod
     def from_url(cls, url: str) -> Self:
         """By http(s) URL, or decoded from a ``data:`` URI. Nothing is fetched here."""
         if not str(url).startswith("data:"):
             return cls(url=url)
-        return cls.from_bytes(*_of_data_uri(str(url), cls._name))
+        data, declared = _of_data_uri(str(url), cls._name)
+        return cls.from_bytes(data, cls._told(data, declared))
+
+    @classmethod
+    def _told(cls, data: bytes, declared: str | None) -> str | None:
+        """The media type that the bytes tell, or else what their name or their URI declares."""
+        return sniff(data) or declared
 
     @property
     def base64(self) -> str:
@@ -211,6 +217,12 @@ class Image(_Media):
     @classmethod
     def _accepted(cls) -> str:
         return "PNG, JPEG, GIF or WebP"
+
+    @classmethod
+    def _told(cls, data: bytes, declared: str | None) -> str | None:
+        """All kinds of images that are taken tell what they are: another name makes none of it."""
+        meant = _SAME_TYPE.get(declared or "", declared)
+        return sniff(data) or (None if meant in MEDIA_TYPES else declared)
 
     def _more(self) -> tuple[str | None, ...]:
         return (self.detail,)

@@ -143,6 +143,10 @@ class Offer(Checked):
     encoding: str | None = None
 
 
+# The endpoint that is started on this machine, by whom it is first asked.
+LOCAL: Final = "local"
+
+
 class Endpoint(Checked):
     """A row for where models are served: base URL, wire format, and how it takes its key.
 

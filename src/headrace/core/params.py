@@ -67,7 +67,8 @@ def _is_finite(value: object) -> bool:
 def check_extras(body: dict[str, Any] | None, headers: dict[str, str] | None) -> None:
     """Raise ``ValueError`` where extras would replace what is asked, or credentials."""
     if body and (taken := PROTECTED_FIELDS & body.keys()):
-        msg = f"extra_body: it cannot replace {', '.join(sorted(taken))}"
+        msg = f"extra_body: it cannot replace {', '.join(sorted(taken))}; leave it out, and"
+        msg += " give models and messages as such"
         raise ValueError(msg)
     if body and not _is_finite(body):
         msg = "extra_body: it holds NaN or infinity, which JSON has not"
@@ -77,7 +78,7 @@ def check_extras(body: dict[str, Any] | None, headers: dict[str, str] | None) ->
             msg = f"extra_headers: {name!r:.60} is no header that can be sent, or its value is none"
             raise ValueError(msg)
     if headers and (taken := PROTECTED_HEADERS & {name.lower() for name in headers}):
-        msg = f"extra_headers: it cannot replace {', '.join(sorted(taken))}"
+        msg = f"extra_headers: it cannot replace {', '.join(sorted(taken))}; give keys as api_key="
         raise ValueError(msg)
 
 

@@ -43,6 +43,7 @@ def quick(cls: type[T]) -> type[T]:
     }
     exec(_source(made, has_post=hasattr(cls, "__post_init__")), given)  # noqa: S102  as dataclasses do
     init: Any = given["__init__"]
+    init.__module__ = cls.__module__
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     init.__annotations__ = cls.__init__.__annotations__
     init.__wrapped__ = cls.__init__

@@ -160,7 +160,8 @@ def validator_of(schema: Mapping[str, object]) -> Any:  # noqa: ANN401  jsonsche
     try:
         kind.check_schema(schema)
     except jsonschema.SchemaError as error:
-        raise ConfigError(f"the JSON schema is none: {error.message}") from None
+        where = "" if error.json_path == "$" else f" at {error.json_path}"
+        raise ConfigError(f"the JSON schema is none: {error.message}{where}") from None
     # A registry of one's own, or jsonschema would fetch what a row's schema refers to.
     referencing = import_module("referencing")
     _check_references(schema, referencing)

@@ -12,6 +12,7 @@ from headrace.core.errors import (
     OutcomeUnknownError,
     ProviderError,
     RateLimitError,
+    RejectedError,
 )
 from headrace.core.response import APIResponse, Usage
 from headrace.engine.admission import fitting, no_route
@@ -63,7 +64,7 @@ class Course:
         self.may_move = may_move
         self.context = context
         self.number = number
-        self.sends = len(context.failures)
+        self.sends = sent(context.failures)
         self.lost = False
         self.singled_out = self.refused_since = self._refused_at = 0
         self._lanes, self.tokens, self._estimated = _fit(context, lanes)
@@ -136,11 +137,11 @@ class Course:
     @property
     def is_sending(self) -> bool:
         """Is an attempt under way whose outcome is not known?"""
-        return self.sends > len(self.context.failures)
+        return self.sends > sent(self.context.failures)
 
     def unsend(self) -> None:
         """The attempt under way never left."""
-        self.sends = len(self.context.failures)
+        self.sends = sent(self.context.failures)
 
     def leave(
         self, error: BaseException, response: APIResponse[object] | None, write_off: WriteOff
@@ -201,6 +202,16 @@ def uncertain(failures: tuple[HeadraceError, ...]) -> int:
     """How many of these attempts may have been charged though nothing could be read."""
     attempts = (error for error in failures if isinstance(error, ProviderError))
     return sum(error.charged is Charged.UNKNOWN for error in attempts)
+
+
+def is_local(error: HeadraceError) -> bool:
+    """Was the request refused by the codec, before anything was sent?"""
+    return isinstance(error, RejectedError) and error.status is None and error.reply is None
+
+
+def sent(failures: tuple[HeadraceError, ...]) -> int:
+    """How many of these were attempts; a codec's refusal was none."""
+    return sum(not is_local(error) for error in failures) if failures else 0
 
 
 def unsent(failures: tuple[HeadraceError, ...]) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.adapters import keys, registered
 from headrace.adapters.clock import SystemClock
 from headrace.core.errors import BadRowError, ConfigError
-from headrace.core.model import Model
+from headrace.core.model import LOCAL, Model
 from headrace.engine import pricing
 from headrace.engine.pipeline import Choice
 from headrace.engine.scope import RouteState, Scope
@@ -102,7 +102,8 @@ class Fleet:
         from headrace.adapters import local  # noqa: PLC0415  an extra, loaded by who uses it
 
         for state in lanes:
-            if not state.route.endpoint.base_url:
+            row = state.route.endpoint
+            if row.name == LOCAL and not row.base_url:
                 server = await asyncio.to_thread(local.shared)
                 if state.route.base_url != server.base_url:
                     state.route = replace(state.route, base_url=server.base_url)

@@ -14,14 +14,13 @@ from headrace.core.errors import (
     OutcomeUnknownError,
     ProviderError,
     RateLimitError,
-    RejectedError,
     RequestError,
     RunStoppedError,
 )
 from headrace.core.events import AttemptFailed, BreakerChanged, RouteParked
 from headrace.engine import health
 from headrace.engine.admission import Admission, Permit
-from headrace.engine.course import time_left
+from headrace.engine.course import is_local, time_left
 from headrace.engine.leaving import undo
 from headrace.policy import retry
 from headrace.policy.buckets import SECOND
@@ -133,11 +132,11 @@ class Outcomes:
         self, course: Course, permit: Permit, error: ProviderError, record: Record | None
     ) -> None:
         """A failed attempt: settle, record what was paid, decide; returns when it is time again."""
-        if isinstance(error, HeldBackError) or _is_local(error):
+        if isinstance(error, HeldBackError) or is_local(error):
             self._unsend(course, permit, error, record)
-            if isinstance(error, HeldBackError):
-                return
-            raise course.last_error(error)
+            if not isinstance(error, HeldBackError):
+                self._elsewhere(course, permit, error)
+            return
         if isinstance(error, OutcomeUnknownError) and self.is_late(course.context):
             self._cut(course, permit, error)
             raise course.expired()
@@ -153,6 +152,16 @@ class Outcomes:
         if decision.wait:
             await asyncio.sleep(self.time_left(course, decision.wait / SECOND))
         if course.may_move and not isinstance(error, RateLimitError):
+            raise course.moved_on()
+
+    def _elsewhere(self, course: Course, permit: Permit, error: ProviderError) -> None:
+        """The codec refused, and another one may not: go there, or raise the refusal."""
+        error.route = permit.state.route.id
+        has_route = course.turn_away(permit.state, error, self.clock.now())
+        if not has_route and not course.may_move:
+            raise course.last_error(error)
+        course.fail(error, permit.state, counted=False)
+        if not has_route:
             raise course.moved_on()
 
     def end(self, course: Course, permit: Permit, error: ProviderError) -> None:
@@ -247,8 +256,3 @@ def _used(error: ProviderError) -> int | None:
     if error.usage is not None and not isinstance(error, OutcomeUnknownError):
         return error.usage.total_tokens
     return 0 if error.charged == "no" else None
-
-
-def _is_local(error: ProviderError) -> bool:
-    """Was the request refused by the codec, before anything was sent?"""
-    return isinstance(error, RejectedError) and error.status is None and error.reply is None

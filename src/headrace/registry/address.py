@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from headrace.core.errors import ConfigError
+from headrace.core.model import LOCAL
+from headrace.registry import endpoints
 
 if TYPE_CHECKING:
     from headrace.core.model import Endpoint, Model
@@ -61,7 +63,12 @@ def base_url(
     """The base URL of ``row`` for one region; raises ``ConfigError`` when something is missing."""
     template = row.base_url
     if template is None:
-        return ""  # started on demand
+        if row.wire in endpoints.wires() and row.name != LOCAL:
+            msg = (
+                f"the endpoint {row.name!r} has no address; give its row a base_url, or the client"
+            )
+            raise ConfigError(f"{msg} one")
+        return ""  # started on demand, or a provider of the user's that needs none
     url = fill(template, model, row, environ, region)
     try:
         return check_url(url, allow_http=allow_http)

@@ -29,3 +29,9 @@ def offers() -> dict[str, dict[str, Any]]:
 def _read(name: str) -> dict[str, dict[str, Any]]:
     text = resources.files("headrace.registry").joinpath(name).read_text("utf-8")
     return tomllib.loads(text)
+
+
+@cache
+def wires() -> frozenset[str]:
+    """The wire formats of our own rows: those that are spoken over HTTP by an address."""
+    return frozenset(row.wire for row in known().values())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from headrace.core.errors import (
     ContentFilterError,
     GoneError,
+    NotTakenError,
     OverloadedError,
     PageError,
     ProviderError,
@@ -186,10 +187,6 @@ _NOT_OURS: Final = re.compile(
     r"|the provided model identifier is invalid|invocation of model id \S{1,2048} with on-demand",
     re.IGNORECASE,
 )
-# llama.cpp calls what a model or its template cannot take an error of its own, with status 500.
-_NOT_TAKEN: Final = re.compile(
-    r"\w+ input is not supported|tools param requires|jinja exception", re.IGNORECASE
-)
 _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNORECASE)
 # Cohere's trial keys have a number of calls for a month.
 _OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|calls / month|\AToo many tokens per day")
@@ -288,9 +285,17 @@ def _one_of(said: Complaint, *kinds: Kind) -> Kind | None:
     return kind if kind in kinds else None
 
 
+def _of_request(status: int, said: Complaint) -> Kind | None:
+    """What a request itself is to blame for where its status says another thing, or no more."""
+    known = _kind(said)
+    if known in {None, OverloadedError} and named.is_not_taken(status, said):
+        return NotTakenError
+    return RejectedError if known is None and named.is_missed(status, said) else None
+
+
 def _classify(status: int, said: Complaint, reply: Reply) -> Kind:
-    if named.is_missed(status, said) and _kind(said) is None:
-        return RejectedError
+    if (kind := _of_request(status, said)) is not None:
+        return kind
     if status in _FIXED:
         return _FIXED[status]
     if status == TOO_MANY_REQUESTS:
@@ -301,16 +306,10 @@ def _classify(status: int, said: Complaint, reply: Reply) -> Kind:
         # OpenRouter: a budget in flight; it says when to come back.
         return QuotaError if hint(reply.headers, status) is None else RateLimitError
     if status >= _FIRST_TROUBLE:
-        return _trouble(said)
+        return _one_of(said, TooLongError, ContentFilterError) or OverloadedError
     if status == _FORBIDDEN:
         return _forbidden(said)
     return _kind(said) or _by_text(said) or _bad_request(status, said)
-
-
-def _trouble(said: Complaint) -> Kind:
-    if _NOT_TAKEN.match(said.message):
-        return RejectedError
-    return _one_of(said, TooLongError, ContentFilterError) or OverloadedError
 
 
 def _too_fast(said: Complaint, reply: Reply) -> Kind:

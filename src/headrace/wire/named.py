@@ -1,4 +1,4 @@
-"""What a request names and the server has not: with 403 or 404, and no fault of the route.
+"""What a request names or holds that the server has not, or does not take: no fault of the route.
 
 A whole route is closed by these statuses, and one prompt with a file that has expired must not do
 that. Messages are matched from their beginning, and none of these is what a wrong path answers.
@@ -12,11 +12,22 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from headrace.wire.complaint import Complaint
 
-_FORBIDDEN, _NOT_FOUND = 403, 404
+_FORBIDDEN, _NOT_FOUND, _TROUBLE = 403, 404, 500
+_REFUSALS: Final = frozenset({400, 422})
+_KINDS: Final = r"(?:image|vision|audio|video|file|document|tool|function)"
+# Where it is surely meant: statuses that would close the route, or be taken for trouble.
+_NOT_TAKEN: Final = re.compile(
+    rf"no endpoints found that (?:support|can handle)\b|{_KINDS} input is not supported"
+    r"|tools param requires|jinja exception",  # OpenRouter and llama.cpp
+    re.IGNORECASE,
+)
+_SAID_SO: Final = re.compile(
+    rf"\b(?:does not|doesn't) support {_KINDS}"
+    rf"|\b{_KINDS}\w*(?: \w+)? (?:is|are) (?:not supported|not enabled|only supported by)",
+    re.IGNORECASE,
+)
 _THING: Final = re.compile(
     r"you do not have permission to access the file \S|cachedcontent not found"  # Gemini
-    # OpenRouter: nobody serves the model with images or tools; without these somebody does.
-    r"|no endpoints found that (?:support|can handle)\b"
     r"|(?:item|(?:previous )?response|conversation|container|vector store|prompt) with id\b"
     r"|no such file object|file not found: \S",
     re.IGNORECASE,
@@ -30,3 +41,10 @@ def is_missed(status: int, said: Complaint) -> bool:
     # OpenAI says which field of the request it means.
     param = said.details.get("param") if status == _NOT_FOUND else None
     return param not in {None, "", "model"} or _THING.match(said.message) is not None
+
+
+def is_not_taken(status: int, said: Complaint) -> bool:
+    """Is it a kind of content or a tool that this model has no place for, where others have?"""
+    if status in {_NOT_FOUND, _TROUBLE}:
+        return _NOT_TAKEN.match(said.message) is not None
+    return status in _REFUSALS and _SAID_SO.search(said.message) is not None

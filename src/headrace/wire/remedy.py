@@ -7,6 +7,7 @@ from typing import Final
 from headrace.core.errors import (
     ContentFilterError,
     GoneError,
+    NotTakenError,
     OverloadedError,
     PageError,
     ProviderError,
@@ -24,6 +25,7 @@ _REMEDIES: Final[dict[type[ProviderError], str]] = {
     GoneError: "check the base_url, the API key and the model's name",
     RejectedError: "change this request",
     TooLongError: "shorten the prompt, or take a model with a larger context",
+    NotTakenError: "leave out what it does not take, or ask another model",
     ContentFilterError: "change the prompt",
     ReplyError: "check that the base_url is that of an API",
     PageError: "check that the base_url is that of an API, and what stands on the way to it",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.core.parts import ToolCall
     from headrace.core.schema import OutputSchema
+    from headrace.core.tools import AnyTool
 
 DESCRIPTION: Final = "Gives the answer. Call it once, with the whole answer."
 # Room below the 64 characters of APIs for what tells it from other tools.
@@ -29,11 +30,15 @@ def form(route: Route) -> str:
 
 def free_name(wanted: OutputSchema, context: RequestContext) -> str:
     """A name for the tool by which the answer comes, which no other tool has."""
-    taken = {tool.name for tool in context.tools if isinstance(tool, Tool)}
+    taken = {_name_of(tool) for tool in context.tools}
     name = wanted.name[:_LONGEST]
     while name in taken:
         name += "_"
     return name
+
+
+def _name_of(tool: AnyTool) -> object:
+    return tool.name if isinstance(tool, Tool) else tool.settings.get("name")
 
 
 def tool_name(context: RequestContext, route: Route) -> str | None:
@@ -50,9 +55,9 @@ def split(
     Some models give it several times; the first is it.
     """
     name = tool_name(context, route)
-    given = [call.arguments for call in calls if call.name == name]
-    others = tuple(call for call in calls if call.name != name)
-    return (given[0] if given else said), others
+    given = [call for call in calls if call.name == name and call.kind == "function"]
+    others = tuple(call for call in calls if call not in given)
+    return (given[0].arguments if given else said), others
 
 
 def in_words(wanted: OutputSchema) -> str:

@@ -74,7 +74,7 @@ EPOCH: Final = st.tuples(
 )
 
 
-@settings(max_examples=max(80, settings().max_examples))
+@settings(max_examples=max(150, settings().max_examples))
 @given(st.lists(EPOCH, min_size=1, max_size=4), st.integers(0, 2**32))
 def test_failed_fsyncs_and_crashes_lose_nothing_that_was_shown(
     epochs: list[tuple[int | None, int, bool | None]], seed: int
@@ -105,7 +105,7 @@ def written(marked: int, unmarked: int, size: int) -> tuple[bytes, int]:
 ROWS: Final = st.tuples(st.integers(1, 6), st.integers(0, 6), st.sampled_from(SIZES))
 
 
-@settings(max_examples=max(150, settings().max_examples))
+@settings(max_examples=max(300, settings().max_examples))
 @given(ROWS, st.data())
 def test_sectors_lost_after_the_last_mark_cost_nothing_before_it(
     rows: tuple[int, int, int], data: st.DataObject

@@ -209,11 +209,14 @@ class ChatFold:
                 self._calls.append(_Call(piece.get("index")))
             call = self._calls[number]
             for chunk in call.add(number, piece):
-                is_answer = self._answer is not None and call.name == self._answer
-                if not is_answer:
+                if self._answer is None or call.name != self._answer:
                     chunks.append(chunk)
-                elif chunk.arguments:
+                elif chunk.arguments and self._is_first(call):
                     chunks.append(TextChunk(chunk.arguments))
+
+    def _is_first(self, call: _Call) -> bool:
+        """Some models give the answer several times; the first is it."""
+        return next(other for other in self._calls if other.name == self._answer) is call
 
     def _number(self, piece: Mapping[str, object]) -> int:
         """Which call a piece belongs to: by index; a new id begins a new call all the same."""

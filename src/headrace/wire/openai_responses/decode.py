@@ -120,7 +120,7 @@ class _Found:
         if answer is None:
             return
         self.said, self.calls = [answer], [*calls]
-        kept = [part for part in self.content if part in calls or isinstance(part, Opaque)]
+        kept = [part for part in self.content if part in calls or _is_item(part)]
         self.content, self.is_rich = [*kept, answer], bool(kept)
 
     def take(self, item: dict[str, object]) -> bool:
@@ -203,6 +203,11 @@ class _Found:
             return False
         self.is_rich = True
         return True
+
+
+def _is_item(part: Part | str) -> bool:
+    """Is it an item as it came, and no phase of a message whose text is not kept?"""
+    return isinstance(part, Opaque) and "type" in part.block
 
 
 def _found(output: object, reply: Reply, usage: Usage | None) -> _Found:

@@ -35,7 +35,16 @@ def add(
         way = "its JSON mode and " if form == "json_object" else ""
         row = route.endpoint.name
         unsupported.adapt(f"output_schema is asked for by {way}an instruction: {row} takes none")
-        sent.insert(0, {"role": "system", "content": shaped.in_words(wanted)})
+        _instruct(sent, shaped.in_words(wanted))
+
+
+def _instruct(sent: list[Body], instruction: str) -> None:
+    """Add it to the first message if that is a text of the system, else before it."""
+    first = sent[0] if sent else {}
+    if first.get("role") == "system" and type(text := first.get("content")) is str:
+        sent[0] = {**first, "content": f"{text}\n\n{instruction}"}
+    else:
+        sent.insert(0, {"role": "system", "content": instruction})
 
 
 def _native(wanted: OutputSchema) -> Body:
@@ -53,8 +62,11 @@ def _add_tool(body: Body, name: str, wanted: OutputSchema) -> None:
     others = given if type(given) is list else []
     function = {"name": name, "description": shaped.DESCRIPTION, "parameters": wanted.schema}
     body["tools"] = [*others, {"type": "function", **function, "strict": False}]
-    asked = body.get("tool_choice")
+    asked, own = body.get("tool_choice"), {"type": "function", "name": name}
     if not others or asked == "none":
-        body["tool_choice"] = {"type": "function", "name": name}
+        body["tool_choice"] = own
+    elif type(asked) is dict and type(allowed := asked.get("tools")) is list:
+        # A hosted tool runs within the same answer, which still has to come.
+        body["tool_choice"] = {**asked, "tools": [*allowed, own]}
     elif type(asked) is not dict:  # a tool that was asked for by name is called first
         body["tool_choice"] = "required"

@@ -51,7 +51,8 @@ class ResponsesFold:
     def __init__(self, answer: str | None = None) -> None:
         """``answer`` is the tool whose arguments are the answer, if one is."""
         self._answer = answer
-        self._answers: set[object] = set()
+        # Some models give it several times; the first is it.
+        self._answers: dict[object, None] = {}
         self._last: Event | None = None
         self._items: list[object] = []
         self._calls: dict[object, int] = {}
@@ -102,7 +103,7 @@ class ResponsesFold:
             yield self._thinking(told, place, delta)
         elif kind in _ARGUMENTS:
             self._begun.add(place)
-            yield self._piece(place, delta)
+            yield from self._piece(place, delta)
 
     def _thinking(self, told: Event, place: object, delta: str) -> Chunk:
         """Parts are told apart by an empty line, as they are in the answer."""
@@ -117,7 +118,7 @@ class ResponsesFold:
             self._asides.add(place)
         elif kind is not None and kind != calls.COMPUTER:
             name, identity = reading.text(item.get("name")), reading.text(item.get("call_id"))
-            if not self._is_answer(place, name):
+            if not self._is_answer(place, kind, name):
                 yield ToolCallChunk(self._index(place), "", identity, name)
 
     def _done(self, place: object, item: Event) -> Iterator[Chunk]:
@@ -126,21 +127,23 @@ class ResponsesFold:
         call = None if kind is None else calls.read(item, kind)
         if call is None or place in self._begun:
             return
-        if place in self._calls or self._is_answer(place, call.name):
+        if place in self._calls or self._is_answer(place, call.kind, call.name):
             if call.arguments:
-                yield self._piece(place, call.arguments)
+                yield from self._piece(place, call.arguments)
         else:
             yield ToolCallChunk(self._index(place), call.arguments, call.id, call.name)
 
-    def _is_answer(self, place: object, name: str | None) -> bool:
-        if self._answer is not None and name == self._answer:
-            self._answers.add(place)
-        return place in self._answers
+    def _is_answer(self, place: object, kind: str, name: str | None) -> bool:
+        if self._answer is not None and name == self._answer and kind == "function":
+            self._answers[place] = None
+            return True
+        return False
 
-    def _piece(self, place: object, arguments: str) -> Chunk:
-        if place in self._answers:
-            return TextChunk(arguments)
-        return ToolCallChunk(self._index(place), arguments)
+    def _piece(self, place: object, arguments: str) -> Iterator[Chunk]:
+        if place not in self._answers:
+            yield ToolCallChunk(self._index(place), arguments)
+        elif place == next(iter(self._answers)):
+            yield TextChunk(arguments)
 
     def _index(self, place: object) -> int:
         return self._calls.setdefault(place, len(self._calls))
@@ -151,7 +154,7 @@ def _place(told: Event, item: Event) -> str | int:
     index = told.get("output_index")
     if type(index) is int:
         return index
-    return str(told.get("item_id") or item.get("id") or "")
+    return str(told.get("item_id") or item.get("id") or item.get("call_id") or "")
 
 
 def fold(context: RequestContext, route: Route) -> ResponsesFold:
