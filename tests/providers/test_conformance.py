@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
     from headrace.providers.base import ProviderRequest
 
-pytestmark = pytest.mark.once
 MODELS = {
     "openai_chat": "openai/any",
     "openai_responses": "openai-responses/any",

@@ -71,6 +71,12 @@ def test_a_new_vendor_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
         LLMClient("acme/m")
 
 
+def test_an_alias_that_leads_nowhere_is_named() -> None:
+    headrace.register_alias("fast", "nix/m")
+    with pytest.raises(ConfigError, match=r"'nix' of 'nix/m' \(the alias 'fast'\) is not known"):
+        LLMClient("fast")
+
+
 def test_a_row_without_an_address_asks_nobody() -> None:
     headrace.register_endpoint(Endpoint(name="acme", wire="openai_chat", auth="none"))
     with pytest.raises(ConfigError, match="'acme' has no address; give its row a base_url"):

@@ -122,6 +122,7 @@ def test_a_bad_file_of_rows_ends_the_command(
         ("[endpoints.a]\nwire = 'openai_chat'\nunsupported = ['top_kk']\n", r"did you mean top_k"),
         ("[endpoints.a]\nwire = 'openai_chat'\nrenames = {sed = 'x'}\n", r"did you mean seed"),
         ("[endpoints.a]\nwire = 'openai_chat'\nreplays = ['tools']\n", r"'tools' in replays"),
+        ("[endpoints.a]\nwire = 'cohere'\noperations = {embd = {}}\n", r"did you mean embed"),
         ("[[models]]\nid = 'nonsense'\n", r"models: number 1: .*must have the form"),
         ("[[models]]\nid = 'a/b'\nprice = 5\n", r"models: number 1: Model: price: "),
         ("[aliases]\nfast = 5\n", r"rows\.toml: aliases: the alias 'fast' must lead to"),

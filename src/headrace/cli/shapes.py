@@ -59,7 +59,7 @@ def _load(path: str) -> object:
         raise ConfigError(said) from None
     except ValueError as error:
         raise ConfigError(
-            f"it is not JSON ({error}); see the documentation for an example"
+            f"it is not JSON ({error}); docs/command-line.md has an example"
         ) from None
 
 

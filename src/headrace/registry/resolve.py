@@ -91,8 +91,10 @@ def _endpoint(model: Model, table: Table) -> Endpoint:
     row = rows.get(model.endpoint)
     if row is None:
         like = near(model.endpoint.lower(), rows)
+        alias = next((name for name, id_ in table.aliases.items() if id_ == model.id), None)
+        meant = "" if alias is None else f" (the alias {alias!r})"
         msg = (
-            f"the endpoint {model.endpoint!r} of {model.id!r} is not known"
+            f"the endpoint {model.endpoint!r} of {model.id!r}{meant} is not known"
             f"{'' if like is None else f'; did you mean {like}?'};"
             ' for a compatible server use "openai/NAME" with base_url='
             f" (there are {', '.join(sorted(rows))})"

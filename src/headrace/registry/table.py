@@ -75,6 +75,9 @@ def check_endpoint(row: Endpoint) -> Endpoint:
         _check_named(row, "unsupported", row.unsupported, (*params, *_UNSUPPORTED))
         _check_named(row, "renames", row.renames, params)
         _check_named(row, "replays", row.replays, _REPLAYS)
+    if row.wire in endpoints.wires():
+        known = {name for offers in endpoints.offers().values() for name in offers}
+        _check_named(row, "operations", row.operations, known)
     return row
 
 

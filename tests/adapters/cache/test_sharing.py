@@ -20,8 +20,6 @@ from tests.adapters.cache.programs import output_of, run_program
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.once
-
 
 def test_processes_that_write_at_once_lose_nothing(path: Path) -> None:
     body = """
