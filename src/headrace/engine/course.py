@@ -206,7 +206,9 @@ def uncertain(failures: tuple[HeadraceError, ...]) -> int:
 
 def is_local(error: HeadraceError) -> bool:
     """Was the request refused by the codec, before anything was sent?"""
-    return isinstance(error, RejectedError) and error.status is None and error.reply is None
+    if not isinstance(error, RejectedError) or error.charged is not Charged.NO:
+        return False
+    return error.status is None and error.reply is None and error.usage is None
 
 
 def sent(failures: tuple[HeadraceError, ...]) -> int:
@@ -232,7 +234,7 @@ def expired(context: RequestContext) -> DeadlineError:
         "the deadline passed before the request was answered; give it more time or raise the limits"
     )
     error.history = context.failures
-    error.attempt = len(context.failures) or None
+    error.attempt = sent(context.failures) or None
     error.spent_nanos = context.spent_nanos or None
     return error
 

@@ -355,7 +355,9 @@ def _bad_request(status: int, said: Complaint) -> Kind:
     if _NOT_OURS.match(said.message):
         return GoneError
     unpaid = status == _BAD_REQUEST and "invalid_request_error" in said.names  # Anthropic
-    return QuotaError if unpaid and _UNPAID.match(said.message) else RejectedError
+    if unpaid and _UNPAID.match(said.message):
+        return QuotaError
+    return NotTakenError if named.is_said_so(status, said) else RejectedError
 
 
 def _obey(wish: str | None, kind: Kind) -> Kind:

@@ -22,8 +22,9 @@ _NOT_TAKEN: Final = re.compile(
     re.IGNORECASE,
 )
 _SAID_SO: Final = re.compile(
-    rf"\b(?:does not|doesn't) support {_KINDS}"
-    rf"|\b{_KINDS}\w*(?: \w+)? (?:is|are) (?:not supported|not enabled|only supported by)",
+    rf"\b(?:does not|doesn't) support {_KINDS}s?\b"
+    rf"|(?<![-\w]){_KINDS}s?(?:_url)?(?: (?:inputs?|content|calling|use|uploads))?"
+    r" (?:is|are) (?:not supported|not enabled|only supported by)",
     re.IGNORECASE,
 )
 _THING: Final = re.compile(
@@ -45,6 +46,11 @@ def is_missed(status: int, said: Complaint) -> bool:
 
 def is_not_taken(status: int, said: Complaint) -> bool:
     """Is it a kind of content or a tool that this model has no place for, where others have?"""
-    if status in {_NOT_FOUND, _TROUBLE}:
+    if status == _NOT_FOUND or status >= _TROUBLE:
         return _NOT_TAKEN.match(said.message) is not None
+    return False
+
+
+def is_said_so(status: int, said: Complaint) -> bool:
+    """The same, of a status that says nothing else; asked where nothing else is known of it."""
     return status in _REFUSALS and _SAID_SO.search(said.message) is not None

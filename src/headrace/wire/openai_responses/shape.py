@@ -67,6 +67,6 @@ def _add_tool(body: Body, name: str, wanted: OutputSchema) -> None:
         body["tool_choice"] = own
     elif type(asked) is dict and type(allowed := asked.get("tools")) is list:
         # A hosted tool runs within the same answer, which still has to come.
-        body["tool_choice"] = {**asked, "tools": [*allowed, own]}
+        body["tool_choice"] = {**asked, "mode": "required", "tools": [*allowed, own]}
     elif type(asked) is not dict:  # a tool that was asked for by name is called first
         body["tool_choice"] = "required"
