@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -18,18 +17,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from headrace.adapters.local import shared
+from tests.scenarios.real import needs_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-HAS_MODEL: Final = importlib.util.find_spec("xllamacpp") is not None
-pytestmark = [
-    pytest.mark.real,
-    # The first start may fetch the weights.
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(not HAS_MODEL, reason="xllamacpp is not installed (extra: local)"),
-]
+pytestmark = needs_model
 ROWS: Final = 16
 IN_FLIGHT: Final = 4
 ENOUGH: Final = 4

@@ -119,9 +119,8 @@ def test_a_wrong_parameter_of_a_row_is_named_in_one_sentence(name: str, value: o
 
 
 def test_the_protected_names_are_told() -> None:
-    with pytest.raises(
-        BadRowError, match=r"^params: extra_body: .*cannot replace model, stream; leave"
-    ):
+    said = "cannot replace model, stream; leave it out, and give models and messages as such"
+    with pytest.raises(BadRowError, match=rf"^params: extra_body: .*{said}$"):
         SamplingParams.from_row({"extra_body": {"stream": 1, "model": 2, "n": 3}})
 
 

@@ -190,6 +190,14 @@ def test_what_one_model_has_no_place_for_moves_to_another(
     assert [(type(row.error), row.attempts) for row in rows] == [(RejectedError, 0)] * 2
 
 
+def test_what_a_codec_refuses_is_not_tried_with_every_key(world: type[World]) -> None:
+    script = Script(lambda *_: RejectedError("takes no images"))
+    sim = world(script, [A], api_key=["sk-one", "sk-two", "sk-three"])
+    [row] = sim.run(["p"])
+    assert (type(row.error), row.attempts) == (RejectedError, 0)
+    assert len(script.calls) == 1
+
+
 def test_who_is_refused_by_one_and_finds_the_other_gone_fails_alone(world: type[World]) -> None:
     def rule(context: RequestContext, route: Route, n: int) -> Outcome:
         del n

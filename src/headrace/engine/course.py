@@ -96,6 +96,14 @@ class Course:
         self._banned = (*self._banned, state)
         return self.has_route
 
+    def turn_away_model(self, state: RouteState) -> bool:
+        """A codec refused, as for every key of this model; True where another one is left."""
+        row, model = state.route.endpoint, state.route.model
+        alike = (s for s in self._lanes if s.route.endpoint == row and s.route.model == model)
+        self._banned = (*self._banned, *alike)
+        self._failed = (*self._failed, *self._banned)
+        return self.has_route
+
     @property
     def has_route(self) -> bool:
         """Is a route left that is neither gone nor refuses this request?"""

@@ -157,7 +157,7 @@ class Outcomes:
     def _elsewhere(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """The codec refused, and another one may not: go there, or raise the refusal."""
         error.route, error.attempt = permit.state.route.id, course.sends or None
-        has_route = course.turn_away(permit.state, error, self.clock.now())
+        has_route = course.turn_away_model(permit.state)
         if not has_route and not course.may_move:
             raise course.last_error(error)
         course.fail(error, permit.state, counted=False)
