@@ -183,3 +183,11 @@ def test_aiohttp_is_not_loaded_before_there_is_a_client() -> None:
     code = f"import sys; from headrace import LLMClient; {say}; LLMClient('local/smollm2'); {say}"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["False", "True"]
+
+
+def test_a_dialect_is_not_loaded_before_a_client_speaks_it() -> None:
+    say = "print('headrace.wire.gemini' in sys.modules, 'headrace.wire.cohere' in sys.modules)"
+    made = "LLMClient('google/any', api_key='AIza-key')"
+    code = f"import sys; from headrace import LLMClient; {say}; {made}; {say}"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["False", "False", "True", "False"]

@@ -8,13 +8,8 @@ from headrace.adapters import registered
 from headrace.core.conversation import Conversation
 from headrace.core.errors import ConfigError
 from headrace.core.spelling import meant
-from headrace.providers.anthropic import AnthropicRequest, VertexAnthropicRequest
 from headrace.providers.base import ProviderRequest
-from headrace.providers.bedrock import BedrockAnthropicRequest, BedrockRequest
-from headrace.providers.cohere import CohereRequest
-from headrace.providers.google import GeminiRequest
-from headrace.providers.ollama import OllamaRequest
-from headrace.providers.openai import OpenAIChatRequest, OpenAIResponsesRequest
+from headrace.providers.loading import Loaded
 from headrace.providers.operations import class_of
 
 if TYPE_CHECKING:
@@ -24,29 +19,32 @@ if TYPE_CHECKING:
     from headrace.core.response import APIResponse
     from headrace.providers.base import Exchange
 
-CLASSES: Final[dict[str, type[ProviderRequest]]] = {
-    "openai_chat": OpenAIChatRequest,
-    "openai_responses": OpenAIResponsesRequest,
-    "anthropic": AnthropicRequest,
-    "vertex_anthropic": VertexAnthropicRequest,
-    "gemini": GeminiRequest,
-    "bedrock_converse": BedrockRequest,
-    "bedrock_anthropic": BedrockAnthropicRequest,
-    "cohere": CohereRequest,
-    "ollama": OllamaRequest,
-}
+_HERE: Final = "headrace.providers"
+CLASSES: Final = Loaded[str, type[ProviderRequest]](
+    {
+        "openai_chat": f"{_HERE}.openai:OpenAIChatRequest",
+        "openai_responses": f"{_HERE}.openai:OpenAIResponsesRequest",
+        "anthropic": f"{_HERE}.anthropic:AnthropicRequest",
+        "vertex_anthropic": f"{_HERE}.anthropic:VertexAnthropicRequest",
+        "gemini": f"{_HERE}.google:GeminiRequest",
+        "bedrock_converse": f"{_HERE}.bedrock:BedrockRequest",
+        "bedrock_anthropic": f"{_HERE}.bedrock:BedrockAnthropicRequest",
+        "cohere": f"{_HERE}.cohere:CohereRequest",
+        "ollama": f"{_HERE}.ollama:OllamaRequest",
+    }
+)
 
 
 class Catalog:
     """Finds the request class of a route; a client may bring classes of its own."""
 
     def __init__(self, classes: dict[str, type[ProviderRequest]] | None = None) -> None:
-        self._classes = {**registered.classes(), **CLASSES} if classes is None else classes
+        self._classes = registered.classes() if classes is None else classes
 
     def bind(self, context: RequestContext, route: Route, exchange: Exchange) -> ProviderRequest:
         """One request object for one attempt."""
-        found = self._classes[route.endpoint.wire]
-        if type(context.prompt) is not Conversation:
+        found = self._classes.get(route.endpoint.wire)
+        if found is None or type(context.prompt) is not Conversation:
             found = self._class(context, route)
         return found(context, route, exchange)
 
@@ -56,10 +54,7 @@ class Catalog:
         Asked once for each route, before its first request: raises ``ConfigError`` where no class
         has the name of its wire format.
         """
-        wire = route.endpoint.wire
-        if wire not in self._classes:
-            self._classes = {**self._classes, wire: _found(wire, route.endpoint.name)}
-        return self._classes[wire].epoch
+        return self._chat_class(route).epoch
 
     def decode(
         self, context: RequestContext, route: Route, reply: Reply
@@ -68,16 +63,24 @@ class Catalog:
         return self._class(context, route).decode(context, route, reply)
 
     def _class(self, context: RequestContext, route: Route) -> type[ProviderRequest]:
-        found = self._classes[route.endpoint.wire]
+        found = self._chat_class(route)
         if (operation := context.operation) == "chat":
             return found
         # A class of the user's own gets all operations, and says itself what it cannot do.
         is_ours = found is CLASSES.get(route.endpoint.wire)
         return class_of(operation, route) if is_ours else found
 
+    def _chat_class(self, route: Route) -> type[ProviderRequest]:
+        wire = route.endpoint.wire
+        if wire not in self._classes:
+            self._classes = {**self._classes, wire: _found(wire, route.endpoint.name)}
+        return self._classes[wire]
+
 
 def _found(wire: str, endpoint: str) -> type[ProviderRequest]:
-    """A class that was registered late, or that an installed package offers."""
+    """One of our own, or one that was registered late, or that an installed package offers."""
+    if wire in CLASSES:
+        return CLASSES[wire]
     if wire not in registered.classes():
         registered.discover(wire)
     found = registered.classes().get(wire)

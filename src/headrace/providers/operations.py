@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from headrace.core.errors import RejectedError
 from headrace.providers.base import ProviderRequest
-from headrace.wire import failure, moderation, rerank, speech, transcription
-from headrace.wire.embed import bedrock, cohere, gemini, ollama, openai
+from headrace.providers.loading import Loaded
+from headrace.wire import failure
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -29,19 +29,22 @@ class OperationCodec(Protocol):
         """The answer in a reply with status 200; raises the error that it is otherwise."""
 
 
-CODECS: Final[dict[tuple[str, str], OperationCodec]] = {
-    ("openai_chat", "embed"): openai,
-    ("gemini", "embed"): gemini,
-    ("cohere", "embed"): cohere,
-    ("ollama", "embed"): ollama,
-    ("bedrock_converse", "embed"): bedrock,
-    ("openai_chat", "rerank"): rerank,
-    ("cohere", "rerank"): rerank,
-    ("openai_chat", "moderate"): moderation,
-    ("openai_chat", "transcribe"): transcription,
-    ("cohere", "transcribe"): transcription,
-    ("openai_chat", "speak"): speech,
-}
+_WIRE: Final = "headrace.wire"
+CODECS: Final = Loaded[tuple[str, str], OperationCodec](
+    {
+        ("openai_chat", "embed"): f"{_WIRE}.embed.openai",
+        ("gemini", "embed"): f"{_WIRE}.embed.gemini",
+        ("cohere", "embed"): f"{_WIRE}.embed.cohere",
+        ("ollama", "embed"): f"{_WIRE}.embed.ollama",
+        ("bedrock_converse", "embed"): f"{_WIRE}.embed.bedrock",
+        ("openai_chat", "rerank"): f"{_WIRE}.rerank",
+        ("cohere", "rerank"): f"{_WIRE}.rerank",
+        ("openai_chat", "moderate"): f"{_WIRE}.moderation",
+        ("openai_chat", "transcribe"): f"{_WIRE}.transcription",
+        ("cohere", "transcribe"): f"{_WIRE}.transcription",
+        ("openai_chat", "speak"): f"{_WIRE}.speech",
+    }
+)
 
 
 class OperationRequest(ProviderRequest):
