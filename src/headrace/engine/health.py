@@ -12,6 +12,7 @@ from headrace.core.errors import (
     GoneError,
     NotSentError,
     OutcomeUnknownError,
+    OverloadedError,
     ProviderError,
     QuotaError,
     RateLimitError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # A route that never gave one answer is not waited for beyond this many breaks.
 BREAKS_WITHOUT_ANSWER: Final = 5
+SENDS_THAT_TELL: Final = 2
 _CLOSED_TO_US: Final = (GoneError, QuotaError)
 # Too much load; a 500 says nothing of the kind.
 _LOAD: Final = frozenset({503, 529})
@@ -45,8 +47,10 @@ def succeed(state: RouteState, now: int) -> bool:
     return state.breaker.succeed()
 
 
-def fail(permit: Permit, error: ProviderError, now: int, chance: float, patience: int) -> bool:
-    """An attempt failed; True when it should cost its prompt no attempt."""
+def fail(  # noqa: PLR0917 - what is known of one failure, each part once
+    permit: Permit, error: ProviderError, now: int, chance: float, patience: int, sends: int
+) -> bool:
+    """An attempt, its request's ``sends``-th, failed; True when it should cost it no attempt."""
     state = permit.state
     if isinstance(error, _CLOSED_TO_US):
         state.gone = error
@@ -59,7 +63,7 @@ def fail(permit: Permit, error: ProviderError, now: int, chance: float, patience
         park(permit, error.hint, now, chance)
     forgiven = isinstance(error, RateLimitError)
     if error.trips_breaker:
-        forgiven = _count(state, error, now, chance) or forgiven
+        forgiven = _count(state, error, now, chance, sends) or forgiven
     elif not isinstance(error, RateLimitError | ReplyError):
         state.breaker.succeed()
         state.troubled_since = None
@@ -95,17 +99,28 @@ def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
     return True
 
 
-def _count(state: RouteState, error: ProviderError, now: int, chance: float) -> bool:
+def may_be_the_prompt(error: ProviderError) -> bool:
+    """Did a server fail at its work, which it may do at this one prompt for ever?"""
+    return isinstance(error, OverloadedError) and error.status not in _LOAD
+
+
+def _count(state: RouteState, error: ProviderError, now: int, chance: float, sends: int) -> bool:
     """Let the breaker count; a failure is forgiven when a route that has worked is in trouble."""
     was_open = state.breaker.state is not State.CLOSED
     is_open = state.breaker.fail(now, chance)
     # What others in flight there come back with is still open: a slow server may answer them.
     if is_open and not state.answered and state.own.in_flight <= 1:
         state.gone = GoneError(f"{error} (it never answered)")
-    elif is_open and not state.last_good and state.breaker.breaks >= BREAKS_WITHOUT_ANSWER:
+    # Probes go round over prompts: one that comes back so often has few beside it, and no input
+    # is burnt while these use up their attempts.
+    elif is_open and not state.last_good and _is_hopeless(state, sends):
         state.gone = GoneError(f"{error} (it answered with nothing but errors)")
     never_came = isinstance(error, _NEVER_CAME) and not state.answered
     return never_came or ((was_open or is_open) and bool(state.last_good))
+
+
+def _is_hopeless(state: RouteState, sends: int) -> bool:
+    return state.breaker.breaks >= BREAKS_WITHOUT_ANSWER and sends <= SENDS_THAT_TELL
 
 
 def _lose_patience(state: RouteState, error: ProviderError, now: int, patience: int) -> None:

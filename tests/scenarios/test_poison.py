@@ -1,0 +1,71 @@
+"""Prompts that a server always fails at: they fail alone, and end neither a run nor its resume."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headrace import NoRouteError
+from headrace.core.errors import OverloadedError
+from headrace.testing import Script
+from tests.scenarios.outages import PROMPTS, between
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+    from headrace.testing.provider import Outcome
+    from tests.scenarios.conftest import World
+
+pytestmark = pytest.mark.once
+
+FAULT = OverloadedError("boom", status=500)
+
+
+def poisonous(context: RequestContext, route: Route, n: int) -> Outcome:
+    del route, n
+    return FAULT if "poison" in str(context.prompt) else 0.2
+
+
+def poison(count: int) -> list[str]:
+    return [f"poison {n}" for n in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_rows_that_always_fail_at_the_end_of_a_run_fail_alone(
+    world: type[World], count: int
+) -> None:
+    sim = world(Script(poisonous), max_concurrent_requests=20, max_attempts=5)
+    rows = sim.run([*PROMPTS[:200], *poison(count)])
+    assert len(rows.succeeded) == 200
+    assert [row.error and row.error.code for row in rows[200:]] == ["overloaded"] * count
+    assert all(row.attempts <= 10 for row in rows)
+    assert sim.elapsed < 120 * count
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_asked_again_they_fail_again_and_the_run_ends(
+    world: type[World], tmp_path: Path, count: int
+) -> None:
+    prompts = [*poison(count), *PROMPTS[:50]]
+    path = tmp_path / "run.journal"
+    for source in ("provider", "journal"):
+        sim = world(Script(poisonous), max_concurrent_requests=20)
+        rows = sim.run(prompts, journal=path)
+        assert {row.source for row in rows.succeeded} == {source}
+        assert [row.id for row in rows.failed] == [str(n) for n in range(count)]
+
+
+def test_in_an_outage_of_minutes_nobody_fails_while_many_wait(world: type[World]) -> None:
+    sim = world(Script(between(3, 300, FAULT)), max_concurrent_requests=20)
+    assert len(sim.run(PROMPTS).succeeded) == len(PROMPTS)
+    assert sim.elapsed > 300
+
+
+def test_an_overloaded_server_says_nothing_of_the_prompt(world: type[World]) -> None:
+    busy = OverloadedError("busy", status=503)
+    sim = world(Script(between(3, 1e9, busy)), max_concurrent_requests=1, patience=120)
+    with pytest.raises(NoRouteError, match="patience=120 s"):
+        sim.run(PROMPTS[:20])
