@@ -6,14 +6,12 @@ import asyncio
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from headrace.testing import FakeServer, RequestSeen, faults, plans
 from headrace.testing.seen import Throttled, hint_of
 from headrace.testing.server.dialects import go_duration
 from headrace.testing.server.ledger import within_hints
-from headrace.testing.server.limits import Bucket, Limits
+from headrace.testing.server.limits import Limits
 from tests.testing.asking import Client, Held, ask, ask_anthropic, chat, post
 
 
@@ -155,26 +153,6 @@ def test_violations_are_of_the_scope_and_within_the_hint() -> None:
     ]
     rows = [at(0.9), at(1.05), at(1.2), at(1.3, "other"), at(2.9), at(3.0), at(5.5)]
     assert [seen.at for seen in within_hints(rows, told, grace=0.1)] == [1.2, 2.9]
-
-
-@given(
-    st.floats(1, 1e5),
-    st.lists(st.tuples(st.floats(0, 10), st.integers(1, 5)), min_size=1, max_size=100),
-)
-def test_a_bucket_never_gives_more_than_its_size_and_its_rate(
-    per_minute: float, steps: list[tuple[float, int]]
-) -> None:
-    bucket, now, taken = Bucket(per_minute, 10.0, 0.0), 0.0, 0
-    for pause, amount in steps:
-        now += pause
-        if (wait := bucket.wait_for(amount, now)) == 0.0:
-            bucket.take(amount)
-            taken += amount
-        else:
-            assert wait <= amount / per_minute * 60
-            assert bucket.wait_for(amount, now + wait) < 1e-6
-        assert taken <= 10 + now * per_minute / 60 + 1e-3
-        assert 0 <= bucket.level(now).remaining <= 10
 
 
 def test_limits_take_all_or_nothing() -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headrace.testing.seen import Headers
-    from headrace.testing.server.limits import Level
+    from headrace.testing.windows import Level
 
 
 class Anthropic(Dialect):

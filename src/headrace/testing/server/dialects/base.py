@@ -12,7 +12,7 @@ from headrace.testing.seen import Answer, DialectName, Headers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from headrace.testing.server.limits import Level
+    from headrace.testing.windows import Level
 
 SERVER_ERROR: Final = 500
 MESSAGES: Final = {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headrace.testing.seen import Answer, DialectName, Headers
-    from headrace.testing.server.limits import Level
+    from headrace.testing.windows import Level
 
 
 class Bedrock(Dialect):

@@ -1,0 +1,58 @@
+"""Limits and hints in the words of each vendor, from the levels of a simulated one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from headrace.testing.windows import Level
+
+HeaderDialect: TypeAlias = Literal[
+    "openai", "anthropic", "mistral", "cerebras", "together", "fireworks"
+]
+
+_OWN: Final = {"input_tokens": "input-tokens", "output_tokens": "output-tokens"}
+# Names of the limit, of what is left, and of the reset; {} is the dimension in the vendor's words.
+_NAMES: Final[dict[HeaderDialect, tuple[str, dict[str, str]]]] = {
+    "openai": ("x-ratelimit-{field}-{what}", {}),
+    "anthropic": ("anthropic-ratelimit-{what}-{field}", _OWN),
+    "mistral": ("x-ratelimit-{field}-{what}-minute", {"requests": "req"}),
+    "cerebras": ("x-ratelimit-{field}-{what}-minute", {}),
+    "together": ("x-{what}-{field}", {"requests": "ratelimit", "tokens": "tokenlimit"}),
+    "fireworks": (
+        "x-ratelimit-{field}-{what}",
+        {"input_tokens": "tokens-prompt", "output_tokens": "tokens-generated"},
+    ),
+}
+_RESETS: Final[dict[HeaderDialect, Callable[[float, float], str]]] = {
+    "openai": lambda seconds, _now: f"{seconds * 1000:.0f}ms",
+    "anthropic": lambda seconds, now: datetime.fromtimestamp(now + seconds, UTC).isoformat(),
+    "cerebras": lambda seconds, _now: f"{seconds:.3f}",
+    "together": lambda seconds, _now: f"{seconds:.3f}",
+}
+
+
+def limit_headers(
+    dialect: HeaderDialect, levels: Mapping[str, Level], wall: float
+) -> dict[str, str]:
+    """What ``levels`` look like in the headers of a reply sent at ``wall`` (seconds since 1970)."""
+    form, words = _NAMES[dialect]
+    reset = _RESETS.get(dialect)
+    found = {"date": format_datetime(datetime.fromtimestamp(wall, UTC), usegmt=True)}
+    for name, level in levels.items():
+        what = words.get(name, name)
+        found[form.format(field="limit", what=what)] = f"{level.limit:.0f}"
+        found[form.format(field="remaining", what=what)] = f"{level.remaining:.0f}"
+        if reset is not None:
+            # The date has whole seconds, and what counts from it is counted from there.
+            found[form.format(field="reset", what=what)] = reset(level.reset, wall // 1)
+    return found
+
+
+def hint_headers(seconds: float) -> dict[str, str]:
+    """How long to wait, to the millisecond."""
+    return {"retry-after-ms": f"{seconds * 1000:.0f}"}

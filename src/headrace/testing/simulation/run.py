@@ -1,0 +1,68 @@
+"""A client before a simulated vendor, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.client import LLMClient
+from headrace.providers.catalog import Catalog
+from headrace.testing.clock import VirtualClock, run_virtual
+from headrace.testing.simulation.report import Report, one
+from headrace.testing.simulation.request import simulated
+from headrace.testing.simulation.vendor import Vendor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from headrace.config import Models
+    from headrace.testing.simulation.vendor import Send
+
+_NOWHERE: Final = "http://127.0.0.1:1/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """How a simulated run ended: prompts that were answered and that failed."""
+
+    vendor: Vendor
+    answered: int
+    failed: int
+
+    def report(self, cost: Callable[[Send], float] = one) -> Report:
+        """What the vendor saw."""
+        return Report(self.vendor.sends, cost)
+
+
+def simulate(
+    vendor: Vendor,
+    prompts: Iterable[object],
+    *,
+    models: Models = "openai/any",
+    seconds: float | None = None,
+    **options: Any,
+) -> Simulated:
+    """Push ``prompts`` through a client until they, or virtual ``seconds``, are over.
+
+    ``options`` are those of ``LLMClient``. Raises what the run raises.
+    """
+    clock = VirtualClock()
+    options.setdefault("chance", random.Random(7).random)  # noqa: S311 - dice that fall the same each time
+    catalog = Catalog({"openai_chat": simulated(vendor)})
+    client = LLMClient(models, base_url=_NOWHERE, clock=clock, catalog=catalog, **options)
+
+    async def main() -> Simulated:
+        counts = {True: 0, False: 0}
+        async with client, asyncio.timeout(seconds) as limit:
+            try:
+                async with client.process_stream(prompts, show_progress=False) as responses:
+                    async for response in responses:
+                        counts[response.is_error] += 1
+            except (TimeoutError, asyncio.CancelledError):
+                if not limit.expired():
+                    raise
+        return Simulated(vendor, counts[False], counts[True])
+
+    return run_virtual(main, clock=clock)

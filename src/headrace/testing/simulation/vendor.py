@@ -1,0 +1,217 @@
+"""A vendor in virtual time: what it allows, how fast it is, and how that changes while it runs.
+
+``Terms`` say what a vendor is like for a while. A timeline of them makes outages, slow decay,
+limits that change and keys that are revoked: one mechanism for all. Everything that is drawn is
+drawn from the seed, the prompt and how often it came, so that a run replays exactly whatever the
+order of arrival.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Final, Literal
+
+from headrace.policy import reservation
+from headrace.testing.clock import running_clock
+from headrace.testing.provider import prompt_of
+from headrace.testing.simulation.headers import HeaderDialect
+from headrace.testing.windows import Counting, Level, Window, window
+
+if TYPE_CHECKING:
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+
+_OK: Final = 200
+_SECOND: Final = 1_000_000_000
+_LIMITS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
+_NORMAL: Final = NormalDist()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a vendor allows each key, and how it answers. Times in seconds, sizes in tokens.
+
+    ``counting``: how a minute is counted. ``counts``: whether a declared maximum counts against
+    the limits of tokens when a request comes, or what was really said when it ends. ``shared``: all
+    keys have one account's limits. ``output`` tokens are spread lognormally by ``spread`` (sigma).
+    ``parallel``: how many answers it makes at full speed; more make all slower in proportion.
+    ``off``: how far its count of input tokens is from an estimate by size, as a part of it.
+    ``failures``: the share of requests that end with ``failure_status``.
+    """
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    input_tokens_per_minute: float | None = None
+    output_tokens_per_minute: float | None = None
+    counting: Counting = "continuous"
+    counts: Literal["declared", "used"] = "declared"
+    shared: bool = False
+    max_concurrent_requests: int | None = None
+    first_token: float = 0.4
+    per_token: float = 0.0
+    parallel: int | None = None
+    output: float = 100.0
+    spread: float = 0.0
+    off: float = 0.0
+    failures: float = 0.0
+    failure_status: int = 500
+    revoked: frozenset[int] = frozenset()
+    headers: HeaderDialect | None = None
+    hints: bool = True
+
+    def per_minute(self, what: str) -> float | None:
+        """The limit of one dimension."""
+        limit: float | None = getattr(self, f"{what}_per_minute")
+        return limit
+
+
+@dataclass(slots=True)
+class Send:
+    """One request at the vendor: when it came and went (seconds from the start), and its fate.
+
+    ``key`` counts the keys of a route from 1. ``output`` is 0 where there was no answer.
+    """
+
+    at: float
+    key: int
+    prompt: str
+    input: int
+    declared: int
+    in_flight: int
+    status: int = 200
+    output: int = 0
+    wait: float = 0.0
+    latency: float = 0.05
+    ended: float | None = None
+    levels: Mapping[str, Level] = field(default_factory=dict)
+
+
+class Vendor:
+    """Answers, or refuses, by the terms of the moment; every send is in ``sends``."""
+
+    def __init__(self, terms: Terms | Mapping[float, Terms], *, seed: int = 0) -> None:
+        """``terms``: for all time, or from each of these seconds on, the first being 0."""
+        timeline = {0.0: terms} if isinstance(terms, Terms) else dict(sorted(terms.items()))
+        if not timeline or min(timeline) != 0:
+            msg = "the first terms of a vendor must begin at 0 seconds"
+            raise ValueError(msg)
+        self._starts, self._terms = list(timeline), list(timeline.values())
+        self._seed = seed
+        self._seen = Counter[str]()
+        self._in_flight = Counter[int]()
+        self._windows: dict[tuple[int, str], Window] = {}
+        self._begun: int | None = None
+        self.sends: list[Send] = []
+
+    def now(self) -> float:
+        """Virtual seconds since the vendor was first asked."""
+        clock = running_clock()
+        if self._begun is None:
+            self._begun = clock.now()
+        return (clock.now() - self._begun) / _SECOND
+
+    def terms(self, now: float) -> Terms:
+        """What it is like at this second."""
+        return self._terms[bisect_right(self._starts, now) - 1]
+
+    def arrive(self, context: RequestContext, route: Route) -> Send:
+        """A request has come: its fate is decided at once, its cost is charged."""
+        now, prompt = self.now(), prompt_of(context)
+        terms, self._seen[prompt] = self.terms(now), self._seen[prompt] + 1
+        size = reservation.input_tokens(context.asked, context.params, context.schemas)
+        factor = 1 + terms.off * (2 * self._draw(prompt, "size") - 1)
+        declared = context.params.max_tokens if context.params else None
+        scope = 0 if terms.shared else route.number
+        self._in_flight[scope] += 1
+        send = Send(
+            now,
+            route.number,
+            prompt,
+            max(1, round(size * factor)),
+            declared or reservation.UNBOUNDED_OUTPUT,
+            self._in_flight[scope],
+        )
+        self.sends.append(send)
+        self._judge(send, terms, scope)
+        return send
+
+    def leave(self, send: Send) -> None:
+        """Its answer, or refusal, is on its way; what was said is charged where that counts."""
+        now, terms = self.now(), self.terms(send.at)
+        scope = 0 if terms.shared else send.key
+        self._in_flight[scope] -= 1
+        send.ended = now
+        if terms.counts == "used" and send.output:
+            for what in ("tokens", "output_tokens"):
+                if (found := self._window(scope, what, now)) is not None:
+                    found.take(send.output, now)
+        send.levels = self._levels(scope, now)
+
+    def _judge(self, send: Send, terms: Terms, scope: int) -> None:
+        if send.key in terms.revoked:
+            send.status = 401
+        elif self._draw(send.prompt, "failure") < terms.failures:
+            send.status = terms.failure_status
+        elif (most := terms.max_concurrent_requests) is not None and send.in_flight > most:
+            send.status = 429
+        else:
+            send.wait = self._charge(send, terms, scope)
+            send.status = 429 if send.wait else 200
+        if send.status == _OK:
+            send.output = min(send.declared, self._said(send.prompt, terms))
+            crowd = max(1.0, send.in_flight / terms.parallel) if terms.parallel else 1.0
+            send.latency = (terms.first_token + send.output * terms.per_token) * crowd
+
+    def _charge(self, send: Send, terms: Terms, scope: int) -> float:
+        """All limits or none: the seconds to wait, 0.0 where the request is taken."""
+        said = send.declared if terms.counts == "declared" else 0
+        costs = {
+            "requests": 1,
+            "tokens": send.input + said,
+            "input_tokens": send.input,
+            "output_tokens": said,
+        }
+        found = {what: self._window(scope, what, send.at) for what in _LIMITS}
+        windows = [(costs[what], each) for what, each in found.items() if each is not None]
+        wait = max((each.wait_for(cost, send.at) for cost, each in windows), default=0.0)
+        if not wait:
+            for cost, each in windows:
+                each.take(cost, send.at)
+        return wait
+
+    def _window(self, scope: int, what: str, now: float) -> Window | None:
+        terms = self.terms(now)
+        limit = terms.per_minute(what)
+        if limit is None:
+            return None
+        found = self._windows.get((scope, what))
+        if found is None:
+            found = self._windows[scope, what] = window(terms.counting, limit, now)
+        elif found.limit != limit:
+            found.change(limit, now)
+        return found
+
+    def _levels(self, scope: int, now: float) -> dict[str, Level]:
+        if self.terms(now).headers is None:
+            return {}
+        found = {what: self._window(scope, what, now) for what in _LIMITS}
+        return {what: each.level(now) for what, each in found.items() if each is not None}
+
+    def _said(self, prompt: str, terms: Terms) -> int:
+        if not terms.spread:
+            return round(terms.output)
+        place = min(max(self._draw(prompt, "output"), 1e-9), 1 - 1e-9)
+        drawn = _NORMAL.inv_cdf(place) * terms.spread - terms.spread**2 / 2
+        return max(1, round(terms.output * math.exp(drawn)))
+
+    def _draw(self, prompt: str, what: str) -> float:
+        """From 0 up to 1, the same for the same seed, prompt and repetition."""
+        text = f"{self._seed}/{what}/{self._seen[prompt]}/{prompt}"
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        return int.from_bytes(digest) / 2**64

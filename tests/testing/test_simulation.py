@@ -1,0 +1,97 @@
+"""A simulated vendor keeps to its terms, tells the truth in its headers, and replays exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+
+from headrace.testing.simulation import Report, Send, Terms, Vendor, declared, simulate, used
+from headrace.testing.simulation.headers import HeaderDialect, limit_headers
+from headrace.testing.windows import Level
+from headrace.wire.failure import read_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Literal
+
+PROMPTS = [f"p{n}" for n in range(400)]
+
+
+def run(terms: Terms | Mapping[float, Terms], count: int = 400, **options: Any) -> Report:
+    options.setdefault("max_concurrent_requests", 50)
+    return simulate(Vendor(terms, seed=3), PROMPTS[:count], **options).report()
+
+
+def test_a_run_replays_exactly() -> None:
+    terms = Terms(per_token=0.01, spread=1.0, failures=0.2, requests_per_minute=600)
+    assert run(terms).sends == run(terms).sends
+
+
+def test_a_limit_is_never_exceeded_whoever_asks() -> None:
+    report = run(Terms(requests_per_minute=100, counting="sliding"))
+    assert report.most() == 100
+    assert report.refusals() > 0
+    assert report.between(0, 1e9) == 400
+
+
+@pytest.mark.parametrize(("counts", "cost"), [("declared", declared), ("used", used)])
+def test_tokens_are_charged_as_declared_or_as_used(
+    counts: Literal["declared", "used"], cost: Callable[[Send], float]
+) -> None:
+    terms = Terms(tokens_per_minute=20_000, counts=counts, output=100, hints=True)
+    seen = simulate(Vendor(terms), PROMPTS[:200], max_concurrent_requests=4).report(cost)
+    assert seen.between(0, 1e9) == 200 * (5 + (1_024 if counts == "declared" else 100))
+    # A full bucket, and what it gained meanwhile; what is said is charged when it is over.
+    assert seen.most() <= 2 * 20_000 + 4 * 1_129
+
+
+def test_too_many_at_once_are_refused_and_a_crowd_is_slow() -> None:
+    report = run(Terms(max_concurrent_requests=10))
+    assert max(send.in_flight for send in report.sends if send.status == 200) == 10
+    slow = run(Terms(parallel=10, first_token=1.0), count=50)
+    assert max(send.latency for send in slow.sends) == pytest.approx(5.0)
+
+
+def test_terms_change_while_it_runs() -> None:
+    fine = Terms(first_token=0.5)
+    out = replace(fine, failures=1.0, failure_status=503)
+    report = run({0.0: fine, 2.0: out, 4.0: fine}, max_concurrent_requests=20)
+    statuses = {(send.at < 2, send.at >= 4, send.status) for send in report.sends}
+    assert statuses == {(True, False, 200), (False, False, 503), (False, True, 200)}
+
+
+def test_a_revoked_key_is_refused_and_the_other_goes_on() -> None:
+    fine = Terms(first_token=0.5)
+    terms = {0.0: fine, 3.0: replace(fine, revoked=frozenset({1}))}
+    report = run(terms, max_concurrent_requests=20, api_key=["sk-one", "sk-two"])
+    assert {send.key for send in report.sends if send.at > 4} == {2}
+    assert {send.status for send in report.sends if send.key == 2} == {200}
+
+
+@pytest.mark.parametrize("dialect", get_args(HeaderDialect))
+def test_headers_are_read_as_they_are_meant(dialect: HeaderDialect) -> None:
+    levels = {what: Level(100, 40, 12.5) for what in ("requests", "tokens", "input_tokens")}
+    found = read_limits(limit_headers(dialect, levels, 1_767_225_600.25))
+    told = [found.requests] if dialect == "fireworks" else [found.requests, found.tokens]
+    for limit in told:
+        assert limit is not None
+        assert (limit.limit, limit.remaining) == (100, 40)
+        assert limit.reset in {12.5, None}
+
+
+def test_a_report_counts_what_was_taken() -> None:
+    sends = [Send(float(n), 1, "p", 10, 20, 1, output=5, ended=n + 1.0) for n in range(120)]
+    sends.append(Send(60.0, 1, "p", 10, 20, 1, status=429))
+    report = Report(sends, used)
+    assert (report.most(), report.most(10)) == (60 * 15, 10 * 15)
+    assert report.share(900, 0, 120) == 1
+    assert (report.refusals(), report.refusals(61)) == (1, 0)
+    assert (report.reaches(900), report.reaches(2_000)) == (0, None)
+    assert (report.ended, report.tail(0.5)) == (120, 60)
+
+
+def test_terms_have_a_beginning() -> None:
+    with pytest.raises(ValueError, match="at 0 seconds"):
+        Vendor({5: Terms()})
