@@ -16,7 +16,10 @@ from google.genai import types
 from google.oauth2.credentials import Credentials
 
 from headrace.adapters import google_auth
+from headrace.core.context import RequestContext
+from headrace.core.operations import Embed, EmbedPack
 from headrace.core.secret import Masked
+from headrace.providers.operations import class_of
 from headrace.registry import resolve
 from headrace.wire import gemini, vertex_anthropic
 from tests.wire.golden import Case, cases, context
@@ -88,6 +91,27 @@ def test_gemini_is_asked_at_the_same_path() -> None:
         client.models.generate_content(model="m", contents="hi")
     draft = gemini.encode(context({}), resolve.route(resolve.model_row("vertex/m"), HERE))
     assert Asked.seen.pop() == (place("vertex/m", draft), json.loads(draft.body))
+
+
+@pytest.mark.parametrize(
+    ("model", "texts"),
+    [
+        ("text-embedding-005", ["a"]),
+        ("text-embedding-005", ["a", "b"]),
+        ("gemini-embedding-001", ["a"]),
+        ("gemini-embedding-001", ["a", "b"]),
+        ("multilingual-e5-large-instruct-maas", ["a"]),
+    ],
+)
+def test_texts_are_embedded_as_by_googles_own_client(model: str, texts: list[str]) -> None:
+    asked = EmbedPack(tuple(Embed(text, 64, "query") for text in texts))
+    route = resolve.route(resolve.model_row(f"vertex/{model}"), HERE)
+    draft = class_of("embed", route).codec.encode(RequestContext(prompt=asked), route)
+    refused = pytest.raises(genai.errors.ClientError)
+    options = types.EmbedContentConfig(task_type="RETRIEVAL_QUERY", output_dimensionality=64)
+    with listening() as there, of_google("europe-west4", there) as client, refused:
+        client.models.embed_content(model=model, contents=[*texts], config=options)
+    assert Asked.seen.pop() == (place(f"vertex/{model}", draft), json.loads(draft.body))
 
 
 @pytest.mark.parametrize("location", ["global", "us", "eu", "us-east5"])

@@ -82,7 +82,7 @@ class Operating(Bulk):
             check_offers(state.route, name)
         kind, width = Pipeline, window(call.choice.slots)
         if name == Embed.name:
-            offers = [s.route.endpoint.operations.get(name) for s in call.choice.lanes]
+            offers = [s.route.offer(name) for s in call.choice.lanes]
             items = max(1 if offer is None else offer.items for offer in offers)
             kind, width = PackingPipeline, max(width, min(PACKS * items, MOST_LIVE))
         items_ = [make(cast("A", given))] if is_one else _each(cast("Iterable[A]", given), make)

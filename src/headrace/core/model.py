@@ -130,7 +130,8 @@ class Model(Checked):
 class Offer(Checked):
     """How an endpoint does one operation beside chat; see ``registry/operations.toml``.
 
-    ``items`` and ``tokens`` bound what one exchange may hold.
+    ``items`` and ``tokens`` bound what one exchange may hold. ``models`` says what is otherwise for
+    models whose names hold a text; what is not said there is as for the others.
     """
 
     wire: str | None = None
@@ -141,6 +142,21 @@ class Offer(Checked):
     unsupported: Names = ()
     words: dict[str, str] = Field(default_factory=dict)
     encoding: str | None = None
+    models: dict[str, Offer] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, given: object) -> object:
+        """Each of ``models`` as a whole, so that asking is a look."""
+        if not isinstance(given, dict) or not isinstance(models := given.get("models"), dict):
+            return given
+        usual = {name: value for name, value in given.items() if name != "models"}
+        whole = {p: {**usual, **more} if type(more) is dict else more for p, more in models.items()}
+        return {**given, "models": whole}
+
+    def of(self, model: str) -> Offer:
+        """What it is for a model of this name."""
+        return next((offer for part, offer in self.models.items() if part in model), self)
 
 
 # The endpoint that is started on this machine, by whom it is first asked.
@@ -244,6 +260,11 @@ class Route:
     place: str | None = None
     id: str = field(init=False)
     """The name of the route in responses, errors and statistics."""
+
+    def offer(self, operation: str) -> Offer | None:
+        """How its endpoint does ``operation`` with its model; None: not at all."""
+        found = self.endpoint.operations.get(operation)
+        return None if found is None else found.of(self.model.name)
 
     def __post_init__(self) -> None:
         number = "" if self.number == 1 else f"#{self.number}"

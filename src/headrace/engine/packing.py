@@ -256,7 +256,7 @@ def _bounds(lanes: Lanes) -> tuple[int, float]:
     """How many texts, and tokens, a pack may have on any of these routes."""
     items, tokens = [], [float("inf")]
     for state in lanes:
-        offer = state.route.endpoint.operations.get(Embed.name)
+        offer = state.route.offer(Embed.name)
         items.append(1 if offer is None else offer.items)
         if offer is not None and offer.tokens is not None:
             tokens.append(offer.tokens)

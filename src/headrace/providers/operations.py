@@ -37,8 +37,13 @@ CODECS: Final = Loaded[tuple[str, str], OperationCodec](
         ("cohere", "embed"): f"{_WIRE}.embed.cohere",
         ("ollama", "embed"): f"{_WIRE}.embed.ollama",
         ("bedrock_converse", "embed"): f"{_WIRE}.embed.bedrock",
+        ("bedrock_cohere", "embed"): f"{_WIRE}.embed.bedrock_cohere",
+        ("vertex", "embed"): f"{_WIRE}.embed.vertex",
+        ("vertex_gemini", "embed"): f"{_WIRE}.embed.vertex_gemini",
         ("openai_chat", "rerank"): f"{_WIRE}.rerank",
         ("cohere", "rerank"): f"{_WIRE}.rerank",
+        ("bedrock_converse", "rerank"): f"{_WIRE}.bedrock_rerank",
+        ("bedrock_cohere", "rerank"): f"{_WIRE}.bedrock_rerank",
         ("openai_chat", "moderate"): f"{_WIRE}.moderation",
         ("openai_chat", "transcribe"): f"{_WIRE}.transcription",
         ("cohere", "transcribe"): f"{_WIRE}.transcription",
@@ -72,7 +77,7 @@ class OperationRequest(ProviderRequest):
 def class_of(operation: str, route: Route) -> type[OperationRequest]:
     """The request class of an operation; raises ``RejectedError`` where the endpoint has none."""
     row = route.endpoint
-    offer = row.operations.get(operation)
+    offer = route.offer(operation)
     wire = row.wire if offer is None else offer.wire or row.wire
     if offer is None or (wire, operation) not in CODECS:
         msg = f"the endpoint {row.name!r} does not {operation}; choose another one for it"

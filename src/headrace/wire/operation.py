@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 _USUAL: Final = Offer()
 # What is asked, beside the names that no ``extra_body`` may have.
-_ASKED: Final = frozenset({"documents", "query", "requests", "texts"})
+_ASKED: Final = frozenset(
+    {"content", "documents", "inputText", "instances", "query", "requests", "texts"}
+)
+
+# Objects whose fields are options, beside which others may stand.
+_OPTIONS: Final = ("embedContentConfig", "parameters")
 
 
 def offer_of(route: Route, operation: str) -> Offer:
     """How the endpoint of ``route`` does ``operation``."""
-    return route.endpoint.operations.get(operation, _USUAL)
+    return route.offer(operation) or _USUAL
 
 
 def drafted(
@@ -42,7 +47,7 @@ def drafted(
         raise RejectedError(msg)
     return Draft(
         offer_of(route, context.operation).path or path,
-        reading.write(merge(body, extra)),
+        reading.write(merge(body, extra, within=_OPTIONS)),
         tuple((headers or {}).items()),
         noted.notes,
     )

@@ -21,15 +21,15 @@ PATH: Final = "/rerank"
 
 def encode(context: RequestContext, route: Route) -> Draft:
     """The request; what is unset is not sent."""
-    asked = cast("Rerank", context.asked)
-    body: dict[str, object] = {
-        "model": route.model.name,
-        "query": asked.query,
-        "documents": list(asked.documents),
-    }
-    if asked.top_n is not None:
-        body["top_n"] = asked.top_n
+    body = {"model": route.model.name, **fields(context)}
     return drafted(context, route, PATH, body, Unsupported(context.params))
+
+
+def fields(context: RequestContext) -> dict[str, object]:
+    """What is asked, wherever the model is."""
+    asked = cast("Rerank", context.asked)
+    some = {} if asked.top_n is None else {"top_n": asked.top_n}
+    return {"query": asked.query, "documents": list(asked.documents), **some}
 
 
 def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:

@@ -36,15 +36,18 @@ def options(context: RequestContext, route: Route, noted: Unsupported) -> dict[s
             noted.adapt(f"dimensions is left out: {route.endpoint.name} has none")
         else:
             found[offer.renames.get("dimensions", "dimensions")] = asked.dimensions
-    if asked.input_type is not None:
-        word = offer.words.get(asked.input_type)
-        if word is None:
-            noted.adapt(
-                f"input_type {asked.input_type!r} is left out: {route.endpoint.name} has none"
-            )
-        else:
-            found[offer.renames.get("input_type", "input_type")] = word
+    if (word := type_of(context, route, noted)) is not None:
+        found[offer.renames.get("input_type", "input_type")] = word
     return found
+
+
+def type_of(context: RequestContext, route: Route, noted: Unsupported) -> str | None:
+    """What ``input_type`` is called there; None where none is given, or it has no word."""
+    kind = asked_of(context).input_type
+    word = None if kind is None else offer_of(route, "embed").words.get(kind)
+    if word is None and kind is not None:
+        noted.adapt(f"input_type {kind!r} is left out: {route.endpoint.name} has none")
+    return word
 
 
 def answer(  # noqa: PLR0917 - what a reply held, each part once
@@ -72,6 +75,12 @@ def answer(  # noqa: PLR0917 - what a reply held, each part once
         request_id=reading.request_id(reply.headers, data),
         reply=reply,
     )
+
+
+def whole(value: object) -> int | None:
+    """A count that may be written as a fraction, as Cohere and Vertex do."""
+    is_whole = type(value) is float and value.is_integer()
+    return reading.count(int(value) if is_whole else value)  # type: ignore[call-overload]  # a float, if it is whole
 
 
 def vector(value: object, reply: Reply, usage: Usage | None) -> Vector:

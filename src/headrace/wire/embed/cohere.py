@@ -25,29 +25,27 @@ USUAL: Final = "search_document"
 def encode(context: RequestContext, route: Route) -> Draft:
     """The request."""
     noted = Unsupported(context.params)
-    body: dict[str, object] = {
-        "model": route.model.name,
+    body = {"model": route.model.name, **fields(context, route, noted)}
+    return drafted(context, route, PATH, body, noted)
+
+
+def fields(context: RequestContext, route: Route, noted: Unsupported) -> dict[str, object]:
+    """What is asked, wherever the model is."""
+    return {
         "texts": list(base.asked_of(context).inputs),
         "embedding_types": ["float"],
         "input_type": USUAL,
         **base.options(context, route, noted),
     }
-    return drafted(context, route, PATH, body, noted)
 
 
 def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
     """The vectors, in the order of the texts; raises ``ReplyError`` for what are none."""
     data = failure.read_object(reply)
     billed = reading.block(reading.block(data.get("meta")).get("billed_units"))
-    count = _whole(billed.get("input_tokens"))
+    count = base.whole(billed.get("input_tokens"))
     usage = None if count is None else Usage(count)
     found = reading.block(data.get("embeddings")).get("float")
     if type(found) is not list:
         raise failure.unreadable(reply, "it has no embeddings", usage)
     return base.answer(context, route, reply, data, found, usage)
-
-
-def _whole(value: object) -> int | None:
-    """Cohere writes its counts as fractions too."""
-    is_whole = type(value) is float and value.is_integer()
-    return reading.count(int(value) if is_whole else value)  # type: ignore[call-overload]  # a float, if it is whole

@@ -32,10 +32,14 @@ def encode(context: RequestContext, route: Route) -> Draft:
 
 
 def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
-    """The vectors, in the order of the texts; raises ``ReplyError`` for what are none."""
+    """The vectors, in the order of the texts; raises ``ReplyError`` for what are none.
+
+    One text that was asked alone, as Vertex is, has an ``embedding`` of its own.
+    """
     data = failure.read_object(reply)
     count = reading.count(reading.block(data.get("usageMetadata")).get("promptTokenCount"))
-    usage, items = None if count is None else Usage(count), data.get("embeddings")
+    usage = None if count is None else Usage(count)
+    items = [data["embedding"]] if "embedding" in data else data.get("embeddings")
     if data.get("error"):
         raise failure.from_error_object(data, reply, usage)
     if type(items) is not list:

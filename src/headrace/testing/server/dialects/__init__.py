@@ -7,6 +7,7 @@ from typing import Final
 from headrace.testing.server.dialects.anthropic import Anthropic, AnthropicOnVertex
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
 from headrace.testing.server.dialects.bedrock import Bedrock, BedrockAnthropic
+from headrace.testing.server.dialects.cloud_operations import EmbedContent, Invoke, VertexPredict
 from headrace.testing.server.dialects.cohere import Cohere
 from headrace.testing.server.dialects.google import Gemini
 from headrace.testing.server.dialects.ollama import Ollama
@@ -54,7 +55,9 @@ _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/audio/speech", Speech()),
     ("/converse", _BEDROCK),
     ("/converse-stream", _BEDROCK),
-    ("/invoke", _INVOKED),
+    (":predict", VertexPredict()),
+    (":embedContent", EmbedContent()),
+    ("/invoke", Invoke()),
     ("/invoke-with-response-stream", _INVOKED),
     ("/v2/chat", Cohere()),
     ("/api/chat", Ollama()),

@@ -1,0 +1,46 @@
+"""Vertex's ``predict`` with the bodies of its models for text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.core.response import Usage
+from headrace.wire import failure, reading
+from headrace.wire.draft import Unsupported
+from headrace.wire.embed import base
+from headrace.wire.operation import drafted
+from headrace.wire.segment import segment
+
+if TYPE_CHECKING:
+    from headrace.core.context import RequestContext
+    from headrace.core.model import Route
+    from headrace.core.reply import Reply
+    from headrace.core.response import APIResponse
+    from headrace.wire.draft import Draft
+
+
+def encode(context: RequestContext, route: Route) -> Draft:
+    """The request; each text brings what it is for."""
+    noted, asked = Unsupported(context.params), base.asked_of(context)
+    word = base.type_of(context, route, noted)
+    more = {} if word is None else {"task_type": word}
+    body: dict[str, object] = {"instances": [{"content": text, **more} for text in asked.inputs]}
+    if asked.dimensions is not None:
+        body["parameters"] = {"outputDimensionality": asked.dimensions}
+    return drafted(context, route, f"/models/{segment(route.model.name)}:predict", body, noted)
+
+
+def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
+    """The vectors, in the order of the texts; raises ``ReplyError`` for what are none."""
+    data = failure.read_object(reply)
+    items = data.get("predictions")
+    if data.get("error"):
+        raise failure.from_error_object(data, reply, None)
+    if type(items) is not list:
+        raise failure.unreadable(reply, "it has no predictions", None)
+    made = [reading.block(reading.block(item).get("embeddings")) for item in items]
+    counts = [base.whole(reading.block(m.get("statistics")).get("token_count")) for m in made]
+    known = [count for count in counts if count is not None]
+    usage = Usage(sum(known)) if known and len(known) == len(counts) else None
+    found = [each.get("values") for each in made]
+    return base.answer(context, route, reply, data, found, usage)
