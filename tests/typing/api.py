@@ -184,5 +184,6 @@ async def more_than_chat(client: LLMClient, audio: Audio, file: File) -> None:
     assert_type(client.speak_sync(["a"], voice="v"), Responses[Audio])
     assert_type(await client.list_models(), list[ListedModel])
     assert_type(await client.upload_file(file), StoredFile)
+    assert_type(await client.get_file("f"), StoredFile)
     assert_type(await client.download_file("f"), File)
     await client.ask(Embed("a"))

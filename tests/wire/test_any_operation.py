@@ -77,6 +77,6 @@ def test_any_list(data: st.DataObject) -> None:
     whole = data.draw(st.sampled_from(LISTS))
     body = replaced(whole, data.draw(st.sampled_from(paths(whole))), data.draw(ODD))
     reply = Reply(200, json.dumps(body).encode())
-    for read in (lambda: models.read(WAY, reply), lambda: files.read_all(reply)):
+    for read in (lambda: models.read(WAY, reply), lambda: files.read_all(WAY, reply)):
         found = outcome(read)
         assert not isinstance(found, ProviderError) or found.reply is reply

@@ -65,7 +65,7 @@ class Listing(Assembly):
                 )
             )
 
-        return await self._plainly(model, "files", send)
+        return await self._plainly(model, "files", send, files.entrance)
 
     def upload_file_sync(
         self, file: File, *, purpose: str | None = None, model: str | None = None
@@ -81,12 +81,23 @@ class Listing(Assembly):
         """``list_files`` for scripts, threads and notebooks."""
         return self._portal.call(lambda: self.list_files(model=model))
 
+    async def get_file(self, file_id: str, *, model: str | None = None) -> StoredFile:
+        """What the vendor says of one file that it keeps."""
+
+        async def send(exchange: HttpExchange, route: Route) -> StoredFile:
+            return files.read(await exchange.get(files.one(route, file_id), files.headers(route)))
+
+        return await self._plainly(model, "files", send)
+
+    def get_file_sync(self, file_id: str, *, model: str | None = None) -> StoredFile:
+        """``get_file`` for scripts, threads and notebooks."""
+        return self._portal.call(lambda: self.get_file(file_id, model=model))
+
     async def download_file(self, file_id: str, *, model: str | None = None) -> File:
         """The bytes of a file; its media type is read from the first of them."""
 
         async def send(exchange: HttpExchange, route: Route) -> File:
-            place = files.one(route, file_id, "/content")
-            reply = await exchange.get(place, files.headers(route))
+            reply = await exchange.get(files.content(route, file_id), files.headers(route))
             failure.check(reply)
             if not reply.body:
                 msg = f"the file {file_id!r:.80} is empty; there is nothing to download"
@@ -117,14 +128,19 @@ class Listing(Assembly):
         model: str | None,
         operation: str,
         send: Callable[[HttpExchange, Route], Coroutine[object, object, T]],
+        way: Callable[[Route], Route] | None = None,
     ) -> T:
-        """One call beside the pipeline, with the key and the time-out of a request."""
+        """One call beside the pipeline, with the key and the time-out of a request.
+
+        ``way`` says where it goes, if that is not where requests go.
+        """
         choice = self._usual.choice if model is None else self._fleet.choice(_whole(model))
         check_offers(choice.lanes[0].route, operation)
         with self._loops.here() as scope:
             await choice.start()
             route = choice.lanes[0].route
-            return await send(self._exchange(scope, route), route)
+            there = route if way is None else way(route)
+            return await send(self._exchange(scope, there), route)
 
     def _exchange(self, scope: LoopScope, route: Route) -> HttpExchange:
         return HttpExchange(scope.transport, route, self.config.request_timeout, _Open())
@@ -148,7 +164,7 @@ async def _files(exchange: HttpExchange, route: Route) -> list[StoredFile]:
     cursor = None
     for _ in range(MOST_PAGES):
         place = files.listing(route, cursor)
-        page = files.read_all(await exchange.get(place, files.headers(route)))
+        page = files.read_all(route, await exchange.get(place, files.headers(route)))
         found += page.files
         cursor = page.cursor
         if cursor is None:

@@ -1,4 +1,4 @@
-"""``multipart/form-data``: fields and a file as one body. Pure."""
+"""``multipart``: fields, or a description, and a file as one body. Pure."""
 
 from __future__ import annotations
 
@@ -38,6 +38,18 @@ def form(fields: Mapping[str, str], name: str, data: bytes, media_type: str) -> 
     )
     head, tail = "".join(parts).encode("utf-8", "replace"), f"\r\n--{boundary}--\r\n".encode()
     return Form(head + data + tail, f"multipart/form-data; boundary={boundary}")
+
+
+def related(described: bytes, data: bytes, media_type: str) -> Form:
+    """``data`` behind a JSON object that describes it; the boundary is made as that of a form."""
+    boundary = f"part-{hashlib.sha256(described + data).hexdigest()[:40]}"
+    head = (
+        f"--{boundary}\r\nContent-Type: application/json; charset=utf-8\r\n\r\n".encode()
+        + described
+        + f"\r\n--{boundary}\r\nContent-Type: {_ODD.sub('_', media_type)}\r\n\r\n".encode()
+    )
+    body = head + data + f"\r\n--{boundary}--\r\n".encode()
+    return Form(body, f"multipart/related; boundary={boundary}")
 
 
 def _clean(name: str) -> str:

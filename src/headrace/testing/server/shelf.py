@@ -1,4 +1,4 @@
-"""The files that the fake server keeps, in OpenAI's form."""
+"""The files that the fake server keeps, in OpenAI's form, and in Google's for its keys."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import orjson
 
 from headrace.testing.seen import Answer
 from headrace.testing.server.dialects.openai_operations import form_of
+from headrace.testing.server.shelf_google import GoogleShelf
 
 if TYPE_CHECKING:
     from headrace.testing.server.connection import Head
@@ -19,9 +20,12 @@ class Shelf:
     def __init__(self) -> None:
         self._files: dict[str, tuple[dict[str, object], bytes]] = {}
         self._made = 0
+        self.google = GoogleShelf()
 
     def answer(self, head: Head, body: bytes) -> Answer | None:
         """What a request gets; None where there is nothing."""
+        if "x-goog-api-key" in head.headers:
+            return self.google.answer(head, body)
         _, found, rest = head.path.partition("/files")
         if not found:
             return None
