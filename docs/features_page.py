@@ -46,9 +46,10 @@ the response's `adaptations` say so (with `on_unsupported="error"` the request f
 CACHED: Final = """
 **caching** is about marks for the provider's own cache (`prompt_caching=`): where there is a dash,
 the API takes none, and many of these cache by themselves; usage shows reads and writes wherever the
-provider tells them. From **embed** on it is [more than chat](more-than-chat.md). **limits**: `yes`
-where replies have headers that tell limits, which headrace reads. **prices**: `yes` where price
-data (extra `prices`) know the vendor.
+provider tells them. From **embed** on it is [more than chat](more-than-chat.md), which also tells
+what only some models of an endpoint have a form for (images with Titan's, Cohere's and Gemini's on
+Bedrock and Vertex). **limits**: `yes` where replies have headers that tell limits, which headrace
+reads. **prices**: `yes` where price data (extra `prices`) know the vendor.
 """
 STRICT: Final = SamplingParams(on_unsupported="error")
 PNG: Final = b"\x89PNG\r\n\x1a\n probe of an image"
@@ -118,6 +119,7 @@ PROBES: Final[dict[str, Probe]] = {
     "file search": using("file_search"),
     "computer": using("computer_use"),
     "embed": doing(Embed("probe of embed"), "probe of embed"),
+    "embed images": doing(Embed(Image.from_bytes(PNG)), Image.from_bytes(PNG).base64),
     "rerank": doing(Rerank("probe of rerank", ("a",)), "probe of rerank"),
     "moderate": doing(Moderate("probe of moderate"), "probe of moderate"),
     "transcribe": doing(Transcribe(Audio.from_bytes(WAV)), "probe of audio"),

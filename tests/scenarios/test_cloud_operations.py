@@ -5,17 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
-from headrace import Endpoint, LLMClient, Ranked, register_endpoint, unregister_endpoint
+from headrace import (
+    Embed,
+    Endpoint,
+    Image,
+    LLMClient,
+    Ranked,
+    RequestContext,
+    register_endpoint,
+    unregister_endpoint,
+)
+from headrace.policy import reservation
 from headrace.registry import endpoints
 from headrace.testing import FakeServer
 from headrace.testing.server.dialects.openai_operations import vector_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.once
+PNG = b"\x89PNG\r\n\x1a\n"
+TAKEN = {"images", "texts"}
 TEXTS = [f"text {n}" for n in range(300)]
 
 
@@ -94,3 +108,44 @@ def test_bedrock_ranks_what_is_signed(
     signed = server.received[0].headers["authorization"]
     assert signed.startswith("AWS4-HMAC-SHA256 Credential=AKIA0123/")
     assert "/us-west-2/bedrock/aws4_request" in signed
+
+
+def test_images_go_out_one_by_one_beside_packs_of_texts(server: FakeServer, tmp_path: Path) -> None:
+    first, second = (Image.from_bytes(PNG + bytes([n])) for n in range(2))
+    rows: list[str | Image] = ["a text", first, "another", second, first]
+    with LLMClient(
+        "bedrock/cohere.embed-v4:0",
+        base_url=server.base_url,
+        api_key="bedrock-key-012345",
+        cache=tmp_path / "cache.db",
+    ) as client:
+        responses = client.embed_sync(rows, show_progress=False)
+        found = [list(r.parsed or ()) for r in responses]
+        named = [row if isinstance(row, str) else row.data_uri for row in rows]
+        assert found == [vector_of(name) for name in named]
+        sent = [sorted(orjson.loads(seen.body).keys() & TAKEN) for seen in server.received]
+        assert sorted(sent) == [["images"], ["images"], ["texts"]]
+        again = client.embed_sync(rows, show_progress=False)
+        assert [list(r.parsed or ()) for r in again] == found
+        assert len(server.received) == 3
+
+
+def test_titan_embeds_an_image(server: FakeServer) -> None:
+    image = Image.from_bytes(PNG)
+    with LLMClient(
+        "bedrock/amazon.titan-embed-image-v1",
+        base_url=server.base_url,
+        api_key="bedrock-key-012345",
+    ) as client:
+        assert list(client.embed_sync(image).parsed or ()) == vector_of(image.base64)
+        model = "bedrock/amazon.titan-embed-text-v2:0"
+        refused = client.embed_sync(image, model=model)
+    assert refused.error is not None
+    assert "embeds no images" in refused.error.message
+
+
+def test_an_image_counts_as_input_and_is_part_of_the_key() -> None:
+    first, second = (Embed(Image.from_bytes(PNG + bytes([n]))) for n in range(2))
+    keys = {RequestContext(prompt=each).cache_key for each in (first, second, Embed("a"))}
+    assert len(keys) == 3
+    assert reservation.input_tokens(first) == reservation.PER_IMAGE

@@ -16,6 +16,7 @@ from headrace import (
     Endpoint,
     Estimate,
     File,
+    Image,
     ListedModel,
     LLMClient,
     Message,
@@ -170,10 +171,12 @@ def prices() -> Model:
     return Model(id="openai/m", price=Price(input=Decimal("0.4"), output=Decimal("1.6")))
 
 
-async def more_than_chat(client: LLMClient, audio: Audio, file: File) -> None:
+async def more_than_chat(client: LLMClient, audio: Audio, file: File, image: Image) -> None:
     assert_type(await client.embed("a"), APIResponse[array[float]])
     assert_type(await client.embed(["a"], dimensions=3), Responses[array[float]])
     assert_type(client.embed_sync("a"), APIResponse[array[float]])
+    assert_type(await client.embed(image), APIResponse[array[float]])
+    assert_type(await client.embed(["a", image]), Responses[array[float]])
     assert_type(client.embed_sync(["a"], journal="j"), Responses[array[float]])
     await client.embed(["a"], tools=[])  # type: ignore[call-overload]  # no option of this verb
     assert_type(await client.rerank("a", ["b"], top_n=1), APIResponse[tuple[Ranked, ...]])

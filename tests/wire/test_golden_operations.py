@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
 
-from headrace import Audio, RequestContext, SamplingParams, Usage
+from headrace import Audio, Image, RequestContext, SamplingParams, Usage
 from headrace.core.errors import BadRowError, ProviderError, RejectedError
 from headrace.core.model import Endpoint, Model, Route
 from headrace.core.operations import (
@@ -59,7 +59,7 @@ def asked(case: Case) -> Operation:
     [(name, given)] = case["asked"].items()
     match name:
         case "embed":
-            items = tuple(Embed(text, **given) for text in given.pop("inputs"))
+            items = tuple(Embed(_input(each), **given) for each in given.pop("inputs"))
             return EmbedPack(items) if len(items) > 1 else items[0]
         case "rerank":
             return Rerank(given["query"], tuple(given["documents"]), given.get("top_n"))
@@ -69,6 +69,10 @@ def asked(case: Case) -> Operation:
             return Speak(**given)
     audio = Audio.from_bytes(given["audio"].encode(), "audio/mpeg")
     return Transcribe(**{**given, "audio": audio})
+
+
+def _input(given: str | dict[str, str]) -> str | Image:
+    return given if isinstance(given, str) else Image.from_url(given["image"])
 
 
 def context(case: Case) -> RequestContext:

@@ -1,8 +1,8 @@
-"""Files at Google: where they are asked for and what is read, beside Google's own client."""
+"""Files at Google: where they are asked for, what is read, and how they stand in a prompt."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import pytest
@@ -127,24 +127,3 @@ def test_a_file_that_is_kept_stands_in_a_prompt_by_its_uri(server: FakeServer) -
     assert not response.is_error
     [turn] = orjson.loads(server.received[-1].body)["contents"]
     assert turn["parts"][1] == {"fileData": {"mimeType": "application/pdf", "fileUri": URI}}
-
-
-def test_googles_own_client_finds_what_ours_has_uploaded(server: FakeServer) -> None:
-    genai: Any = pytest.importorskip("google.genai", reason="google-genai is not installed")
-    root = server.base_url.removesuffix("/v1")
-    theirs = genai.Client(
-        api_key="AIza-0123456789",
-        vertexai=False,
-        http_options={"base_url": root, "api_version": "v1"},
-    )
-    with LLMClient("google/gemini", base_url=server.base_url, api_key="AIza-0123456789") as client:
-        kept = client.upload_file_sync(PDF)
-        [listed] = theirs.files.list()
-        assert (listed.name, listed.size_bytes) == (kept.id, kept.size)
-        assert listed.create_time.timestamp() == pytest.approx(kept.created_at)
-        got = theirs.files.get(name=kept.id)
-        assert (got.display_name, got.uri) == (kept.name, URI)
-        made = server._shelf.google.generate(b"%PDF-made", "application/pdf")  # noqa: SLF001 - nothing else makes files
-        assert theirs.files.download(file=made) == client.download_file_sync(made).data
-        theirs.files.delete(name=kept.id)
-        assert [f.id for f in client.list_files_sync()] == [made]

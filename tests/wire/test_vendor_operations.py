@@ -6,10 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from cohere.core.api_error import ApiError
 from pydantic import TypeAdapter
 
 from headrace.providers.operations import class_of
 from tests.wire.test_golden_operations import FILES, context, route, wire_of
+from tests.wire.test_vendor_vertex import Asked, listening
 
 if TYPE_CHECKING:
     from tests.wire.test_golden_operations import Case
@@ -29,6 +31,7 @@ REPLIES: Final = {
     "openai_chat_transcribe": audio.Transcription,
     "cohere_embed": cohere.EmbedByTypeResponse,
     "gemini_embed": genai.EmbedContentResponse,
+    "vertex_gemini_embed": genai.EmbedContentResponse,
 }
 
 
@@ -60,9 +63,25 @@ def test_requests_fit_the_types_of_openai(name: str, case: Case) -> None:
         each
         for name in REPLIES
         for each in of("replies", name, "body")
-        if each.values[1]["case"] in {"numbers", "openai", "tokens", "seconds", "two", "usage"}
+        if each.values[1]["case"]
+        in {"numbers", "openai", "tokens", "seconds", "two", "usage", "an image"}
     ],
 )
 def test_replies_are_what_the_vendors_types_hold(name: str, case: Case) -> None:
     read = REPLIES[name].model_validate(case["body"])
     assert read.model_dump(exclude_unset=True)
+
+
+def test_images_are_embedded_as_by_coheres_own_client() -> None:
+    [case] = [c for c in FILES["cohere_embed"]["requests"] if c["case"] == "an image"]
+    way = route("cohere", "cohere")
+    draft = class_of("embed", way).codec.encode(context(case), way)
+    with listening() as there, pytest.raises(ApiError):
+        cohere.ClientV2(api_key="any", base_url=there).embed(
+            model=way.model.name,
+            images=case["body"]["images"],
+            input_type="image",
+            output_dimension=512,
+            embedding_types=["float"],
+        )
+    assert Asked.seen.pop() == (draft.path, json.loads(draft.body))

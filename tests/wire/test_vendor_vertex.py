@@ -17,6 +17,7 @@ from google.oauth2.credentials import Credentials
 
 from headrace.adapters import google_auth
 from headrace.core.context import RequestContext
+from headrace.core.media import Image
 from headrace.core.operations import Embed, EmbedPack
 from headrace.core.secret import Masked
 from headrace.providers.operations import class_of
@@ -112,6 +113,24 @@ def test_texts_are_embedded_as_by_googles_own_client(model: str, texts: list[str
     with listening() as there, of_google("europe-west4", there) as client, refused:
         client.models.embed_content(model=model, contents=[*texts], config=options)
     assert Asked.seen.pop() == (place(f"vertex/{model}", draft), json.loads(draft.body))
+
+
+def test_images_are_embedded_as_by_googles_own_client() -> None:
+    png = b"\x89PNG\r\n\x1a\n"
+    route = resolve.route(resolve.model_row("vertex/gemini-embedding-2"), HERE)
+    asked = RequestContext(prompt=Embed(Image.from_bytes(png)))
+    draft = class_of("embed", route).codec.encode(asked, route)
+    part = types.Part.from_bytes(data=png, mime_type="image/png")
+    refused = pytest.raises(genai.errors.ClientError)
+    with listening() as there, of_google("europe-west4", there) as client, refused:
+        client.models.embed_content(model=route.model.name, contents=[part])
+    path, sent = Asked.seen.pop()
+    assert path == place("vertex/gemini-embedding-2", draft)
+    assert isinstance(sent, dict)
+    # Theirs has mime_type, which is the same to Google.
+    theirs = types.Content.model_validate(sent.pop("content"))
+    ours = json.loads(draft.body)
+    assert (theirs, sent) == (types.Content.model_validate(ours.pop("content")), ours)
 
 
 @pytest.mark.parametrize("location", ["global", "us", "eu", "us-east5"])

@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Unpack, cast, overload
 
 from headrace.client.operations import Operating
 from headrace.core.errors import ConfigError
+from headrace.core.media import Image
 from headrace.core.operations import INPUT_TYPES, Embed
 
 if TYPE_CHECKING:
-    from headrace.client.operations import Asking, OperationOptions, Texts
+    from collections.abc import AsyncIterable, Iterable
+    from typing import TypeAlias
+
+    from headrace.client.operations import Asking, OperationOptions
     from headrace.core.operations import InputType, Vector
     from headrace.core.response import APIResponse, Responses
+
+    Inputs: TypeAlias = Iterable[str | Image] | AsyncIterable[str | Image]
 
 
 class Embedding(Operating):
@@ -20,7 +26,7 @@ class Embedding(Operating):
     @overload
     async def embed(  # type: ignore[overload-overlap]  # a str is one text, not an iterable
         self,
-        texts: str,
+        texts: str | Image,
         *,
         dimensions: int | None = ...,
         input_type: InputType | None = ...,
@@ -29,7 +35,7 @@ class Embedding(Operating):
     @overload
     async def embed(
         self,
-        texts: Texts,
+        texts: Inputs,
         *,
         dimensions: int | None = ...,
         input_type: InputType | None = ...,
@@ -37,18 +43,18 @@ class Embedding(Operating):
     ) -> Responses[Vector]: ...
     async def embed(
         self,
-        texts: str | Texts,
+        texts: str | Image | Inputs,
         *,
         dimensions: int | None = None,
         input_type: InputType | None = None,
         **options: Unpack[OperationOptions],
     ) -> APIResponse[Vector] | Responses[Vector]:
-        """Turn texts into vectors; each response's ``parsed`` is an ``array`` of floats.
+        """Turn texts, or images, into vectors; each ``parsed`` is an ``array`` of floats.
 
-        Many texts go out in one exchange, as many as the endpoint takes, and each has its own row
-        in cache and journal. ``dimensions`` shortens the vectors where a model can, ``input_type``
-        says what the texts are for: "query", "document", "classification", "clustering" or
-        "similarity".
+        Many texts go out in one exchange, as many as the endpoint takes, and each image in one of
+        its own; each has its own row in cache and journal. ``dimensions`` shortens the vectors
+        where a model can, ``input_type`` says what the texts are for: "query", "document",
+        "classification", "clustering" or "similarity".
         """
         asked = self._embed(texts, dimensions, input_type, options)
         return cast("APIResponse[Vector] | Responses[Vector]", await self._asked(asked))
@@ -56,7 +62,7 @@ class Embedding(Operating):
     @overload
     def embed_sync(  # type: ignore[overload-overlap]  # a str is one text, not an iterable
         self,
-        texts: str,
+        texts: str | Image,
         *,
         dimensions: int | None = ...,
         input_type: InputType | None = ...,
@@ -65,7 +71,7 @@ class Embedding(Operating):
     @overload
     def embed_sync(
         self,
-        texts: Texts,
+        texts: Inputs,
         *,
         dimensions: int | None = ...,
         input_type: InputType | None = ...,
@@ -73,7 +79,7 @@ class Embedding(Operating):
     ) -> Responses[Vector]: ...
     def embed_sync(
         self,
-        texts: str | Texts,
+        texts: str | Image | Inputs,
         *,
         dimensions: int | None = None,
         input_type: InputType | None = None,
@@ -85,7 +91,7 @@ class Embedding(Operating):
 
     def _embed(
         self,
-        texts: str | Texts,
+        texts: str | Image | Inputs,
         dimensions: int | None,
         input_type: InputType | None,
         options: OperationOptions,
@@ -97,7 +103,7 @@ class Embedding(Operating):
             msg = f"input_type must be one of {', '.join(INPUT_TYPES)}, not {input_type!r:.50}"
             raise ConfigError(msg)
 
-        def made(text: str) -> Embed:
-            return Embed(text, dimensions, input_type)
+        def made(given: object) -> Embed:
+            return Embed(cast("str | Image", given), dimensions, input_type)
 
-        return self._read(Embed.name, texts, str, made, options)
+        return self._read(Embed.name, texts, (str, Image), made, options)

@@ -70,7 +70,7 @@ class Operating(Bulk):
         self,
         name: str,
         given: A | Iterable[A] | AsyncIterable[A],
-        single: type[A],
+        single: type[A] | tuple[type[A], ...],
         make: Callable[[A], Operation],
         options: OperationOptions,
     ) -> Asking:

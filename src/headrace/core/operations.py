@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 from headrace.core.errors import BadRowError
-from headrace.core.media import Audio
+from headrace.core.media import Audio, Image
 from headrace.core.plain import kind_of, plain
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ Vector: TypeAlias = "array[float]"
 
 @dataclass(frozen=True, slots=True)
 class Embed:
-    """One text that becomes a ``Vector``.
+    """One text, or image, that becomes a ``Vector``.
 
     ``dimensions`` shortens it where a model can; ``input_type`` says what the text is for.
     """
 
-    input: str
+    input: str | Image
     dimensions: int | None = None
     input_type: InputType | None = None
 
@@ -38,22 +38,24 @@ class Embed:
     writes: ClassVar[bool] = False
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """All texts."""
+    def inputs(self) -> tuple[str | Image, ...]:
+        """All that becomes vectors."""
         return (self.input,)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What counts as input."""
-        return (self.input,)
+        """What counts as input, beside an image."""
+        return (self.input,) if isinstance(self.input, str) else ()
 
     def check(self) -> None:
         """Raise ``BadRowError`` for what cannot be asked."""
-        _text(self.input, "a text to embed")
+        if not isinstance(self.input, Image):
+            _text(self.input, "a text to embed")
 
     def canonical(self) -> list[object]:
         """What keys are made of."""
-        return [self.input, self.dimensions, self.input_type]
+        given = self.input.canonical() if isinstance(self.input, Image) else self.input
+        return [given, self.dimensions, self.input_type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,14 @@ class EmbedPack:
     writes: ClassVar[bool] = False
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """All texts."""
+    def inputs(self) -> tuple[str | Image, ...]:
+        """All that becomes vectors."""
         return tuple(item.input for item in self.items)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """What counts as input."""
-        return self.inputs
+        return tuple(text for item in self.items for text in item.texts)
 
     @property
     def dimensions(self) -> int | None:

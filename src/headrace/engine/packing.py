@@ -129,7 +129,8 @@ class Packer:
     ) -> APIResponse[object]:
         """The answer to one row, asked together with others; as ``Sender.answer``."""
         asked = context.asked
-        if not isinstance(asked, Embed):
+        # An image is large, and few take several of them.
+        if not isinstance(asked, Embed) or not isinstance(asked.input, str):
             return await self._sender.answer(
                 context, lanes, scope, record, write_off, may_move=may_move
             )

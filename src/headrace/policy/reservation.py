@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from headrace.core.conversation import Conversation
+from headrace.core.media import Image
+from headrace.core.operations import Embed
 from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall, ToolResult
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ def input_tokens(
 ) -> int:
     """An estimate of the tokens of a prompt, of its ``schemas``, and of tools in ``params``."""
     if not isinstance(prompt, Conversation):
-        return sum(_text(text) for text in prompt.texts)
+        images = isinstance(prompt, Embed) and isinstance(prompt.input, Image)
+        return sum(_text(text) for text in prompt.texts) + PER_IMAGE * images
     tokens = sum(PER_MESSAGE + _content(m.content) for m in prompt.messages)
     if schemas:
         tokens += sum(map(_json, schemas))

@@ -38,6 +38,7 @@ CODECS: Final = Loaded[tuple[str, str], OperationCodec](
         ("ollama", "embed"): f"{_WIRE}.embed.ollama",
         ("bedrock_converse", "embed"): f"{_WIRE}.embed.bedrock",
         ("bedrock_cohere", "embed"): f"{_WIRE}.embed.bedrock_cohere",
+        ("bedrock_titan_image", "embed"): f"{_WIRE}.embed.titan_image",
         ("vertex", "embed"): f"{_WIRE}.embed.vertex",
         ("vertex_gemini", "embed"): f"{_WIRE}.embed.vertex_gemini",
         ("openai_chat", "rerank"): f"{_WIRE}.rerank",

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 _USUAL: Final = Offer()
 # What is asked, beside the names that no ``extra_body`` may have.
 _ASKED: Final = frozenset(
-    {"content", "documents", "inputText", "instances", "query", "requests", "texts"}
+    {
+        "content",
+        "documents",
+        "images",
+        "inputImage",
+        "inputText",
+        "instances",
+        "query",
+        "requests",
+        "texts",
+    }
 )
 
 # Objects whose fields are options, beside which others may stand.

@@ -7,6 +7,7 @@ from array import array
 from base64 import b64decode
 from typing import TYPE_CHECKING, cast
 
+from headrace.core.errors import RejectedError
 from headrace.core.operations import Embed, EmbedPack
 from headrace.core.response import APIResponse
 from headrace.wire import failure, reading
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from headrace.core.context import RequestContext
+    from headrace.core.media import Image
     from headrace.core.model import Route
     from headrace.core.operations import Vector
     from headrace.core.reply import Reply
@@ -24,8 +26,25 @@ if TYPE_CHECKING:
 
 
 def asked_of(context: RequestContext) -> Embed | EmbedPack:
-    """The texts; the catalog binds nothing else here."""
+    """What is to be embedded; the catalog binds nothing else here."""
     return cast("Embed | EmbedPack", context.asked)
+
+
+def texts_of(context: RequestContext, route: Route) -> list[str]:
+    """The texts; raises ``RejectedError`` for an image, where only texts are taken."""
+    asked = asked_of(context)
+    if len(asked.texts) < len(asked.inputs):
+        msg = f"{route.endpoint.name} embeds no images with {route.model.name}; ask another model"
+        raise RejectedError(msg)
+    return list(asked.texts)
+
+
+def bytes_of(image: Image, route: Route) -> Image:
+    """``image``; raises ``RejectedError`` where its bytes are elsewhere."""
+    if image.data is None:
+        msg = f"{route.endpoint.name} fetches no image to embed; give its bytes, by from_path"
+        raise RejectedError(msg)
+    return image
 
 
 def options(context: RequestContext, route: Route, noted: Unsupported) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from headrace.core.media import Image
 from headrace.core.response import Usage
 from headrace.wire import failure, reading
 from headrace.wire.draft import Unsupported
@@ -30,13 +31,16 @@ def encode(context: RequestContext, route: Route) -> Draft:
 
 
 def fields(context: RequestContext, route: Route, noted: Unsupported) -> dict[str, object]:
-    """What is asked, wherever the model is."""
-    return {
-        "texts": list(base.asked_of(context).inputs),
-        "embedding_types": ["float"],
-        "input_type": USUAL,
-        **base.options(context, route, noted),
-    }
+    """What is asked, wherever the model is; raises ``RejectedError`` for an image elsewhere."""
+    asked = base.asked_of(context)
+    body: dict[str, object] = {"embedding_types": ["float"], "input_type": USUAL}
+    body |= base.options(context, route, noted)
+    images = [base.bytes_of(each, route) for each in asked.inputs if isinstance(each, Image)]
+    if not images:
+        return {"texts": list(asked.texts), **body}
+    if asked.input_type is not None:
+        noted.adapt(f"input_type {asked.input_type!r} is left out: an image is an image to Cohere")
+    return {"images": [image.data_uri for image in images], **body, "input_type": "image"}
 
 
 def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:

@@ -13,6 +13,7 @@ from headrace.wire.segment import segment
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
+    from headrace.core.media import Image
     from headrace.core.model import Route
     from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
@@ -24,11 +25,19 @@ def encode(context: RequestContext, route: Route) -> Draft:
     noted = Unsupported(context.params)
     name, more = route.model.name, base.options(context, route, noted)
     requests = [
-        {"model": f"models/{name}", "content": {"parts": [{"text": text}]}, **more}
-        for text in base.asked_of(context).inputs
+        {"model": f"models/{name}", "content": {"parts": [part(each, route)]}, **more}
+        for each in base.asked_of(context).inputs
     ]
     path = f"/models/{segment(name)}:batchEmbedContents"
     return drafted(context, route, path, {"requests": requests}, noted)
+
+
+def part(given: str | Image, route: Route) -> dict[str, object]:
+    """A text, or an image, as a part of a content."""
+    if isinstance(given, str):
+        return {"text": given}
+    image = base.bytes_of(given, route)
+    return {"inlineData": {"mimeType": image.media_type, "data": image.base64}}
 
 
 def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:

@@ -23,7 +23,7 @@ PATH: Final = "/api/embed"
 def encode(context: RequestContext, route: Route) -> Draft:
     """The request."""
     noted = Unsupported(context.params)
-    texts = list(base.asked_of(context).inputs)
+    texts = base.texts_of(context, route)
     body = {"model": route.model.name, "input": texts, **base.options(context, route, noted)}
     return drafted(context, route, PATH, body, noted)
 

@@ -26,7 +26,7 @@ def encode(context: RequestContext, route: Route) -> Draft:
     encoding = offer_of(route, "embed").encoding
     body = {
         "model": route.model.name,
-        "input": list(base.asked_of(context).inputs),
+        "input": base.texts_of(context, route),
         **({} if encoding is None else {"encoding_format": encoding}),
         **base.options(context, route, noted),
     }

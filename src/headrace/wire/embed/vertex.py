@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 def encode(context: RequestContext, route: Route) -> Draft:
     """The request; each text brings what it is for."""
-    noted, asked = Unsupported(context.params), base.asked_of(context)
+    noted, texts = Unsupported(context.params), base.texts_of(context, route)
     word = base.type_of(context, route, noted)
     more = {} if word is None else {"task_type": word}
-    body: dict[str, object] = {"instances": [{"content": text, **more} for text in asked.inputs]}
-    if asked.dimensions is not None:
-        body["parameters"] = {"outputDimensionality": asked.dimensions}
+    body: dict[str, object] = {"instances": [{"content": text, **more} for text in texts]}
+    if (dimensions := base.asked_of(context).dimensions) is not None:
+        body["parameters"] = {"outputDimensionality": dimensions}
     return drafted(context, route, f"/models/{segment(route.model.name)}:predict", body, noted)
 
 

@@ -23,8 +23,8 @@ def encode(context: RequestContext, route: Route) -> Draft:
     options = base.options(context, route, noted)
     more = {"embedContentConfig": options} if options else {}
     each: list[dict[str, object]] = [
-        {"content": {"role": "user", "parts": [{"text": text}]}, **more}
-        for text in base.asked_of(context).inputs
+        {"content": {"role": "user", "parts": [gemini.part(given, route)]}, **more}
+        for given in base.asked_of(context).inputs
     ]
     path = f"/models/{segment(route.model.name)}"
     if len(each) == 1:

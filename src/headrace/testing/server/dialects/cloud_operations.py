@@ -66,10 +66,12 @@ class Invoke(BedrockAnthropic):
         data, model = orjson.loads(body), model_of(target)
         if "anthropic_version" in data:
             return super().read(body, target)
-        if "inputText" in data:
-            return _asked(model, [data["inputText"]], "titan")
-        if "texts" in data and len(data["texts"]) <= MOST_TEXTS:
-            return _asked(model, data["texts"], "cohere")
+        for name in ("inputText", "inputImage"):
+            if name in data:
+                return _asked(model, [data[name]], "titan")
+        for name in ("texts", "images"):
+            if name in data and len(data[name]) <= MOST_TEXTS:
+                return _asked(model, data[name], "cohere")
         if "query" in data:
             _check_version(data, model)
             read = _RERANK.read(orjson.dumps({**data, "model": model}), target)
