@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 import headrace
-from headrace import ConfigError, LLMClient
+from headrace import ConfigError, Endpoint, LLMClient
 from headrace.cli.main import main
 from headrace.testing import FakeServer
 
@@ -123,6 +123,14 @@ def test_a_bad_file_of_rows_ends_the_command(
         ("[endpoints.a]\nwire = 'openai_chat'\nrenames = {sed = 'x'}\n", r"did you mean seed"),
         ("[endpoints.a]\nwire = 'openai_chat'\nreplays = ['tools']\n", r"'tools' in replays"),
         ("[endpoints.a]\nwire = 'cohere'\noperations = {embd = {}}\n", r"did you mean embed"),
+        (
+            "[endpoints.a]\nwire = 'cohere'\n[endpoints.a.operations.embed.models.x]\nitms = 1\n",
+            r"operations\.embed\.models\.x\.itms: there is no such field",
+        ),
+        (
+            "[endpoints.a]\nwire = 'cohere'\n[endpoints.a.operations.embed.models]\nx = 1\n",
+            r"operations\.embed\.models\.x: ",
+        ),
         ("[[models]]\nid = 'nonsense'\n", r"models: number 1: .*must have the form"),
         ("[[models]]\nid = 'a/b'\nprice = 5\n", r"models: number 1: Model: price: "),
         ("[aliases]\nfast = 5\n", r"rows\.toml: aliases: the alias 'fast' must lead to"),
@@ -148,3 +156,18 @@ def test_what_is_no_text_file_is_said(content: bytes | None, tmp_path: Path) -> 
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"rows\.toml' cannot be read: "):
         headrace.load_rows(path)
+
+
+def test_what_is_otherwise_for_some_models_is_filled_up_from_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "rows.toml"
+    path.write_text(
+        "[endpoints.a]\nwire = 'cohere'\nbase_url = 'https://a.test'\n"
+        "[endpoints.a.operations.embed]\nitems = 5\ntokens = 9\n"
+        "[endpoints.a.operations.embed.models]\nlarge = {items = 1}\nar = {items = 2}\n"
+    )
+    headrace.load_rows(path)
+    [row] = [row for row in headrace.list_endpoints() if row.name == "a"]
+    offer = row.operations["embed"]
+    found = {name: (offer.of(name).items, offer.of(name).tokens) for name in ("x-large", "ar", "b")}
+    assert found == {"x-large": (1, 9), "ar": (2, 9), "b": (5, 9)}
+    assert Endpoint(**row.model_dump()) == row

@@ -41,6 +41,7 @@ CODECS: Final = Loaded[tuple[str, str], OperationCodec](
         ("bedrock_titan_image", "embed"): f"{_WIRE}.embed.titan_image",
         ("vertex", "embed"): f"{_WIRE}.embed.vertex",
         ("vertex_gemini", "embed"): f"{_WIRE}.embed.vertex_gemini",
+        ("vertex_multimodal", "embed"): f"{_WIRE}.embed.vertex_multimodal",
         ("openai_chat", "rerank"): f"{_WIRE}.rerank",
         ("cohere", "rerank"): f"{_WIRE}.rerank",
         ("bedrock_converse", "rerank"): f"{_WIRE}.bedrock_rerank",

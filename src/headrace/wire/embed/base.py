@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from base64 import b64decode
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from headrace.core.errors import RejectedError
 from headrace.core.operations import Embed, EmbedPack
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from headrace.core.response import Usage
     from headrace.wire.draft import Unsupported
 
+T = TypeVar("T")
+
 
 def asked_of(context: RequestContext) -> Embed | EmbedPack:
     """What is to be embedded; the catalog binds nothing else here."""
@@ -37,6 +39,14 @@ def texts_of(context: RequestContext, route: Route) -> list[str]:
         msg = f"{route.endpoint.name} embeds no images with {route.model.name}; ask another model"
         raise RejectedError(msg)
     return list(asked.texts)
+
+
+def alone(inputs: Sequence[T], route: Route) -> T:
+    """The one of ``inputs``; raises ``RejectedError`` for several."""
+    if len(inputs) > 1:
+        msg = f"{route.model.name} embeds one text at a time; give the endpoint's row items = 1"
+        raise RejectedError(msg)
+    return inputs[0]
 
 
 def bytes_of(image: Image, route: Route) -> Image:

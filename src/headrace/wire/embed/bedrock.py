@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from headrace.core.errors import RejectedError
 from headrace.core.response import Usage
 from headrace.wire import failure, reading
 from headrace.wire.draft import Unsupported
@@ -13,31 +12,19 @@ from headrace.wire.operation import drafted
 from headrace.wire.segment import segment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
     from headrace.wire.draft import Draft
 
-T = TypeVar("T")
-
 
 def encode(context: RequestContext, route: Route) -> Draft:
     """The request; raises ``RejectedError`` for several texts, or an image."""
     noted = Unsupported(context.params)
-    text = alone(base.texts_of(context, route))
+    text = base.alone(base.texts_of(context, route), route)
     body = {"inputText": text, **base.options(context, route, noted)}
     return drafted(context, route, place(route), body, noted)
-
-
-def alone(inputs: Sequence[T]) -> T:
-    """The one of ``inputs``; raises ``RejectedError`` for several."""
-    if len(inputs) > 1:
-        msg = "Titan embeds one text at a time; give the endpoint's row items = 1"
-        raise RejectedError(msg)
-    return inputs[0]
 
 
 def place(route: Route) -> str:

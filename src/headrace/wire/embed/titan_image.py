@@ -18,7 +18,8 @@ decode = bedrock.decode
 
 def encode(context: RequestContext, route: Route) -> Draft:
     """The request; raises ``RejectedError`` for several inputs, or an image elsewhere."""
-    noted, given = Unsupported(context.params), bedrock.alone(base.asked_of(context).inputs)
+    noted = Unsupported(context.params)
+    given = base.alone(base.asked_of(context).inputs, route)
     if isinstance(given, str):
         body: dict[str, object] = {"inputText": given}
     else:
