@@ -21,7 +21,7 @@ from headrace import (
 from headrace.policy import reservation
 from headrace.registry import endpoints
 from headrace.testing import FakeServer
-from headrace.testing.server.dialects.openai_operations import vector_of
+from headrace.testing.server.dialects.embeddings import vector_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

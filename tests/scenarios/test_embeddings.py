@@ -20,7 +20,7 @@ from headrace.core.errors import (
     TooLongError,
 )
 from headrace.core.reply import Reply
-from headrace.testing.server.dialects.openai_operations import vector_of
+from headrace.testing import vector_of
 from tests.clients import check_nothing_is_held
 from tests.scenarios.texts import LATENCY, PER_TEXT, Texts
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from headrace import LLMClient
-from headrace.testing.server import FakeServer
-from headrace.testing.server.dialects.openai_operations import vector_of
+from headrace.testing.server import FakeServer, vector_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,9 +19,8 @@ from headrace.core.operations import (
     Speak,
     Transcribe,
 )
-from headrace.testing import FakeServer
+from headrace.testing import FakeServer, vector_of
 from headrace.testing.faults import Status, limited
-from headrace.testing.server.dialects.openai_operations import vector_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -13,8 +13,7 @@ from headrace.core.reply import Reply
 from headrace.providers.base import ProviderRequest
 from headrace.providers.catalog import Catalog
 from headrace.providers.operations import class_of
-from headrace.testing import VirtualClock, run_virtual
-from headrace.testing.server.dialects.openai_operations import vector_of
+from headrace.testing import VirtualClock, run_virtual, vector_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -16,7 +16,7 @@ from headrace.testing.disk import FaultyDisk
 from headrace.testing.hurry import HurriedClock, run_hurried
 from headrace.testing.provider import Answer, Call, Failure, Script, scripted
 from headrace.testing.seen import RequestSeen
-from headrace.testing.server import FakeServer
+from headrace.testing.server import FakeServer, vector_of
 
 __all__ = [
     "Answer",
@@ -40,4 +40,5 @@ __all__ = [
     "running_clock",
     "scripted",
     "stream_faults",
+    "vector_of",
 ]

@@ -115,7 +115,9 @@ _ROWS: Final = (
 _KEPT: Final = frozenset(
     {"content-type", "date", "x-should-retry", "cf-ray", "x-generation-id", "x-amzn-errortype"}
 )
-_KEPT_PIECES: Final = re.compile(r"request-?id|ratelimit|tokenlimit|processing|^retry-after")
+_KEPT_PIECES: Final = re.compile(
+    r"request-?id|ratelimit|tokenlimit|processing|^retry-after|bedrock-input-token-count"
+)
 
 
 def keeps(name: str) -> bool:

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from headrace.testing.server.app import FakeServer, Options, echo
 from headrace.testing.server.connection import Turn
+from headrace.testing.server.dialects.embeddings import vector_of
 
-__all__ = ["FakeServer", "Options", "Turn", "echo"]
+__all__ = ["FakeServer", "Options", "Turn", "echo", "vector_of"]

@@ -319,7 +319,7 @@ def _answer(dialect: Dialect, asked: Asked, said: Said, n: int, headers: Headers
         return Answer(200, sound, headers, "audio/mpeg")
     body = dialect.answer(asked, said, n)
     if not asked.stream:
-        return Answer(200, orjson.dumps(body), headers)
+        return Answer(200, orjson.dumps(body), (*headers, *dialect.bill_headers(asked)))
     form = FORMS[dialect.name]
     frames = tuple(form.frames(body, asked, said))
     return Answer(200, b"".join(frames), headers, form.content_type, frames)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headrace.core.response import Usage
 from headrace.wire import failure, reading
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
     from headrace.wire.draft import Draft
+
+_BILLED: Final = "x-amzn-bedrock-input-token-count"
 
 
 def encode(context: RequestContext, route: Route) -> Draft:
@@ -35,8 +37,14 @@ def place(route: Route) -> str:
 def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
     """The vector; raises ``ReplyError`` for what is none."""
     data = failure.read_object(reply)
-    count = reading.count(data.get("inputTextTokenCount"))
-    usage = None if count is None else Usage(count)
+    usage = usage_of(data, reply)
     if "embedding" not in data:
         raise failure.unreadable(reply, "it has no embedding", usage)
     return base.answer(context, route, reply, data, [data["embedding"]], usage)
+
+
+def usage_of(data: dict[str, object], reply: Reply) -> Usage | None:
+    """Titan says it in the body, and Bedrock for Cohere's models in a header alone."""
+    told = reply.headers.get(_BILLED, "")
+    count = reading.count(data.get("inputTextTokenCount", int(told) if told.isdecimal() else None))
+    return None if count is None else Usage(count)

@@ -27,9 +27,9 @@ def encode(context: RequestContext, route: Route) -> Draft:
 def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
     """The vectors, by type or (older models) bare; raises ``ReplyError`` for what are none."""
     data = failure.read_object(reply)
-    found = data.get("embeddings")
+    usage, found = bedrock.usage_of(data, reply), data.get("embeddings")
     if type(found) is dict:
         found = found.get("float")
     if type(found) is not list:
-        raise failure.unreadable(reply, "it has no embeddings", None)
-    return base.answer(context, route, reply, data, found, None)
+        raise failure.unreadable(reply, "it has no embeddings", usage)
+    return base.answer(context, route, reply, data, found, usage)

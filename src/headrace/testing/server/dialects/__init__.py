@@ -7,15 +7,15 @@ from typing import Final
 from headrace.testing.server.dialects.anthropic import Anthropic, AnthropicOnVertex
 from headrace.testing.server.dialects.base import Asked, Dialect, Said, say
 from headrace.testing.server.dialects.bedrock import Bedrock, BedrockAnthropic
-from headrace.testing.server.dialects.cloud_operations import EmbedContent, Invoke, VertexPredict
 from headrace.testing.server.dialects.cohere import Cohere
+from headrace.testing.server.dialects.embeddings import EMBEDDINGS
+from headrace.testing.server.dialects.forms import Formed
 from headrace.testing.server.dialects.google import Gemini
 from headrace.testing.server.dialects.ollama import Ollama
 from headrace.testing.server.dialects.openai import OpenAI, Responses, go_duration
 from headrace.testing.server.dialects.openai_operations import (
-    Embeddings,
+    RANKINGS,
     Moderations,
-    Rerank,
     Speech,
     Transcriptions,
 )
@@ -40,7 +40,18 @@ __all__ = [
 _OPENAI: Final = OpenAI()
 _GEMINI: Final = Gemini()
 _BEDROCK: Final = Bedrock()
-_INVOKED: Final = BedrockAnthropic()
+_COHERE: Final = Cohere()
+_OLLAMA: Final = Ollama()
+_INVOKED: Final = Formed(
+    BedrockAnthropic(),
+    EMBEDDINGS["titan"],
+    EMBEDDINGS["titan image"],
+    EMBEDDINGS["cohere on bedrock"],
+    EMBEDDINGS["cohere images on bedrock"],
+    RANKINGS["bedrock"],
+    chats=True,
+)
+# What ends like another stands before it.
 _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/chat/completions", _OPENAI),
     ("/v1/messages", Anthropic()),
@@ -48,19 +59,23 @@ _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/responses", Responses()),
     (":generateContent", _GEMINI),
     (":streamGenerateContent", _GEMINI),
-    ("/embeddings", Embeddings()),
-    ("/rerank", Rerank()),
+    ("/embeddings", Formed(_OPENAI, EMBEDDINGS["openai"])),
+    (":batchEmbedContents", Formed(_GEMINI, EMBEDDINGS["gemini"])),
+    ("/v2/embed", Formed(_COHERE, EMBEDDINGS["cohere"], EMBEDDINGS["cohere images"])),
+    ("/api/embed", Formed(_OLLAMA, EMBEDDINGS["ollama"])),
+    ("/v2/rerank", Formed(_COHERE, RANKINGS["cohere"])),
+    ("/rerank", Formed(_OPENAI, RANKINGS["openai"])),
     ("/moderations", Moderations()),
     ("/audio/transcriptions", Transcriptions()),
     ("/audio/speech", Speech()),
     ("/converse", _BEDROCK),
     ("/converse-stream", _BEDROCK),
-    (":predict", VertexPredict()),
-    (":embedContent", EmbedContent()),
-    ("/invoke", Invoke()),
+    (":predict", Formed(_GEMINI, EMBEDDINGS["vertex"])),
+    (":embedContent", Formed(_GEMINI, EMBEDDINGS["gemini content"])),
+    ("/invoke", _INVOKED),
     ("/invoke-with-response-stream", _INVOKED),
-    ("/v2/chat", Cohere()),
-    ("/api/chat", Ollama()),
+    ("/v2/chat", _COHERE),
+    ("/api/chat", _OLLAMA),
 )
 
 

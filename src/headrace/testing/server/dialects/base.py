@@ -10,7 +10,7 @@ import orjson
 from headrace.testing.seen import Answer, DialectName, Headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from headrace.testing.windows import Level
 
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     """What matters of a request. Tokens are words, ``max_tokens`` None when not given.
 
     ``with_usage`` is asked of OpenAI's chat streams, which do not tell it otherwise. ``inputs`` are
-    the texts of what is no conversation, ``form`` how its answer is to be written.
+    the texts of what is no conversation; ``write`` makes its answer, in the form that it came in.
     """
 
     model: str
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
     stream: bool = False
     with_usage: bool = False
     inputs: tuple[str, ...] = ()
-    form: str = ""
+    write: Callable[[Asked, int], dict[str, object]] | None = None
 
 
 class Said(NamedTuple):
@@ -113,6 +113,11 @@ class Dialect(ABC):
     @abstractmethod
     def hint_headers(self, seconds: float) -> Headers:
         """How long to wait, by the vendor's names."""
+
+    def bill_headers(self, asked: Asked) -> Headers:
+        """What an answer was made of, where the vendor tells it there."""
+        del asked
+        return ()
 
     def refusal(self, status: int, message: str | None = None, headers: Headers = ()) -> Answer:
         """A whole error reply."""

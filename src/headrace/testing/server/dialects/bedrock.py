@@ -108,6 +108,10 @@ class BedrockAnthropic(Bedrock):
         """A ``message`` object."""
         return _CLAUDE.answer(asked, said, n)
 
+    def bill_headers(self, asked: Asked) -> Headers:
+        """The tokens that came in; some models tell them nowhere else."""
+        return (("x-amzn-bedrock-input-token-count", str(asked.input_tokens)),)
+
 
 def model_of(path: str) -> str:
     """The model in a path, as it was before it was quoted."""

@@ -50,9 +50,9 @@ class OpenAI(Dialect):
         return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
     def key(self, headers: Mapping[str, str]) -> str | None:
-        """The bearer token."""
+        """The bearer token, or Azure's ``api-key``."""
         kind, _, key = headers.get("authorization", "").partition(" ")
-        return key if kind.lower() == "bearer" and key else None
+        return key if kind.lower() == "bearer" and key else headers.get("api-key")
 
     def charge(self, asked: Asked, said: Said) -> int:
         """Input and the declared bound, or what was really said where none is declared."""

@@ -1,80 +1,27 @@
-"""What OpenAI and compatible servers do beside chat: embeddings, rankings, judgements, speech.
+"""What OpenAI and compatible servers do beside chat and vectors: rankings, judgements, speech.
 
 What they answer follows from the words, so that a test can say what it has to be.
 """
 
 from __future__ import annotations
 
-import struct
-from base64 import b64encode
 from email.parser import BytesParser
 from email.policy import HTTP
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from zlib import crc32
-
-import orjson
 
 from headrace.testing.server.dialects.base import Asked
+from headrace.testing.server.dialects.bedrock import model_of
+from headrace.testing.server.dialects.forms import Form, asked_of, named, object_of
 from headrace.testing.server.dialects.openai import OpenAI
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headrace.testing.server.dialects.base import Said
 
-MOST_INPUTS: Final = 2048
-WIDTH: Final = 4
 BAD: Final = "bad"
 """The word for which a text is flagged."""
-
-
-class Embeddings(OpenAI):
-    """``/embeddings``: at most 2,048 texts, none of them empty."""
-
-    def read(self, body: bytes, target: str) -> Asked:
-        """Read a request; raises ``ValueError`` with what is wrong."""
-        del target
-        data = _object(body)
-        inputs = [data["input"]] if isinstance(data.get("input"), str) else data.get("input")
-        if not isinstance(inputs, list) or not 1 <= len(inputs) <= MOST_INPUTS:
-            msg = f"input: 1 to {MOST_INPUTS} texts are required"
-            raise ValueError(msg)
-        if not all(isinstance(text, str) and text for text in inputs):
-            msg = "input: a text cannot be empty"
-            raise ValueError(msg)
-        return _asked(data, inputs)
-
-    def answer(self, asked: Asked, said: Said, n: int) -> dict[str, object]:
-        """A list with one ``embedding`` object for each text."""
-        del said, n
-        packs = asked.form == "base64"
-        rows = [
-            {"object": "embedding", "index": i, "embedding": _written(vector_of(text), packs=packs)}
-            for i, text in enumerate(asked.inputs)
-        ]
-        return {"object": "list", "data": rows, "model": asked.model, "usage": _used(asked)}
-
-
-class Rerank(OpenAI):
-    """``/rerank``: a document's score is its share of the query's words."""
-
-    def read(self, body: bytes, target: str) -> Asked:
-        """Read a request; raises ``ValueError`` with what is wrong."""
-        del target
-        data = _object(body)
-        query, documents = data.get("query"), data.get("documents")
-        if not isinstance(query, str) or not isinstance(documents, list):
-            msg = "query and documents are required"
-            raise ValueError(msg)  # noqa: TRY004 - what came is wrong, as its reader expects
-        return _asked(data, [query, *documents])._replace(max_tokens=data.get("top_n"))
-
-    def answer(self, asked: Asked, said: Said, n: int) -> dict[str, object]:
-        """The documents by score."""
-        del said
-        query, *documents = asked.inputs
-        words = set(query.split())
-        scores = [len(words & set(text.split())) / len(words) for text in documents]
-        order = sorted(range(len(scores)), key=lambda i: -scores[i])[: asked.max_tokens]
-        rows = [{"index": i, "relevance_score": scores[i]} for i in order]
-        return {"id": f"rank-{n}", "model": asked.model, "results": rows, "usage": _used(asked)}
 
 
 class Moderations(OpenAI):
@@ -83,7 +30,7 @@ class Moderations(OpenAI):
     def read(self, body: bytes, target: str) -> Asked:
         """Read a request; raises ``ValueError`` with what is wrong."""
         del target
-        data = _object(body)
+        data = object_of(body)
         inputs = data.get("input")
         return _asked(data, [inputs] if isinstance(inputs, str) else list(inputs or ()))
 
@@ -128,7 +75,7 @@ class Speech(OpenAI):
     def read(self, body: bytes, target: str) -> Asked:
         """Read a request; raises ``ValueError`` with what is wrong."""
         del target
-        data = _object(body)
+        data = object_of(body)
         if not isinstance(data.get("voice"), str):
             msg = "voice: a name is required"
             raise ValueError(msg)  # noqa: TRY004 - what came is wrong, as its reader expects
@@ -137,12 +84,6 @@ class Speech(OpenAI):
     def sound(self, asked: Asked) -> bytes:
         """What is heard."""
         return b"ID3" + asked.prompt.encode()
-
-
-def vector_of(text: str) -> list[float]:
-    """The vector that the server has for a text: four numbers that single precision holds."""
-    mark = crc32(text.encode())
-    return [float(len(text)), *(float(mark >> shift & 0xFF) for shift in (0, 8, 16))]
 
 
 def form_of(body: bytes) -> dict[str, bytes]:
@@ -159,23 +100,66 @@ def form_of(body: bytes) -> dict[str, bytes]:
     }
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    data = orjson.loads(body)
-    if not isinstance(data, dict) or not isinstance(data.get("model"), str):
-        msg = "model: a name is required"
-        raise ValueError(msg)  # noqa: TRY004 - what came is wrong, as its reader expects
-    return data
-
-
 def _asked(data: dict[str, Any], inputs: list[str]) -> Asked:
     words = sum(len(text.split()) for text in inputs)
-    form = str(data.get("encoding_format") or "")
-    return Asked(data["model"], "\n".join(inputs), words, None, inputs=tuple(inputs), form=form)
+    return Asked(named(data, ""), "\n".join(inputs), words, None, inputs=tuple(inputs))
 
 
-def _used(asked: Asked) -> dict[str, int]:
-    return {"prompt_tokens": asked.input_tokens, "total_tokens": asked.input_tokens}
+def _rank(
+    write: Callable[[Asked, list[dict[str, object]], int], dict[str, object]],
+    model: Callable[[dict[str, Any], str], str],
+    data: dict[str, Any],
+    target: str,
+) -> Asked:
+    query, documents, top_n = data.get("query"), data.get("documents"), data.get("top_n")
+    if not isinstance(query, str) or not isinstance(documents, list):
+        msg = "query and documents are required"
+        raise ValueError(msg)  # noqa: TRY004 - what came is wrong, as its reader expects
+
+    def answer(asked: Asked, n: int) -> dict[str, object]:
+        return write(asked, _ranked(query, documents)[:top_n], n)
+
+    return asked_of(model(data, target), [query, *documents], answer)
 
 
-def _written(numbers: list[float], *, packs: bool) -> list[float] | str:
-    return b64encode(struct.pack(f"<{WIDTH}f", *numbers)).decode() if packs else numbers
+def _ranked(query: str, documents: list[str]) -> list[dict[str, object]]:
+    """A document's score is its share of the query's words."""
+    words = set(query.split())
+    scores = [len(words & set(text.split())) / max(1, len(words)) for text in documents]
+    order = sorted(range(len(scores)), key=lambda i: -scores[i])
+    return [{"index": i, "relevance_score": scores[i]} for i in order]
+
+
+def _openai_ranking(asked: Asked, rows: list[dict[str, object]], n: int) -> dict[str, object]:
+    usage = {"prompt_tokens": asked.input_tokens, "total_tokens": asked.input_tokens}
+    return {"id": f"rank-{n}", "model": asked.model, "results": rows, "usage": usage}
+
+
+def _cohere_ranking(asked: Asked, rows: list[dict[str, object]], n: int) -> dict[str, object]:
+    del asked
+    return {"id": f"{n:032x}", "results": rows, "meta": {"billed_units": {"search_units": 1}}}
+
+
+def _bare_ranking(asked: Asked, rows: list[dict[str, object]], n: int) -> dict[str, object]:
+    del asked, n
+    return {"results": rows}
+
+
+def _invoked_model(data: dict[str, Any], target: str) -> str:
+    """Cohere's rankers want to be told the version of their API, and Amazon's refuse it."""
+    model = model_of(target)
+    if ("cohere." in model) is not ("api_version" in data):
+        wrong = "required key [api_version] not found"
+        if "api_version" in data:
+            wrong = "extraneous key [api_version] is not permitted"
+        msg = f"Malformed input request: {wrong}, please reformat your input and try again."
+        raise ValueError(msg)
+    return model
+
+
+RANKINGS: Final = {
+    "openai": Form("query", partial(_rank, _openai_ranking, named)),
+    "cohere": Form("query", partial(_rank, _cohere_ranking, named)),
+    "bedrock": Form("query", partial(_rank, _bare_ranking, _invoked_model)),
+}
+"""By the name of the form."""
