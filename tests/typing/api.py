@@ -174,6 +174,12 @@ def prices() -> Model:
 async def more_than_chat(client: LLMClient, audio: Audio, file: File, image: Image) -> None:
     assert_type(await client.embed("a"), APIResponse[array[float]])
     assert_type(await client.embed(["a"], dimensions=3), Responses[array[float]])
+    assert_type(
+        await client.embed([Embed("a", 3), RequestContext(prompt="b")]), Responses[array[float]]
+    )
+    async with client.embed_stream(["a"], ordered=True, dimensions=3) as responses:
+        async for response in responses:
+            assert_type(response, APIResponse[object])
     assert_type(client.embed_sync("a"), APIResponse[array[float]])
     assert_type(await client.embed(image), APIResponse[array[float]])
     assert_type(await client.embed(["a", image]), Responses[array[float]])

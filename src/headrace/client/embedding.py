@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack, cast, overload
 
 from headrace.client.operations import Operating
-from headrace.core.errors import ConfigError
+from headrace.core.context import RequestContext
+from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.media import Image
-from headrace.core.operations import INPUT_TYPES, Embed
+from headrace.core.operations import Embed, check_vectors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
     from headrace.client.operations import Asking, OperationOptions
     from headrace.core.operations import InputType, Vector
     from headrace.core.response import APIResponse, Responses
+    from headrace.engine.streams import ResponseStream
 
-    Inputs: TypeAlias = Iterable[str | Image] | AsyncIterable[str | Image]
+    Text: TypeAlias = str | Image | Embed | RequestContext
+    Texts: TypeAlias = Iterable[Text] | AsyncIterable[Text]
 
 
 class Embedding(Operating):
@@ -35,7 +39,7 @@ class Embedding(Operating):
     @overload
     async def embed(
         self,
-        texts: Inputs,
+        texts: Texts,
         *,
         dimensions: int | None = ...,
         input_type: InputType | None = ...,
@@ -43,7 +47,7 @@ class Embedding(Operating):
     ) -> Responses[Vector]: ...
     async def embed(
         self,
-        texts: str | Image | Inputs,
+        texts: str | Image | Texts,
         *,
         dimensions: int | None = None,
         input_type: InputType | None = None,
@@ -54,7 +58,9 @@ class Embedding(Operating):
         Many texts go out in one exchange, as many as the endpoint takes, and each image in one of
         its own; each has its own row in cache and journal. ``dimensions`` shortens the vectors
         where a model can, ``input_type`` says what the texts are for: "query", "document",
-        "classification", "clustering" or "similarity".
+        "classification", "clustering" or "similarity". A text may come as an ``Embed`` with
+        options of its own, or as the prompt of a ``RequestContext`` with its id, model, tags or
+        deadline.
         """
         asked = self._embed(texts, dimensions, input_type, options)
         return cast("APIResponse[Vector] | Responses[Vector]", await self._asked(asked))
@@ -71,7 +77,7 @@ class Embedding(Operating):
     @overload
     def embed_sync(
         self,
-        texts: Inputs,
+        texts: Texts,
         *,
         dimensions: int | None = ...,
         input_type: InputType | None = ...,
@@ -79,7 +85,7 @@ class Embedding(Operating):
     ) -> Responses[Vector]: ...
     def embed_sync(
         self,
-        texts: str | Image | Inputs,
+        texts: str | Image | Texts,
         *,
         dimensions: int | None = None,
         input_type: InputType | None = None,
@@ -89,21 +95,46 @@ class Embedding(Operating):
         asked = self._embed(texts, dimensions, input_type, options)
         return cast("APIResponse[Vector] | Responses[Vector]", self._asked_sync(asked))
 
+    def embed_stream(
+        self,
+        texts: Texts,
+        *,
+        ordered: bool = False,
+        dimensions: int | None = None,
+        input_type: InputType | None = None,
+        **options: Unpack[OperationOptions],
+    ) -> ResponseStream:
+        """Vectors as they come (or in order), in memory that does not grow with the run.
+
+        ``async with client.embed_stream(texts) as responses: async for r in responses: …``
+        """
+        shown: OperationOptions = {"show_progress": False, **options}
+        asked = self._embed(texts, dimensions, input_type, shown, ordered=ordered)
+        return self._streamed(asked, ordered=ordered)
+
     def _embed(
         self,
-        texts: str | Image | Inputs,
+        texts: str | Image | Texts,
         dimensions: int | None,
         input_type: InputType | None,
         options: OperationOptions,
+        **more: object,
     ) -> Asking:
-        if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
-            msg = f"dimensions must be a whole number above zero, not {dimensions!r:.50}"
-            raise ConfigError(msg)
-        if input_type is not None and input_type not in INPUT_TYPES:
-            msg = f"input_type must be one of {', '.join(INPUT_TYPES)}, not {input_type!r:.50}"
-            raise ConfigError(msg)
+        try:
+            check_vectors(dimensions, input_type)
+        except BadRowError as error:
+            raise ConfigError(str(error)) from None
 
-        def made(given: object) -> Embed:
-            return Embed(cast("str | Image", given), dimensions, input_type)
+        def made(given: object) -> Embed | RequestContext:
+            if isinstance(given, RequestContext):
+                return replace(given, prompt=_asked_for(given.prompt, dimensions, input_type))
+            return _asked_for(given, dimensions, input_type)
 
-        return self._read(Embed.name, texts, (str, Image), made, options)
+        given = cast("str | Iterable[str]", texts)
+        return self._read(Embed.name, given, (str, Image), made, options, **more)
+
+
+def _asked_for(given: object, dimensions: int | None, input_type: InputType | None) -> Embed:
+    """A text with the options of all; what has its own keeps them."""
+    # What is no text is found out when its turn comes.
+    return given if isinstance(given, Embed) else Embed(cast("str", given), dimensions, input_type)

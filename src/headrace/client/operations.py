@@ -18,15 +18,20 @@ from headrace.engine.course import failed
 from headrace.engine.packing import PackingPipeline
 from headrace.engine.pipeline import Pipeline
 from headrace.engine.scheduler import window
+from headrace.engine.streams import ResponseStream
 
 if TYPE_CHECKING:
     import os
     from typing import TypeAlias
 
     from headrace.config import Models, OnResponse
+    from headrace.core.context import RequestContext
     from headrace.core.params import SamplingParams
+    from headrace.engine.runs import Run
+    from headrace.engine.streams import Deliver
 
     Texts: TypeAlias = Iterable[str] | AsyncIterable[str]
+    Item: TypeAlias = Operation | RequestContext
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -50,7 +55,7 @@ class OperationOptions(TypedDict, total=False):
 class Asking:
     """One call, read: what is asked, with which options, and in which way it goes."""
 
-    items: Iterable[Operation] | AsyncIterable[Operation]
+    items: Iterable[Item] | AsyncIterable[Item]
     is_one: bool
     call: Call
     kind: type[Pipeline]
@@ -70,14 +75,15 @@ class Operating(Bulk):
         self,
         name: str,
         given: A | Iterable[A] | AsyncIterable[A],
-        single: type[A] | tuple[type[A], ...],
-        make: Callable[[A], Operation],
+        single: type[A] | tuple[type[Any], ...],
+        make: Callable[[A], Item],
         options: OperationOptions,
+        **more: object,
     ) -> Asking:
         """The options, checked; raises ``ConfigError`` where an endpoint does not offer it."""
         is_one = isinstance(given, single)
         shown = {"show_progress": not is_one, **options}
-        call = self._call(OperationOptions, shown)
+        call = self._call(OperationOptions, shown, **more)
         for state in call.choice.lanes:
             check_offers(state.route, name)
         kind, width = Pipeline, window(call.choice.slots)
@@ -87,6 +93,12 @@ class Operating(Bulk):
             kind, width = PackingPipeline, max(width, min(PACKS * items, MOST_LIVE))
         items_ = [make(cast("A", given))] if is_one else _each(cast("Iterable[A]", given), make)
         return Asking(items_, is_one, call, kind, width)
+
+    def _streamed(self, asked: Asking, *, ordered: bool) -> ResponseStream:
+        async def run(deliver: Deliver) -> None:
+            await self._go(asked, keep=False, deliver=deliver)
+
+        return ResponseStream(run, bound=asked.width, ordered=ordered)
 
     async def _asked(self, asked: Asking) -> object:
         if not asked.is_one:
@@ -102,15 +114,17 @@ class Operating(Bulk):
     def _asked_sync(self, asked: Asking) -> object:
         return self._portal.call(lambda: self._asked(asked))
 
-    def _go(self, asked: Asking) -> Coroutine[Any, Any, Any]:
+    def _go(
+        self, asked: Asking, *, keep: bool = True, deliver: Deliver | None = None
+    ) -> Coroutine[Any, Any, Run]:
         return self._run(
-            asked.items, asked.call, keep=True, deliver=None, kind=asked.kind, width=asked.width
+            asked.items, asked.call, keep=keep, deliver=deliver, kind=asked.kind, width=asked.width
         )
 
 
 def _each(
-    given: Iterable[A] | AsyncIterable[A], make: Callable[[A], Operation]
-) -> Iterable[Operation] | AsyncIterable[Operation]:
+    given: Iterable[A] | AsyncIterable[A], make: Callable[[A], Item]
+) -> Iterable[Item] | AsyncIterable[Item]:
     """Lazily, but for what has a length, which progress shows."""
     if isinstance(given, AsyncIterable):
         return _each_async(given, make)
@@ -119,8 +133,6 @@ def _each(
     return [make(one) for one in given] if isinstance(given, Sized) else map(make, given)
 
 
-async def _each_async(
-    given: AsyncIterable[A], make: Callable[[A], Operation]
-) -> AsyncIterator[Operation]:
+async def _each_async(given: AsyncIterable[A], make: Callable[[A], Item]) -> AsyncIterator[Item]:
     async for one in given:
         yield make(one)

@@ -51,6 +51,7 @@ class Embed:
         """Raise ``BadRowError`` for what cannot be asked."""
         if not isinstance(self.input, Image):
             _text(self.input, "a text to embed")
+        check_vectors(self.dimensions, self.input_type)
 
     def canonical(self) -> list[object]:
         """What keys are made of."""
@@ -230,6 +231,16 @@ def _text(value: object, what: str) -> None:
         said = "is empty" if value == "" else f"must be a string, not {kind_of(value)}"
         raise BadRowError(f"{what} {said}; leave the row out or mend it")
     plain(value)
+
+
+def check_vectors(dimensions: object, input_type: object) -> None:
+    """Raise ``BadRowError`` for options that no vector can have."""
+    if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
+        msg = f"dimensions must be a whole number above zero, not {dimensions!r:.50}"
+        raise BadRowError(msg)
+    if input_type is not None and input_type not in INPUT_TYPES:
+        msg = f"input_type must be one of {', '.join(INPUT_TYPES)}, not {input_type!r:.50}"
+        raise BadRowError(msg)
 
 
 def operation(value: object) -> Operation | None:

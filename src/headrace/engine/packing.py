@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from headrace.core.context import RequestContext
+    from headrace.core.params import SamplingParams
     from headrace.core.response import APIResponse
     from headrace.engine.admission import Lanes
     from headrace.engine.attempt import Sender
@@ -149,7 +150,7 @@ class Packer:
         self, asked: Embed, asker: Asker, lanes: Lanes, scope: LoopScope, *, may_move: bool
     ) -> Pack:
         context = asker.context
-        kind = (asked.dimensions, asked.input_type, id(context.params), context.failures)
+        kind = (asked.dimensions, asked.input_type, _sent_with(context.params), context.failures)
         key = (*kind, context.attempts, lanes, may_move)
         items, tokens = _bounds(lanes)
         pack = self._waiting.get(key)
@@ -264,6 +265,11 @@ def _bounds(lanes: Lanes) -> tuple[int, float]:
         if state.has_token_limit:
             tokens.append(state.most_tokens / PORTION)
     return min(items), min(tokens)
+
+
+def _sent_with(params: SamplingParams | None) -> str | None:
+    """Rows with equal parameters go out together, though each has brought its own."""
+    return None if params is None else repr(params.given())
 
 
 def _may_be_of_one(error: Exception) -> bool:
