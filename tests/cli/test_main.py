@@ -286,7 +286,7 @@ def test_a_full_device_stops_the_run(run: Run, capsys: pytest.CaptureFixture[str
 def test_what_is_unforeseen_is_one_sentence_too(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stumble(_: object) -> bytes:
+    def stumble(*_: object) -> bytes:
         raise ZeroDivisionError("by \x1b zero")
 
     monkeypatch.setattr("headrace.cli.output.line_of", stumble)

@@ -78,11 +78,15 @@ def test_rows_bring_their_own_and_go_out_together_where_they_are_alike() -> None
         RequestContext(prompt=Embed("d", 7), id="too"),
         RequestContext(prompt="e", model="openai/other"),
         RequestContext(prompt=""),
+        Embed("f", input_type="query"),
+        Embed("g"),
     ]
     there = Texts()
     found = {r.id: r for r in streamed(there, rows, dimensions=3)}
-    assert Counter(map(tuple, there.sends)) == Counter([("a", "c"), ("b", "d"), ("e",)])
-    assert set(found) == {"0", "1", "mine", "too", "4", "5"}
+    assert Counter(map(tuple, there.sends)) == Counter(
+        [("a", "c", "g"), ("b", "d"), ("e",), ("f",)]
+    )
+    assert set(found) == {"0", "1", "mine", "too", "4", "5", "6", "7"}
     assert found["mine"].tags == {"lot": 1}
     assert found["5"].error.code == "bad_row"
     assert sum(route.startswith("openai/other") for route in there.routes) == 1

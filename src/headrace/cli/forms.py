@@ -32,18 +32,18 @@ def called(path: str) -> str:
     return "the standard input" if path == "-" else f"the input {path}"
 
 
-def check_form(head: bytes, path: str) -> None:
+def check_form(head: bytes, path: str, command: str) -> None:
     """Raise ``ConfigError`` when the input that begins with ``head`` is of another form."""
     file = "" if path == "-" else f" {shlex.quote(path)}"
-    said = _binary(head, file) or _text(head.removeprefix(b"\xef\xbb\xbf").lstrip(), file)
+    said = _binary(head, file, command) or _text(head.removeprefix(b"\xef\xbb\xbf").lstrip(), file)
     if said is not None:
         raise ConfigError(f"{called(path)} {said}")
 
 
-def _binary(head: bytes, file: str) -> str | None:
-    for magic, name, command in _PACKED:
+def _binary(head: bytes, file: str, command: str) -> str | None:
+    for magic, name, unpack in _PACKED:
         if head.startswith(magic):
-            return f"is packed with {name}; pipe it in: {command}{file} | headrace run - ..."
+            return f"is packed with {name}; pipe it in: {unpack}{file} | headrace {command} - ..."
     for magic, name in _OTHERS:
         if head.startswith(magic):
             return f"is {name}; write its rows as {_LINES}"

@@ -20,6 +20,7 @@ from headrace import __version__
 from headrace.cli import say
 from headrace.cli.flags import about_flag
 from headrace.core.errors import ConfigError
+from headrace.core.operations import INPUT_TYPES
 from headrace.core.spelling import near
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 BAD_USAGE: Final = 2
 STOPPED: Final = 3
 INTERRUPTED: Final = 130
-COMMANDS: Final = ("run", "demo")
+COMMANDS: Final = ("run", "embed", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,16 +129,27 @@ def parser() -> Parser:
     )
     made.add_argument("--version", action="version", version=f"headrace {__version__}")
     commands = made.add_subparsers(required=True, parser_class=Parser, title="commands")
-    run = commands.add_parser(
+    run = _add_bulk(
+        commands,
         "run",
-        help="answer a file of prompts",
-        description="Answers every row of a JSONL file. The same command again goes on.",
-        allow_abbrev=False,
+        "answer a file of prompts",
+        "Answers every row of a JSONL file. The same command again goes on.",
     )
-    run.set_defaults(module="headrace.cli.run", command=run)
-    _add_files(run)
-    _add_client_options(run.add_argument_group("the client"))
-    _add_sampling(run.add_argument_group("sampling (what is not given is not sent)"))
+    run.add_argument("--tools", metavar="FILE", help="what the model may call, a JSON list")
+    run.add_argument("--output-schema", metavar="FILE", help="JSON schema of each answer")
+    sampling = run.add_argument_group("sampling (what is not given is not sent)")
+    _add_sampling(sampling)
+    _add_extras(sampling)
+    embed = _add_bulk(
+        commands,
+        "embed",
+        "turn a file of texts into vectors",
+        "Gives each text of a JSONL file its vector. The same command again goes on.",
+    )
+    vectors = embed.add_argument_group("vectors (what is not given is not sent)")
+    vectors.add_argument("--dimensions", type=int, metavar="N", help="how long vectors shall be")
+    vectors.add_argument("--input-type", metavar="TYPE", help=f"{', '.join(INPUT_TYPES)}")
+    _add_extras(vectors)
     demo = commands.add_parser(
         "demo",
         help="answer some prompts with a small model on this machine",
@@ -149,8 +161,19 @@ def parser() -> Parser:
     return made
 
 
+def _add_bulk(
+    commands: argparse._SubParsersAction[Parser], name: str, gist: str, description: str
+) -> Parser:
+    """A command for many rows."""
+    made = commands.add_parser(name, help=gist, description=description, allow_abbrev=False)
+    made.set_defaults(module=f"headrace.cli.{name}", command=made)
+    _add_files(made)
+    _add_client_options(made.add_argument_group("the client"))
+    return made
+
+
 def _add_files(run: argparse.ArgumentParser) -> None:
-    run.add_argument("input", metavar="IN.jsonl", help="the prompts, one a line; - for stdin")
+    run.add_argument("input", metavar="IN.jsonl", help="the rows, one a line; - for stdin")
     run.add_argument(
         "-m", "--model", action="append", required=True, help='"endpoint/model"; may be repeated'
     )
@@ -161,8 +184,6 @@ def _add_files(run: argparse.ArgumentParser) -> None:
         required=True,
         help="the answers; - for stdout (then without a journal)",
     )
-    run.add_argument("--tools", metavar="FILE", help="what the model may call, a JSON list")
-    run.add_argument("--output-schema", metavar="FILE", help="JSON schema of each answer")
     run.add_argument("--ordered", action="store_true", help="answers in the order of the input")
     run.add_argument(
         "--fresh", action="store_true", help="remove the output and its journal and start over"
@@ -219,6 +240,10 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
     add("--prompt-caching", metavar="WHERE", help="automatic, system_and_tools, last_user_message")
     add("--safety-settings", type=json_object, metavar="JSON", help="category to threshold")
     add("--service-tier", metavar="TIER")
+
+
+def _add_extras(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--on-unsupported", metavar="WHAT", help="adapt (if not given) or error")
     add("--extra-headers", type=json_object, metavar="JSON", help="sent with each request")
     add("--extra-body", type=json_object, metavar="JSON", help="merged into each request's body")

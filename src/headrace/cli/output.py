@@ -23,7 +23,6 @@ Memory: 8 bytes a row, and on a rerun about 150 more for each line that was ther
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
@@ -32,16 +31,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
-import orjson
-
 from headrace.adapters.disk import FULL, Disk, File, explain
+from headrace.cli.lines import COMPLETIONS, Columns, line_of
 from headrace.cli.rows import mark, read_json
 from headrace.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from headrace.core.parts import ToolCall
     from headrace.core.response import APIResponse
 
 NOWHERE: Final = (1 << 64) - 1
@@ -63,55 +60,18 @@ class Output(Protocol):
         """Let go of the file."""
 
 
-def line_of(response: APIResponse[object]) -> bytes:
-    """One row of the output, with its newline."""
-    usage, error = response.usage, response.error
-    row: dict[str, object] = {
-        "id": response.id,
-        "completion": response.completion,
-        "model": response.model,
-        "usage": None if usage is None else usage.to_dict(),
-        "cost": response.cost,
-        "finish_reason": response.finish_reason,
-        "source": response.source,
-        "attempts": response.attempts,
-        "error": None if error is None else error.to_dict(),
-    }
-    if response.tool_calls:
-        calls = response.tool_calls
-        row["tool_calls"] = [_call(call) for call in calls]
-    for name in ("thinking", "parsed", "tags"):
-        value = getattr(response, name)
-        if value is not None:
-            row[name] = value
-    if response.adaptations:
-        row["adaptations"] = response.adaptations
-    return _dump(row)
-
-
-def _call(call: ToolCall) -> dict[str, str]:
-    said = {"id": call.id, "name": call.name, "arguments": call.arguments}
-    return said if call.kind == "function" else {**said, "kind": call.kind}
-
-
-def _dump(row: dict[str, object]) -> bytes:
-    try:
-        return orjson.dumps(row, str, orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # lone surrogates, which stand as \udXXX, or whole numbers beyond 64 bits
-        return json.dumps(row, default=str).encode() + b"\n"
-
-
 class PipeOutput:
     """Standard output, or what else is no regular file: each row is written as it comes."""
 
-    def __init__(self, stream: BinaryIO, *, closes: bool) -> None:
+    def __init__(self, stream: BinaryIO, *, closes: bool, columns: Columns = COMPLETIONS) -> None:
         """``closes``: the stream was opened for this."""
         self._stream = stream
         self._closes = closes
+        self._columns = columns
 
     def write(self, response: APIResponse[object]) -> None:
         """Write a row, failed or not."""
-        self._stream.write(line_of(response))
+        self._stream.write(line_of(response, self._columns))
         self._stream.flush()
 
     def finish(self, *, complete: bool) -> None:
@@ -127,11 +87,20 @@ class PipeOutput:
 class FileOutput:
     """A regular file with a journal beside it; see the head of this module."""
 
-    def __init__(self, path: Path, disk: Disk, *, ordered: bool, fresh: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        disk: Disk,
+        *,
+        ordered: bool,
+        fresh: bool,
+        columns: Columns = COMPLETIONS,
+    ) -> None:
         """Open or make it, lock it, and see what stands in it; raises ``ConfigError``."""
         self.path = path
         self._disk = disk
         self._ordered = ordered
+        self._columns = columns
         self._failures: BinaryIO | None = None
         self._failed = array("Q")
         self._standing = array("Q")
@@ -161,7 +130,7 @@ class FileOutput:
 
     def write(self, response: APIResponse[object]) -> None:
         """Write an answer; keep a failure for the end."""
-        line = line_of(response)
+        line = line_of(response, self._columns)
         if response.error is None:
             self._put(response.index, response.id, line, known=response.source == "journal")
             return
@@ -245,7 +214,7 @@ class FileOutput:
         there, here = _read(b"".join(_blocks(self.path, [at]))), _read(line)
         if there.get("error") is not None:
             return False
-        return any(there.get(key) != here.get(key) for key in ("model", "completion"))
+        return any(there.get(key) != here.get(key) for key in ("model", self._columns.answer))
 
     def _write_failures(self) -> None:
         if self._failures is None:

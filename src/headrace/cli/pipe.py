@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 CHUNK: Final = 1 << 16
 
 
-async def lines_of(fd: int, path: str) -> AsyncIterator[bytes]:
+async def lines_of(fd: int, path: str, command: str) -> AsyncIterator[bytes]:
     """Its lines; raises ``ConfigError`` where what comes first is of another form."""
 
     def read() -> bytes:
         return os.read(fd, CHUNK)
 
     chunk = await _first_line(read)
-    check_form(chunk, path)
+    check_form(chunk, path, command)
     parts: list[bytes] = []
     while chunk:
         *whole, rest = chunk.split(b"\n")

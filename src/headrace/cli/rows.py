@@ -15,51 +15,27 @@ import stat
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Final, Never, cast
 
 import orjson
 
+from headrace.cli.chat import CHAT
+from headrace.cli.fields import Fields, asked_of
 from headrace.cli.forms import called, check_form
 from headrace.cli.pipe import CHUNK, lines_of
-from headrace.cli.shapes import Asked, batch_asked, take_shape, with_body
 from headrace.core.context import RequestContext
 from headrace.core.errors import BadRowError, ConfigError
-from headrace.core.params import SamplingParams
 
 if TYPE_CHECKING:
-    from headrace.core.conversation import Prompt
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+
     from headrace.core.response import APIResponse
     from headrace.core.tools import AnyTool
 
 BOM: Final = b"\xef\xbb\xbf"
 # Far from where orjson (254) and Python's own stack give up on writing a row again.
 DEEPEST: Final = 200
-# Fields without which a row would be another one, but not visibly.
-_QUIET: Final = (
-    "params",
-    "model",
-    "tags",
-    "deadline",
-    "custom_id",
-    "tools",
-    "output_schema",
-    "response_format",
-)
-_PROMPTS: Final = ("prompt", "messages")
-_KNOWN: Final = frozenset({*_QUIET, *_PROMPTS, "id", "method", "url", "body"})
-_PARAMETERS: Final = frozenset(SamplingParams.model_fields)
-# What a row may ask for beside its text, and where it belongs.
-_IN_CONTENT: Final = 'put it into "messages", as a part of a message\'s content'
-_ELSEWHERE: Final = {
-    "system": 'put it into "messages", as {"role": "system", "content": …}',
-    "image": _IN_CONTENT,
-    "images": _IN_CONTENT,
-    "functions": 'put them into "tools"',
-}
-_OTHER_NAMES: Final = {"sampling_params": "params", "parameters": "params"}
 
 
 def mark(name: str) -> bytes:
@@ -90,15 +66,16 @@ def _refuse_constant(name: str) -> Never:
 class Input:
     """The file of prompts, or stdin for ``-``."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, fields: Fields | None = None) -> None:
         """Open it; raises ``ConfigError`` when there are no lines to read."""
         self.path = path
-        self._rows = Rows()
+        self._rows = Rows(fields)
+        self._command = self._rows.fields.command
         try:
             self.file: BinaryIO = _stdin() if path == "-" else open(path, "rb")  # noqa: PTH123, SIM115 - closed by close()
             self.status = os.fstat(self.file.fileno())
             if self.is_regular and isinstance(self.file, io.BufferedReader):
-                check_form(self._first(self.file), path)
+                check_form(self._first(self.file), path, self._command)
         except OSError as error:
             is_directory = isinstance(error, IsADirectoryError)
             what = (
@@ -145,7 +122,8 @@ class Input:
         """Every row, read when it is asked for."""
         if self.is_regular:
             return self._rows.read(self.file)
-        return self._rows.read_as_they_come(lines_of(self.file.fileno(), self.path))
+        lines = lines_of(self.file.fileno(), self.path, self._command)
+        return self._rows.read_as_they_come(lines)
 
     def naming(self, response: APIResponse[object]) -> APIResponse[object]:
         """The response itself, or, of a bad row, one whose error names the line of the input."""
@@ -169,7 +147,9 @@ def _stdin() -> BinaryIO:
 class Rows:
     """Makes a context of each line, and remembers which ids are taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, fields: Fields | None = None) -> None:
+        """``fields``: those of chat, if not given."""
+        self.fields = CHAT if fields is None else fields
         self._taken: set[bytes] = set()
         self.drawn = 0
         # Of each blank line, which row comes next.
@@ -202,11 +182,11 @@ class Rows:
         self.drawn += 1
         name = None
         try:
-            data = _object(line)
+            data = _object(line, self.fields)
             name = _name(data)
-            context = _context(data, str(number) if name is None else name)
+            context = _context(data, str(number) if name is None else name, self.fields)
         except BadRowError as error:
-            context = _bad(str(number) if name is None else name, str(error))
+            context = self._bad(str(number) if name is None else name, str(error))
         return self._with_own_id(context, number, has_id=name is not None)
 
     def _with_own_id(self, context: RequestContext, number: int, *, has_id: bool) -> RequestContext:
@@ -220,31 +200,15 @@ class Rows:
             name = f"{name}#{number}"
             while (digest := mark(name)) in self._taken:
                 name += "#"
-            context = _bad(name, said)
+            context = self._bad(name, said)
         self._taken.add(digest)
         return context
 
-
-class Unreadable(list[Mapping[str, object]]):
-    """Stands where a prompt would: whoever reads it gets the reason as ``BadRowError``.
-
-    So a bad row goes the way of all rows, is counted with them and keeps its place in the order.
-    """
-
-    def __init__(self, reason: str) -> None:
-        """Not empty, since an empty prompt has an error of its own."""
-        super().__init__([{}])
-        self._reason = reason
-
-    def __iter__(self) -> Never:
-        raise BadRowError(self._reason)
+    def _bad(self, name: str, reason: str) -> RequestContext:
+        return RequestContext(prompt=self.fields.bad(reason), id=name)
 
 
-def _bad(name: str, reason: str) -> RequestContext:
-    return RequestContext(prompt=Unreadable(reason), id=name)
-
-
-def _object(line: bytes) -> dict[str, object]:
+def _object(line: bytes, fields: Fields) -> dict[str, object]:
     try:
         data = read_json(line)
     except ValueError as error:
@@ -253,15 +217,14 @@ def _object(line: bytes) -> dict[str, object]:
         said = f"not JSON ({why}); each line must be one JSON object or string, in UTF-8"
         raise BadRowError(said) from None
     if isinstance(data, str):
-        return {"prompt": data}
+        return {fields.prompts[0]: data}
     if isinstance(data, dict):
         if line.count(b"[") + line.count(b"{") > DEEPEST:
             _check_depth(data)
         return data
     kind = "null" if data is None else f"a {type(data).__name__}"
-    raise BadRowError(
-        f'a row must be an object with "prompt" or "messages", or a string, not {kind}'
-    )
+    wanted = " or ".join(f'"{name}"' for name in fields.prompts)
+    raise BadRowError(f"a row must be an object with {wanted}, or a string, not {kind}")
 
 
 def _check_depth(data: dict[str, object]) -> None:
@@ -284,8 +247,8 @@ def _name(data: dict[str, object]) -> str | None:
     raise BadRowError(f"the id must be a string or a whole number, not {reprlib.repr(value)}")
 
 
-def _context(data: dict[str, object], name: str) -> RequestContext:
-    asked = _asked(data)
+def _context(data: dict[str, object], name: str, fields: Fields) -> RequestContext:
+    asked = asked_of(data, fields)
     return RequestContext(
         prompt=asked.prompt,
         id=name,
@@ -296,57 +259,6 @@ def _context(data: dict[str, object], name: str) -> RequestContext:
         tools=() if asked.tools is None else cast("tuple[AnyTool, ...]", asked.tools),
         output_schema=asked.schema,
     )
-
-
-def _asked(data: dict[str, object]) -> Asked:
-    """What a row asks for, whatever form it has."""
-    given = [key for key in _PROMPTS if data.get(key) is not None]
-    _check_names(data, has_prompt=bool(given or "body" in data))
-    if "body" in data and not given:
-        return batch_asked(data)
-    if len(given) != 1:
-        said = "has both; leave one out" if given else 'has neither "prompt" nor "messages"'
-        raise BadRowError(f"the row {said}")
-    params, shape = data.get("params"), take_shape(data)
-    own = None if params is None else SamplingParams.from_row(params)
-    if "response_format" in data:  # without a schema it is one server's own
-        own = SamplingParams.from_row(with_body(own, data["response_format"]))
-    return Asked(cast("Prompt", data[given[0]]), own, data.get("tools"), shape)
-
-
-def _check_names(data: dict[str, object], *, has_prompt: bool) -> None:
-    """Refuse a field that was meant to be one of ours; other columns are the user's own."""
-    others = data.keys() - _KNOWN
-    if not others:
-        return
-    wanted = [name for name in (_QUIET if has_prompt else _QUIET + _PROMPTS) if name not in data]
-    for key in sorted(others):
-        if key in _PARAMETERS:
-            raise BadRowError(f'{key} is a sampling parameter; put it into "params"')
-        if key in _ELSEWHERE and data[key] is not None:
-            raise BadRowError(_belongs(key))
-        for name in wanted:
-            if _is_like(key, name):
-                said = f'the field {reprlib.repr(key)} looks like a misspelt "{name}"'
-                raise BadRowError(f'{said}; correct it, or put a column of your own into "tags"')
-
-
-def _belongs(key: str) -> str:
-    said = f"{key} is no field of a row; {_ELSEWHERE[key]}"
-    return f'{said} (a column of your own goes into "tags")'
-
-
-@lru_cache(maxsize=1024)
-def _is_like(key: str, name: str) -> bool:
-    """Another word for it, or a slip: a letter wrong, missing or too many, or two that swapped."""
-    word = key.strip().lower()
-    if _OTHER_NAMES.get(word) == name:
-        return True
-    while word and name and word[0] == name[0]:
-        word, name = word[1:], name[1:]
-    while word and name and word[-1] == name[-1]:
-        word, name = word[:-1], name[:-1]
-    return max(len(word), len(name)) <= 1 or (len(word) == len("ab") and word == name[::-1])
 
 
 def _model(value: object) -> str | None:

@@ -8,15 +8,18 @@ import signal
 import stat
 import sys
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.adapters.disk import LocalDisk, remedy
 from headrace.adapters.progress import Progress
 from headrace.adapters.registered import load_rows, table
 from headrace.cli import say
+from headrace.cli.chat import CHAT
 from headrace.cli.flags import in_flags
 from headrace.cli.forms import called
+from headrace.cli.lines import COMPLETIONS
 from headrace.cli.output import FileOutput, Output, PipeOutput, journal_of
 from headrace.cli.rows import Input
 from headrace.cli.shapes import load_schema, load_tools
@@ -27,10 +30,13 @@ from headrace.core.params import SamplingParams
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
+    from headrace.cli.fields import Fields
+    from headrace.cli.lines import Columns
     from headrace.core.model import Model
     from headrace.core.response import APIResponse
+    from headrace.engine.streams import ResponseStream
 
 ALL_ANSWERED: Final = 0
 SOME_FAILED: Final = 1
@@ -63,21 +69,43 @@ _CLIENT: Final = (
 _SAMPLING: Final = {name: name for name in SamplingParams.model_fields} | {"seed": "sampling_seed"}
 
 
+class Kind(NamedTuple):
+    """What one command for many rows has of its own.
+
+    ``opener`` makes of the client and the flags what opens a stream: called with contexts,
+    ``ordered`` and ``journal``.
+    """
+
+    fields: Fields
+    columns: Columns
+    opener: Callable[[LLMClient, Namespace], Callable[..., ResponseStream]]
+
+
 def execute(arguments: Namespace) -> int:
+    """Answer every row of prompts; see ``carry_out``."""
+    return carry_out(arguments, Kind(CHAT, COMPLETIONS, _opener))
+
+
+def _opener(client: LLMClient, arguments: Namespace) -> Callable[..., ResponseStream]:
+    return partial(
+        client.process_stream,
+        tools=load_tools(arguments.tools),
+        output_schema=load_schema(arguments.output_schema),
+    )
+
+
+def carry_out(arguments: Namespace, kind: Kind) -> int:
     """Answer every row and return the exit code.
 
     Raises ``ConfigError`` before the first request, and ``RunStoppedError`` or ``OSError`` when the
     run cannot go on; what was answered is kept.
     """
     client = _client(arguments)
-    shapes = {
-        "tools": load_tools(arguments.tools),
-        "output_schema": load_schema(arguments.output_schema),
-    }
+    opens = kind.opener(client, arguments)
     with ExitStack() as closes:
-        source = closes.enter_context(closing(Input(arguments.input)))
-        output = closes.enter_context(closing(_open_output(arguments, source)))
-        return _Run(client, source, output, arguments, shapes).to_its_end()
+        source = closes.enter_context(closing(Input(arguments.input, kind.fields)))
+        output = closes.enter_context(closing(_open_output(arguments, source, kind.columns)))
+        return _Run(client, source, output, arguments, opens).to_its_end()
 
 
 class _Run:
@@ -89,13 +117,13 @@ class _Run:
         source: Input,
         output: Output,
         arguments: Namespace,
-        shapes: Mapping[str, object],
+        opens: Callable[..., ResponseStream],
     ) -> None:
         self._client = client
         self._source = source
         self._output = output
         self._journal = output.journal if isinstance(output, FileOutput) else None
-        self._shapes: Any = shapes
+        self._opens = opens
         self._ordered: bool = arguments.ordered
         self._shows_progress = not (arguments.no_progress or arguments.quiet)
         self._quiet: bool = arguments.quiet
@@ -149,11 +177,8 @@ class _Run:
         try:
             async with (
                 self._client,
-                self._client.process_stream(
-                    self._source.contexts(),
-                    ordered=self._ordered,
-                    journal=self._journal,
-                    **self._shapes,
+                self._opens(
+                    self._source.contexts(), ordered=self._ordered, journal=self._journal
                 ) as responses,
             ):
                 async for response in responses:
@@ -256,7 +281,8 @@ def _api_key(name: str | None) -> str | None:
 
 
 def _sampling(arguments: Namespace) -> SamplingParams | None:
-    flags = {name: getattr(arguments, flag) for name, flag in _SAMPLING.items()}
+    # Not every command has all of them.
+    flags = {name: getattr(arguments, flag, None) for name, flag in _SAMPLING.items()}
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         return SamplingParams.from_row(given) if given else None
@@ -264,7 +290,7 @@ def _sampling(arguments: Namespace) -> SamplingParams | None:
         raise ConfigError(str(error)) from None
 
 
-def _open_output(arguments: Namespace, source: Input) -> Output:
+def _open_output(arguments: Namespace, source: Input, columns: Columns) -> Output:
     where, path = arguments.output, Path(arguments.output)
     if where == "-" and sys.stdout is None:
         raise ConfigError("the standard output is closed; give -o the path of a file")
@@ -277,11 +303,12 @@ def _open_output(arguments: Namespace, source: Input) -> Output:
         name = "the standard output" if where == "-" else path
         raise ConfigError(f"{name} is the input and the output; give another -o")
     if where == "-":
-        return PipeOutput(sys.stdout.buffer, closes=False)
+        return PipeOutput(sys.stdout.buffer, closes=False, columns=columns)
     if found is not None and not is_file and not stat.S_ISDIR(found.st_mode):
-        return _open_pipe(path)
+        return _open_pipe(path, columns)
     _check_cache(arguments.cache, path)
-    return FileOutput(path, LocalDisk(), ordered=arguments.ordered, fresh=arguments.fresh)
+    how = {"ordered": arguments.ordered, "fresh": arguments.fresh}
+    return FileOutput(path, LocalDisk(), **how, columns=columns)
 
 
 def _check_cache(cache: str | None, output: Path) -> None:
@@ -293,9 +320,9 @@ def _check_cache(cache: str | None, output: Path) -> None:
         raise ConfigError(f"--cache {cache} is the output or its journal; give it another path")
 
 
-def _open_pipe(path: Path) -> PipeOutput:
+def _open_pipe(path: Path, columns: Columns) -> PipeOutput:
     try:
-        return PipeOutput(path.open("wb"), closes=True)
+        return PipeOutput(path.open("wb"), closes=True, columns=columns)
     except OSError as error:
         said = f"cannot write the output {path}: {error.strerror}; give another -o"
         raise ConfigError(said) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import orjson
 
@@ -16,8 +16,11 @@ from headrace.core.tools import read_tools
 
 if TYPE_CHECKING:
     from headrace.core.conversation import Prompt
+    from headrace.core.operations import Operation
     from headrace.core.tools import AnyTool
 
+# Which command answers the batch rows of an API.
+_URLS: Final = {"/v1/chat/completions": "run", "/v1/embeddings": "embed"}
 # What an OpenAI batch body holds beside parameters, or what headrace decides itself.
 _NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "stream_options"})
 
@@ -25,10 +28,10 @@ _NOT_PARAMETERS: Final = frozenset({"model", "messages", "stream", "stream_optio
 class Asked(NamedTuple):
     """What a row asks for; ``tools`` as they stand there."""
 
-    prompt: Prompt
+    prompt: Prompt | Operation
     params: SamplingParams | None
-    tools: object
-    schema: OutputSchema | None
+    tools: object = None
+    schema: OutputSchema | None = None
 
 
 def load_tools(path: str | None) -> tuple[AnyTool, ...] | None:
@@ -111,18 +114,39 @@ def with_body(params: SamplingParams | None, form: object) -> dict[str, object]:
     return {**given, "extra_body": {"response_format": form, **body}}
 
 
-def batch_asked(data: dict[str, object]) -> Asked:
-    """The OpenAI batch form. Its model gives way to the one of the command line."""
-    url, body = data.get("url", "/v1/chat/completions"), data["body"]
+def batch_body(
+    data: dict[str, object], command: str, prompt: str, outside: tuple[str, ...]
+) -> dict[str, object]:
+    """The body of a batch row, which must be one for this command.
+
+    It has a ``prompt``, and what it says is not said ``outside`` of it, too.
+    """
+    mine = next(url for url, name in _URLS.items() if name == command)
+    url, body = data.get("url", mine), data["body"]
     data.pop("model", None)
-    for name in ("params", "tools", "output_schema", "response_format"):
+    for name in outside:
         if name in data:
             raise BadRowError(f'the parameters of a batch row are in its body; leave "{name}" out')
-    if not isinstance(url, str) or not url.endswith("/chat/completions"):
-        said = f"the url {reprlib.repr(url)} is not /v1/chat/completions, which is all there is yet"
-        raise BadRowError(said)
-    if not isinstance(body, dict) or body.get("messages") is None:
-        raise BadRowError('the body of a batch row must be an object with "messages"')
+    if not isinstance(url, str) or not url.endswith(mine.removeprefix("/v1")):
+        raise BadRowError(_of_another(url, mine))
+    if not isinstance(body, dict) or body.get(prompt) is None:
+        raise BadRowError(f'the body of a batch row must be an object with "{prompt}"')
+    return body
+
+
+def _of_another(url: object, mine: str) -> str:
+    """Why a batch row with another url than ``mine`` is refused."""
+    said = f"the url {reprlib.repr(url)} is not {mine}"
+    for end, command in _URLS.items():
+        if isinstance(url, str) and url.endswith(end.removeprefix("/v1")):
+            return f"{said}; give this row to headrace {command}"
+    return f"{said}; leave the row out, since headrace has no command for it"
+
+
+def batch_asked(data: dict[str, object]) -> Asked:
+    """The OpenAI batch form. Its model gives way to the one of the command line."""
+    outside = ("params", "tools", "output_schema", "response_format")
+    body = batch_body(data, "run", "messages", outside)
     given = {k: v for k, v in body.items() if v is not None and k not in _NOT_PARAMETERS}
     bound = given.pop("max_completion_tokens", None)
     if bound is not None:
@@ -135,4 +159,4 @@ def batch_asked(data: dict[str, object]) -> Asked:
     if given:
         known["extra_body"] = given
     params = SamplingParams.from_row(known) if known else None
-    return Asked(body["messages"], params, tools, shape)
+    return Asked(cast("Prompt", body["messages"]), params, tools, shape)

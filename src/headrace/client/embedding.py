@@ -136,5 +136,9 @@ class Embedding(Operating):
 
 def _asked_for(given: object, dimensions: int | None, input_type: InputType | None) -> Embed:
     """A text with the options of all; what has its own keeps them."""
+    if isinstance(given, Embed):
+        if given.dimensions is not None:
+            dimensions = given.dimensions
+        return replace(given, dimensions=dimensions, input_type=given.input_type or input_type)
     # What is no text is found out when its turn comes.
-    return given if isinstance(given, Embed) else Embed(cast("str", given), dimensions, input_type)
+    return Embed(cast("str", given), dimensions, input_type)
