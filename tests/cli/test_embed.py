@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from headrace.cli.main import main
+from headrace import SamplingParams
+from headrace.cli.main import main, parser
 from headrace.testing import vector_of
 from headrace.testing.faults import Status
 
@@ -305,6 +306,17 @@ def test_flags_reach_the_client_and_the_request(
     assert bodies["b"].json["own"] == 1
     assert bodies["a"].headers["x-team"] == "t"
     assert {row["source"] for row in lines(out).values()} == {"provider", "coalesced"}
+
+
+def test_every_flag_of_the_client_is_there() -> None:
+    flags: dict[str, set[str]] = {}
+    for command in ("run", "embed"):
+        given = parser().parse_args([command, "in", "-m", "m", "-o", "out"])
+        flags[command] = set(vars(given))
+    vectors = {"extra_body", "extra_headers", "on_unsupported"}
+    sampling = set(SamplingParams.model_fields) - {"seed"} | {"sampling_seed"}
+    of_run_alone = (sampling - vectors) | {"tools", "output_schema"}
+    assert flags["run"] - of_run_alone == flags["embed"] - {"dimensions", "input_type"}
 
 
 def test_from_a_pipe_to_a_pipe(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import reprlib
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Final
 
+from headrace.cli.shapes import Asked
+from headrace.core.conversation import Prompt
 from headrace.core.errors import BadRowError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from headrace.cli.shapes import Asked
-    from headrace.core.conversation import Prompt
-    from headrace.core.operations import Operation
+from headrace.core.operations import Operation
 
 # Fields of every row without which it would be another one, but not visibly.
 _QUIET: Final = ("params", "model", "tags", "deadline", "custom_id")
@@ -21,7 +19,8 @@ _BATCH: Final = ("method", "url", "body")
 _OTHER_NAMES: Final = {"sampling_params": "params", "parameters": "params"}
 
 
-class Fields(NamedTuple):
+@dataclass(frozen=True)
+class Fields:
     """What the rows of one command hold: ``command`` is its name, as it is typed.
 
     A row has one of ``prompts``, and may have ``more`` without which it would be another one.
@@ -38,10 +37,15 @@ class Fields(NamedTuple):
     asked: Callable[[dict[str, object], Sequence[str]], Asked]
     bad: Callable[[str], Prompt | Operation]
 
-    @property
+    @cached_property
     def own(self) -> tuple[str, ...]:
         """All that a row may have beside its prompt, without which it would be another one."""
         return (*_QUIET, *self.more)
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """All fields that are no columns of the user's own."""
+        return frozenset({*self.own, *self.prompts, *_BATCH, "id"})
 
 
 def asked_of(data: dict[str, object], fields: Fields) -> Asked:
@@ -57,7 +61,7 @@ def asked_of(data: dict[str, object], fields: Fields) -> Asked:
 
 def _check_names(data: dict[str, object], fields: Fields, *, has_prompt: bool) -> None:
     """Refuse a field that was meant to be one of ours; other columns are the user's own."""
-    others = data.keys() - {*fields.own, *fields.prompts, *_BATCH, "id"}
+    others = data.keys() - fields.known
     if not others:
         return
     names = fields.own if has_prompt else fields.own + fields.prompts

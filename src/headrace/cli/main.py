@@ -148,7 +148,7 @@ def parser() -> Parser:
     )
     vectors = embed.add_argument_group("vectors (what is not given is not sent)")
     vectors.add_argument("--dimensions", type=int, metavar="N", help="how long vectors shall be")
-    vectors.add_argument("--input-type", metavar="TYPE", help=f"{', '.join(INPUT_TYPES)}")
+    vectors.add_argument("--input-type", metavar="TYPE", help=", ".join(INPUT_TYPES))
     _add_extras(vectors)
     demo = commands.add_parser(
         "demo",
