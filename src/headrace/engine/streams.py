@@ -47,7 +47,7 @@ class ResponseStream:
     async def __aenter__(self) -> Self:
         """Start the run."""
         if self._worker is not None:
-            msg = "a stream is entered once; ask the client for another one for another run"
+            msg = "a stream is entered once; ask the client for another one to run again"
             raise RuntimeError(msg)
         self._worker = asyncio.create_task(self._work())
         return self
@@ -71,7 +71,7 @@ class ResponseStream:
     async def __anext__(self) -> APIResponse[object]:
         """The next response; raises what stopped the run, after all that was finished."""
         if self._worker is None:
-            msg = "a stream is used with 'async with client.process_stream(…) as responses:', or embed_stream"
+            msg = "a stream is used with 'async with': async with client.process_stream(…) as responses:"
             raise RuntimeError(msg)
         response = await self._buffer.take()
         if response is not None:
