@@ -71,7 +71,7 @@ class ResponseStream:
     async def __anext__(self) -> APIResponse[object]:
         """The next response; raises what stopped the run, after all that was finished."""
         if self._worker is None:
-            msg = "a stream is used with 'async with': async with client.process_stream(…) as responses:"
+            msg = "a stream is used with 'async with', as in: async with stream as responses:"
             raise RuntimeError(msg)
         response = await self._buffer.take()
         if response is not None:
