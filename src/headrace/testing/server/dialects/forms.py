@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from headrace.testing.seen import Answer, Headers
-    from headrace.testing.server.limits import Level
+    from headrace.testing.windows import Level
 
 
 class Form(NamedTuple):
