@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from inspect import Signature, signature
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, cast
 
-from pydantic import ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from headrace.adapters import http
 from headrace.adapters.proxy import Proxy
@@ -47,6 +54,11 @@ if TYPE_CHECKING:
 PerMinute = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+# As a text, so that a wrong one is told as one kind and not as each of several.
+Path = Annotated[
+    str,
+    BeforeValidator(lambda given: os.fspath(given) if isinstance(given, os.PathLike) else given),
+]
 MOST_CONCURRENT: Final = 100_000
 HIDDEN: Final = frozenset({"api_key", "proxy"})
 """Settings that are, or may hold, a secret."""
@@ -133,7 +145,7 @@ class Config(Checked):
     seed: int = 0
     allow_http: bool = False
     proxy: Annotated[Proxy, PlainSerializer(str)] | None = None
-    ca_file: str | os.PathLike[str] | None = None
+    ca_file: Path | None = None
     trust_env: bool = False
 
     @model_validator(mode="after")

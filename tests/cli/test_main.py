@@ -110,7 +110,7 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(
         (["--seed", "1", "--patience", "-1"], "headrace: --patience: "),
         (["--model-weights", "1,2"], "headrace: --model-weights has 2 numbers"),
         (["--model-weights", "1,2"], "--model-weights has 2 numbers for 1 model; give one"),
-        (["--model-weights", "1,-2"], "headrace: --model-weights: number 2: input should be"),
+        (["--model-weights", "1,-2"], "headrace: --model-weights: number 2: it must be 0 or more"),
         (["--model-weights", "0"], "one of --model-weights must"),
         (["--temperature", "-1"], "headrace: --temperature: "),
         (["--sampling-seed", "1", "--top-p", "2"], "headrace: --top-p: "),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 import headrace
 from headrace import Conversation, SamplingParams
+from headrace.config import Config
 from headrace.core.errors import BadRowError, ConfigError
+from headrace.core.model import Offer
 from headrace.core.spelling import near
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ SETTINGS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "protected": (lambda: a.SamplingParams(extra_body={"model": 1}), "cannot replace model"),
     "by place": (lambda: a.Price(1, 2), "by name: input, output, cache_read"),
     "no output price": (lambda: a.Price(input=1), "output: it is missing"),
-    "negative price": (lambda: a.Price(input=-1, output=0), "input: .*greater than or equal to 0"),
+    "negative price": (lambda: a.Price(input=-1, output=0), "input: it must be 0 or more, not -1$"),
     "no id": (a.Model, "id: it is missing"),
     "a limit misspelt": (
         lambda: a.Model(id="a/b", request_per_minute=1),
@@ -35,7 +39,7 @@ SETTINGS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     ),
     "within": (
         lambda: a.Model(id="a/b", price={"input": 1, "output": "x"}),
-        "price.output: .*decimal",
+        "price.output: it must be a number, not 'x'$",
     ),
     "deeper": (
         lambda: a.Model(id="a/b", price={"input": 1, "output": 1, "in": 1}),
@@ -89,7 +93,16 @@ def test_any_iterable_of_messages_is_a_conversation() -> None:
 
 @pytest.mark.parametrize(
     ("word", "name"),
-    [("temp", "temperature"), ("max", "max_tokens"), ("top-p", "top_p"), ("x", None), ("", None)],
+    [
+        ("temp", "temperature"),
+        ("max", "max_tokens"),
+        ("top-p", "top_p"),
+        ("to", None),
+        ("s", None),
+        ("heat", None),
+        ("x", None),
+        ("", None),
+    ],
 )
 def test_the_near_name(word: str, name: str | None) -> None:
     assert near(word, SamplingParams.model_fields) == name
@@ -98,3 +111,52 @@ def test_the_near_name(word: str, name: str | None) -> None:
 @given(st.text(max_size=9), st.lists(st.text(max_size=9), max_size=4))
 def test_a_near_name_is_one_of_those_there_are(word: str, names: list[str]) -> None:
     assert near(word, names) in {None, *names}
+
+
+ROWS_OF_SETTINGS: Final = (
+    SamplingParams,
+    headrace.Price,
+    headrace.Model,
+    headrace.Endpoint,
+    Offer,
+    Config,
+)
+NEEDED: Final[dict[type[Any], dict[str, Any]]] = {
+    headrace.Price: {"input": 1, "output": 1},
+    headrace.Model: {"id": "a/b"},
+    headrace.Endpoint: {"name": "a", "wire": "openai_chat"},
+}
+ODD: Final[tuple[object, ...]] = (
+    5,
+    -1,
+    1.5,
+    1e300,
+    float("nan"),
+    "",
+    "Odd One",
+    "1e99",
+    b"odd",
+    [],
+    [1],
+    {"odd": 1},
+    {1: "odd"},
+    {"odd": {"path": "odd"}},
+    object(),
+)
+
+
+@pytest.mark.parametrize("kind", ROWS_OF_SETTINGS)
+def test_no_wrong_value_of_any_setting_is_told_in_the_words_of_a_library(
+    kind: type[BaseModel],
+) -> None:
+    refused = 0
+    for name, value in product(kind.model_fields, ODD):
+        try:
+            kind(**{**NEEDED.get(kind, {}), name: value})
+        except ConfigError as error:
+            refused += 1
+            said = str(error).replace(repr(value), "")
+            assert name in said
+            for word in ("nput should", "valid", "pattern", "instance", "dictionary", "tuple"):
+                assert word not in said, said
+    assert refused > len(kind.model_fields)

@@ -86,7 +86,7 @@ def test_marks_of_other_lifetimes_become_those_that_there_are() -> None:
             ],
         }
     ]
-    assert unsupported.notes == (
+    assert unsupported.told() == (
         "a cache mark of 30m is sent as 1h: Anthropic has 5m and 1h",
         "a cache mark of 12h is sent as 1h: Anthropic has 5m and 1h",
     )

@@ -2,13 +2,56 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from headrace.core.errors import ConfigError
 from headrace.core.spelling import meant
+
+# What was expected, by pydantic's names of what is wrong; blanks are filled from its bounds.
+_EXPECTED: Final = {
+    "bool_parsing": "True or False",
+    "bool_type": "True or False",
+    "decimal_max_digits": "a number of at most {max_digits} digits",
+    "decimal_max_places": "a number with at most {decimal_places} digits after the point",
+    "decimal_parsing": "a number",
+    "decimal_type": "a number",
+    "decimal_whole_digits": "a number of at most {whole_digits} digits before the point",
+    "dict_type": "a dict",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
+    "int_type": "a whole number",
+    "is_instance_of": "of type {class}",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "{le:g} or less",
+    "literal_error": "{expected}",
+    "model_type": "of type {class_name}, or a dict of its fields",
+    "string_too_short": "a text that is not empty",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
+
+
+def matching(pattern: str, expected: str) -> AfterValidator:
+    """The check of a field whose text has to match all of ``pattern``, which is ``expected``."""
+    found = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not found.fullmatch(value):
+            msg = f"it must be {expected}"
+            raise ValueError(msg)
+        return value
+
+    return AfterValidator(check)
 
 
 class Checked(BaseModel):
@@ -42,12 +85,15 @@ class Checked(BaseModel):
         """The first thing that is wrong: where, what is expected, and what there was."""
         first = error.errors(include_url=False)[0]
         steps = (f": number {p + 1}" if isinstance(p, int) else f".{p}" for p in first["loc"])
-        where = "".join(steps).lstrip(".: ")
+        where = "".join(steps).lstrip(".: ").replace(".[key]", " as a name in it")
         if first["type"] == "extra_forbidden":
             known = cls.model_fields if "." not in where else ()
             return f"{where}: there is no such field{meant(where, known)}"
         if first["type"] == "missing":
             return f"{where}: it is missing"
-        said = first["msg"].removeprefix("Value error, ")
-        said = said[:1].lower() + said[1:]
-        return f"{where}: {said} (it was {reprlib.repr(first['input'])})" if where else said
+        if (expected := _EXPECTED.get(first["type"])) is not None:
+            said = f"it must be {expected.format(**first.get('ctx', {}))}"
+        else:
+            said = first["msg"].removeprefix("Value error, ")
+        shown = reprlib.repr(first["input"])
+        return f"{where}: {said}, not {shown}" if where else said

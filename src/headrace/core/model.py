@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from headrace.core.checked import Checked
+from headrace.core.checked import Checked, matching
 from headrace.core.errors import ConfigError
 from headrace.core.params import SamplingParams, check_extras
 from headrace.core.secret import Secret
@@ -27,6 +27,11 @@ LimitHeaders = Literal["openai", "anthropic", "mistral", "cerebras", "together",
 Names = Annotated[
     tuple[str, ...], BeforeValidator(lambda given: (given,) if type(given) is str else given)
 ]
+_PATH: Final = matching(r"/\S*", "a path that begins with / and has no blanks, such as /embed")
+_AUTH: Final = matching(
+    r"bearer|none|aws|google|[a-z0-9]+(-[a-z0-9]+)+",
+    "bearer, none, aws, google or the name of a header in small letters, such as x-api-key",
+)
 # Of our own, so that no decimal context of the caller can round a price.
 _EXACT: Final = Context(prec=200)
 
@@ -135,7 +140,7 @@ class Offer(Checked):
     """
 
     wire: str | None = None
-    path: Annotated[str, Field(pattern=r"^/\S*$")] | None = None
+    path: Annotated[str, _PATH] | None = None
     items: Annotated[int, Field(ge=1)] = 1
     tokens: Annotated[int, Field(ge=1)] | None = None
     renames: dict[str, str] = Field(default_factory=dict)
@@ -179,9 +184,7 @@ class Endpoint(Checked):
     region_env: Names = ()
     key_env: Names = ()
     needs_key: bool = True
-    auth: Annotated[str, Field(pattern=r"^(bearer|none|aws|google|[a-z0-9]+(-[a-z0-9]+)+)$")] = (
-        "bearer"
-    )
+    auth: Annotated[str, _AUTH] = "bearer"
     service: str | None = None
     max_tokens_field: str = "max_tokens"
     renames: dict[str, str] = Field(default_factory=dict)

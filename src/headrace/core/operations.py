@@ -169,7 +169,11 @@ class Transcribe:
         """Raise ``BadRowError`` for what cannot be asked."""
         audio: object = self.audio
         if not isinstance(audio, Audio) or audio.data is None:
-            msg = f"audio must be an Audio with its bytes, not {kind_of(audio)}; use from_path"
+            given = "one without" if isinstance(audio, Audio) else kind_of(audio)
+            msg = (
+                f"audio must be an Audio with its bytes, not {given};"
+                " make it with Audio.from_path or Audio.from_bytes"
+            )
             raise BadRowError(msg)
 
     def canonical(self) -> list[object]:

@@ -10,13 +10,16 @@ if TYPE_CHECKING:
 
 
 _FEW: Final = 12
+# Fewer letters begin many names, and say nothing about which was meant.
+_TELLING: Final = 3
+_ALIKE: Final = 0.75
 
 
 def near(word: str, known: Iterable[str]) -> str | None:
     """The known name that ``word`` cuts short or misspells; None where there is none like it."""
     names = list(known)
-    longer = [name for name in names if word and name.startswith(word)]
-    return next(iter(longer or difflib.get_close_matches(word, names, 1)), None)
+    longer = [name for name in names if len(word) >= _TELLING and name.startswith(word)]
+    return next(iter(longer or difflib.get_close_matches(word, names, 1, _ALIKE)), None)
 
 
 def meant(word: str, known: Iterable[str], instead: str | None = None) -> str:

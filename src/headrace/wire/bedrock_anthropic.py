@@ -63,7 +63,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     betas = [*asked.betas, *_betas(params), *_list(body.get("anthropic_beta"))]
     if betas:
         body["anthropic_beta"] = list(dict.fromkeys(betas))
-    return Draft(path, reading.write(body), _headers(params), unsupported.notes)
+    return Draft(path, reading.write(body), _headers(params), unsupported.told())
 
 
 def _as_anthropic(params: SamplingParams | None) -> SamplingParams | None:

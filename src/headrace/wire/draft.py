@@ -44,20 +44,26 @@ class Fold(Protocol):
 
 
 class Unsupported:
-    """Notes what an API cannot carry, or refuses it where the caller wants that."""
+    """Notes what an API cannot carry, or refuses all of it where the caller wants that."""
 
-    __slots__ = ("_refuses", "notes")
+    __slots__ = ("_notes", "_refuses")
 
     def __init__(self, params: SamplingParams | None) -> None:
-        self.notes: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
         self._refuses = params is not None and params.on_unsupported == "error"
 
     def adapt(self, sentence: str) -> None:
-        """``sentence`` says what is not carried and what becomes of it; raises where wanted."""
-        if self._refuses:
-            raise RejectedError(f'{sentence}; change it, or allow on_unsupported="adapt"')
-        if sentence not in self.notes:
-            self.notes = (*self.notes, sentence)
+        """``sentence`` says what is not carried and what becomes of it."""
+        if sentence not in self._notes:
+            self._notes = (*self._notes, sentence)
+
+    def told(self) -> tuple[str, ...]:
+        """All that was noted, for the draft; raises ``RejectedError`` where none is allowed."""
+        if self._refuses and self._notes:
+            said = "; ".join(self._notes)
+            what = "it" if len(self._notes) == 1 else "them"
+            raise RejectedError(f'{said}; change {what}, or allow on_unsupported="adapt"')
+        return self._notes
 
     def own(self, part: Opaque, wire: str, who: str) -> Sequence[dict[str, object]]:
         """The block of an API's own that ``part`` is; none where another API wrote it."""

@@ -59,5 +59,5 @@ def drafted(
         offer_of(route, context.operation).path or path,
         reading.write(merge(body, extra, within=_OPTIONS)),
         tuple((headers or {}).items()),
-        noted.notes,
+        noted.told(),
     )

@@ -44,7 +44,7 @@ def encode(context: RequestContext, route: Route) -> Draft:
     made = form(fields, f"audio.{_SUFFIXES.get(kind, 'mp3')}", asked.audio.data or b"", kind)
     headers = {} if params is None else params.extra_headers or {}
     return Draft(
-        offer.path or PATH, made.body, tuple(headers.items()), noted.notes, made.content_type
+        offer.path or PATH, made.body, tuple(headers.items()), noted.told(), made.content_type
     )
 
 

@@ -40,4 +40,4 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     if stream:
         body["stream"] = True
     headers = anthropic.headers(asked, context.params, has_version=False)
-    return Draft(path(route, stream=stream), reading.write(body), headers, unsupported.notes)
+    return Draft(path(route, stream=stream), reading.write(body), headers, unsupported.told())

@@ -91,7 +91,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     whole = {"model": route.model.name, **asked.body}
     if stream:
         whole["stream"] = True
-    return Draft(PATH, reading.write(whole), headers(asked, context.params), unsupported.notes)
+    return Draft(PATH, reading.write(whole), headers(asked, context.params), unsupported.told())
 
 
 def _only_text(context: RequestContext) -> str | None:

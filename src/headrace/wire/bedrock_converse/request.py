@@ -40,9 +40,9 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     path = f"/model/{segment(route.model.name)}/converse{'-stream' if stream else ''}"
     body = _body(context, route, unsupported)
     if params is None:
-        return Draft(path, reading.write(body), adaptations=unsupported.notes)
+        return Draft(path, reading.write(body), adaptations=unsupported.told())
     headers = tuple((params.extra_headers or {}).items())
-    return Draft(path, reading.write(merge(body, params.extra_body)), headers, unsupported.notes)
+    return Draft(path, reading.write(merge(body, params.extra_body)), headers, unsupported.told())
 
 
 def _body(context: RequestContext, route: Route, unsupported: Unsupported) -> dict[str, Any]:

@@ -65,11 +65,11 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     if context.output_schema is not None:
         _add_schema(body, sent, context.output_schema, gaps)
     if params is None:
-        return Draft(PATH, reading.write(body), (), gaps.notes)
+        return Draft(PATH, reading.write(body), (), gaps.told())
     _add(body, params, gaps)
     draft.merge(body, params.extra_body)
     headers = tuple((params.extra_headers or {}).items())
-    return Draft(PATH, reading.write(body), headers, gaps.notes)
+    return Draft(PATH, reading.write(body), headers, gaps.told())
 
 
 # Messages.

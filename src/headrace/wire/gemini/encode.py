@@ -73,7 +73,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     if config:
         body["generationConfig"] = config
     _overlay(body, None if params is None else params.extra_body, unsupported)
-    return Draft(path(route, stream=stream), reading.write(body), headers, unsupported.notes)
+    return Draft(path(route, stream=stream), reading.write(body), headers, unsupported.told())
 
 
 def _overlay(

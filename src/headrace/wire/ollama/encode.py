@@ -68,11 +68,11 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     if context.output_schema is not None:
         body["format"] = context.output_schema.schema
     if params is None:
-        return Draft(PATH, reading.write(body), (), gaps.notes)
+        return Draft(PATH, reading.write(body), (), gaps.told())
     _add(body, params, gaps)
     draft.merge(body, params.extra_body, within=("options",))
     headers = tuple((params.extra_headers or {}).items())
-    return Draft(PATH, reading.write(body), headers, gaps.notes)
+    return Draft(PATH, reading.write(body), headers, gaps.told())
 
 
 # Messages.

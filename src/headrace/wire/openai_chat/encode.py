@@ -76,10 +76,10 @@ def _whole(
         _mark(body, pattern)
     shape.add(body, context, route, unsupported)
     if params is None:
-        return Draft(PATH, reading.write(body), (), unsupported.notes)
+        return Draft(PATH, reading.write(body), (), unsupported.told())
     merge(body, params.extra_body, within=_WITHIN)
     headers = tuple((params.extra_headers or {}).items())
-    return Draft(PATH, reading.write(body), headers, unsupported.notes)
+    return Draft(PATH, reading.write(body), headers, unsupported.told())
 
 
 def _ask(

@@ -67,7 +67,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
         wanted += filter(None, found)
     is_plain = len(messages) == 1 and not wanted and context.output_schema is None
     if params is None and is_plain:  # nothing was thought before
-        return Draft(PATH, reading.write(body), (), unsupported.notes)
+        return Draft(PATH, reading.write(body), (), unsupported.told())
     headers: Headers = ()
     if params is not None:
         _params(body, params, context, unsupported)
@@ -76,7 +76,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     _include(body, wanted, sent, params)
     extra = None if params is None else params.extra_body
     merge(body, extra, within=("text", "reasoning"))
-    return Draft(PATH, reading.write(body), headers, unsupported.notes)
+    return Draft(PATH, reading.write(body), headers, unsupported.told())
 
 
 def _params(
