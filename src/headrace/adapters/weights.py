@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _CHUNK: Final = 1 << 20
+_FOLDER: Final = "weights"
 _say: Final = logging.getLogger("headrace").info
 
 
@@ -72,6 +73,11 @@ def model_path(weights: Weights = SMOLLM2, *, say: Callable[[str], None] = _say)
     return _installed(weights) or _cached(weights, say)
 
 
+def is_here(weights: Weights = SMOLLM2) -> bool:
+    """Are the weights on disk already?"""
+    return _installed(weights) is not None or _whole(_home() / _FOLDER / weights.file, weights)
+
+
 def _installed(weights: Weights) -> Path | None:
     """The file in the installed package, which is found and not imported."""
     spec = importlib.util.find_spec(weights.package)
@@ -83,7 +89,7 @@ def _installed(weights: Weights) -> Path | None:
 
 
 def _cached(weights: Weights, say: Callable[[str], None]) -> Path:
-    folder = _home() / "weights"
+    folder = _home() / _FOLDER
     path = folder / weights.file
     if _whole(path, weights):
         return path

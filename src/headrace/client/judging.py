@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack, cast, overload
 
-from headrace.client.operations import Operating
+from headrace.client.operations import Operating, OperationOptions
 from headrace.core.errors import ConfigError
 from headrace.core.operations import Moderate, Rerank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.client.operations import Asking, OperationOptions, Texts
+    from headrace.client.operations import Asking, Texts
     from headrace.core.operations import Moderation, Ranked
     from headrace.core.response import APIResponse, Responses
+
+
+class RerankOptions(OperationOptions, total=False):
+    """``top_n`` is how many of the best are wanted."""
+
+    top_n: int | None
 
 
 class Judging(Operating):
@@ -23,28 +29,24 @@ class Judging(Operating):
         self,
         query: str,
         documents: Sequence[str],
-        *,
-        top_n: int | None = None,
-        **options: Unpack[OperationOptions],
+        **options: Unpack[RerankOptions],
     ) -> APIResponse[tuple[Ranked, ...]]:
         """Put documents in order of what they have to do with ``query``, best first.
 
         ``parsed`` holds their ``index`` among those given and a ``score``, of the ``top_n`` best.
         Many queries go as ``Rerank`` prompts to ``process_prompts_async``.
         """
-        asked = self._rerank(query, documents, top_n, options)
+        asked = self._rerank(query, documents, options)
         return cast("APIResponse[tuple[Ranked, ...]]", await self._asked(asked))
 
     def rerank_sync(
         self,
         query: str,
         documents: Sequence[str],
-        *,
-        top_n: int | None = None,
-        **options: Unpack[OperationOptions],
+        **options: Unpack[RerankOptions],
     ) -> APIResponse[tuple[Ranked, ...]]:
         """``rerank`` for scripts, threads and notebooks."""
-        asked = self._rerank(query, documents, top_n, options)
+        asked = self._rerank(query, documents, options)
         return cast("APIResponse[tuple[Ranked, ...]]", self._asked_sync(asked))
 
     @overload
@@ -77,9 +79,8 @@ class Judging(Operating):
         asked = self._read(Moderate.name, texts, str, Moderate, options)
         return cast("APIResponse[Moderation] | Responses[Moderation]", self._asked_sync(asked))
 
-    def _rerank(
-        self, query: str, documents: Sequence[str], top_n: int | None, options: OperationOptions
-    ) -> Asking:
+    def _rerank(self, query: str, documents: Sequence[str], options: RerankOptions) -> Asking:
+        top_n = options.get("top_n")
         if isinstance(documents, str):
             msg = "documents must be a list of texts, not one text; put it into a list"
             raise ConfigError(msg)
@@ -87,4 +88,4 @@ class Judging(Operating):
             msg = f"top_n must be a whole number above zero, not {top_n!r:.50}"
             raise ConfigError(msg)
         given = Rerank(query, tuple(documents), top_n)
-        return self._read(Rerank.name, given, Rerank, lambda asked: asked, options)
+        return self._read(Rerank.name, given, Rerank, lambda one: one, options, RerankOptions)

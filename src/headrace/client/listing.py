@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypedDict, TypeVar, Unpack
 
 from headrace.adapters import registered
 from headrace.adapters.http import HttpExchange
 from headrace.client.assembly import Assembly
+from headrace.config import refuse_unknown
 from headrace.core.errors import ConfigError, ReplyError
 from headrace.core.media import File, sniff
+from headrace.core.model import NO_MODEL
 from headrace.core.plain import kind_of
 from headrace.providers.catalog import CLASSES
-from headrace.wire import failure, files, models
+from headrace.wire import files, models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -34,6 +36,18 @@ class _Open:
         """A refusal is the caller's to see."""
 
 
+class PlainCallOptions(TypedDict, total=False):
+    """``model`` is "endpoint/model", an alias, or an endpoint alone; None: the client's first."""
+
+    model: str | None
+
+
+class UploadOptions(PlainCallOptions, total=False):
+    """``purpose`` is what the vendor shall keep it for, in its own words."""
+
+    purpose: str | None
+
+
 class Listing(Assembly):
     """The verbs that ask for no answer of a model.
 
@@ -43,97 +57,99 @@ class Listing(Assembly):
 
     async def list_models(self, model: str | None = None) -> list[ListedModel]:
         """Ask the vendor which models it has, with sizes and prices where it tells them."""
-        return await self._plainly(model, "models", _models)
+        return await self._plainly({"model": model}, "models", _models)
 
     def list_models_sync(self, model: str | None = None) -> list[ListedModel]:
         """``list_models`` for scripts, threads and notebooks."""
         return self._portal.call(lambda: self.list_models(model))
 
-    async def upload_file(
-        self, file: File, *, purpose: str | None = None, model: str | None = None
-    ) -> StoredFile:
+    async def upload_file(self, file: File, **options: Unpack[UploadOptions]) -> StoredFile:
         """Let the vendor keep a file; its ``id`` is the ``file_id`` of a ``File`` or ``Image``."""
         if not isinstance(file, File):
             msg = f"upload_file takes a File, not {kind_of(file)}; make it with File.from_path"
             raise ConfigError(msg)
 
         async def send(exchange: HttpExchange, route: Route) -> StoredFile:
-            draft = files.upload(route, file, purpose)
+            draft = files.upload(route, file, options.get("purpose"))
             return files.read(
                 await exchange.post(
                     draft.path, draft.body, draft.headers, content_type=draft.content_type
                 )
             )
 
-        return await self._plainly(model, "files", send, files.entrance)
+        return await self._plainly(options, "files", send, UploadOptions, files.entrance)
 
-    def upload_file_sync(
-        self, file: File, *, purpose: str | None = None, model: str | None = None
-    ) -> StoredFile:
+    def upload_file_sync(self, file: File, **options: Unpack[UploadOptions]) -> StoredFile:
         """``upload_file`` for scripts, threads and notebooks."""
-        return self._portal.call(lambda: self.upload_file(file, purpose=purpose, model=model))
+        return self._portal.call(lambda: self.upload_file(file, **options))
 
-    async def list_files(self, *, model: str | None = None) -> list[StoredFile]:
+    async def list_files(self, **options: Unpack[PlainCallOptions]) -> list[StoredFile]:
         """All files that the vendor keeps."""
-        return await self._plainly(model, "files", _files)
+        return await self._plainly(options, "files", _files)
 
-    def list_files_sync(self, *, model: str | None = None) -> list[StoredFile]:
+    def list_files_sync(self, **options: Unpack[PlainCallOptions]) -> list[StoredFile]:
         """``list_files`` for scripts, threads and notebooks."""
-        return self._portal.call(lambda: self.list_files(model=model))
+        return self._portal.call(lambda: self.list_files(**options))
 
-    async def get_file(self, file_id: str, *, model: str | None = None) -> StoredFile:
+    async def get_file(self, file_id: str, **options: Unpack[PlainCallOptions]) -> StoredFile:
         """What the vendor says of one file that it keeps."""
 
         async def send(exchange: HttpExchange, route: Route) -> StoredFile:
-            return files.read(await exchange.get(files.one(route, file_id), files.headers(route)))
+            reply = await exchange.get(files.one(route, file_id), files.headers(route))
+            files.check(reply, file_id)
+            return files.read(reply)
 
-        return await self._plainly(model, "files", send)
+        return await self._plainly(options, "files", send)
 
-    def get_file_sync(self, file_id: str, *, model: str | None = None) -> StoredFile:
+    def get_file_sync(self, file_id: str, **options: Unpack[PlainCallOptions]) -> StoredFile:
         """``get_file`` for scripts, threads and notebooks."""
-        return self._portal.call(lambda: self.get_file(file_id, model=model))
+        return self._portal.call(lambda: self.get_file(file_id, **options))
 
-    async def download_file(self, file_id: str, *, model: str | None = None) -> File:
+    async def download_file(self, file_id: str, **options: Unpack[PlainCallOptions]) -> File:
         """The bytes of a file; its media type is read from the first of them."""
 
         async def send(exchange: HttpExchange, route: Route) -> File:
             reply = await exchange.get(files.content(route, file_id), files.headers(route))
-            failure.check(reply)
+            files.check(reply, file_id)
             if not reply.body:
                 msg = f"the file {file_id!r:.80} is empty; there is nothing to download"
                 raise ReplyError(msg, status=reply.status, reply=reply)
             kind = sniff(reply.body) or "application/octet-stream"
             return File(data=reply.body, media_type=kind)
 
-        return await self._plainly(model, "files", send)
+        return await self._plainly(options, "files", send)
 
-    def download_file_sync(self, file_id: str, *, model: str | None = None) -> File:
+    def download_file_sync(self, file_id: str, **options: Unpack[PlainCallOptions]) -> File:
         """``download_file`` for scripts, threads and notebooks."""
-        return self._portal.call(lambda: self.download_file(file_id, model=model))
+        return self._portal.call(lambda: self.download_file(file_id, **options))
 
-    async def delete_file(self, file_id: str, *, model: str | None = None) -> None:
+    async def delete_file(self, file_id: str, **options: Unpack[PlainCallOptions]) -> None:
         """Let the vendor forget a file."""
 
         async def send(exchange: HttpExchange, route: Route) -> None:
-            failure.check(await exchange.delete(files.one(route, file_id), files.headers(route)))
+            place = files.one(route, file_id)
+            files.check(await exchange.delete(place, files.headers(route)), file_id)
 
-        await self._plainly(model, "files", send)
+        await self._plainly(options, "files", send)
 
-    def delete_file_sync(self, file_id: str, *, model: str | None = None) -> None:
+    def delete_file_sync(self, file_id: str, **options: Unpack[PlainCallOptions]) -> None:
         """``delete_file`` for scripts, threads and notebooks."""
-        self._portal.call(lambda: self.delete_file(file_id, model=model))
+        self._portal.call(lambda: self.delete_file(file_id, **options))
 
     async def _plainly(
         self,
-        model: str | None,
+        options: PlainCallOptions,
         operation: str,
         send: Callable[[HttpExchange, Route], Coroutine[object, object, T]],
+        known: type[PlainCallOptions] = PlainCallOptions,
         way: Callable[[Route], Route] | None = None,
     ) -> T:
         """One call beside the pipeline, with the key and the time-out of a request.
 
         ``way`` says where it goes, if that is not where requests go.
         """
+        refuse_unknown("this call", options, known.__annotations__)
+        model = options.get("model")
         choice = self._usual.choice if model is None else self._fleet.choice(_whole(model))
         check_offers(choice.lanes[0].route, operation)
         with self._loops.here() as scope:
@@ -172,9 +188,10 @@ async def _files(exchange: HttpExchange, route: Route) -> list[StoredFile]:
     return found
 
 
-def _whole(model: str) -> str:
-    """An endpoint alone is asked without a model."""
-    return model if "/" in model else f"{model}/-"
+def _whole(model: object) -> object:
+    """An endpoint alone is asked without a model; an alias is a model's."""
+    is_one = not isinstance(model, str) or "/" in model or model in registered.table().aliases
+    return model if is_one else f"{model}/{NO_MODEL}"
 
 
 def _does(row: Endpoint, operation: str) -> bool:

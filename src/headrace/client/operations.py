@@ -51,6 +51,12 @@ class OperationOptions(TypedDict, total=False):
     journal: str | os.PathLike[str] | None
 
 
+def own(known: type[OperationOptions], options: OperationOptions) -> dict[str, Any]:
+    """Those of a verb's ``options`` that belong to the operation, and not to the call."""
+    names = known.__annotations__.keys() - OperationOptions.__annotations__.keys()
+    return {name: value for name, value in options.items() if name in names}
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """One call, read: what is asked, with which options, and in which way it goes."""
@@ -71,19 +77,23 @@ class Operating(Bulk):
     ``ConfigError``, which names those that do, before anything is sent.
     """
 
-    def _read(
+    def _read(  # noqa: PLR0917 - what a verb is, each part once
         self,
         name: str,
         given: A | Iterable[A] | AsyncIterable[A],
         single: type[A] | tuple[type[Any], ...],
         make: Callable[[A], Item],
         options: OperationOptions,
+        known: type[OperationOptions] = OperationOptions,
         **more: object,
     ) -> Asking:
-        """The options, checked; raises ``ConfigError`` where an endpoint does not offer it."""
+        """The options, checked; raises ``ConfigError`` where an endpoint does not offer it.
+
+        ``known`` are all that the verb takes.
+        """
         is_one = isinstance(given, single)
         shown = {"show_progress": not is_one, **options}
-        call = self._call(OperationOptions, shown, **more)
+        call = self._call(known, shown, **more)
         for state in call.choice.lanes:
             check_offers(state.route, name)
         kind, width = Pipeline, window(call.choice.slots)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Unpack, cast, overload
 
-from headrace.client.operations import Operating, OperationOptions
+from headrace.client.operations import Operating, OperationOptions, own
 from headrace.core.errors import ConfigError
 from headrace.core.media import Audio, File
 from headrace.core.operations import Speak, Transcribe
@@ -13,7 +13,7 @@ from headrace.core.plain import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
 
     from headrace.client.operations import Asking, Texts
     from headrace.core.response import APIResponse, Responses
@@ -29,7 +29,10 @@ class TranscribeOptions(OperationOptions, total=False):
 
 
 class SpeakOptions(OperationOptions, total=False):
-    """``format`` is "mp3", "wav" and so on, ``speed`` 1 as usual, ``instructions`` the manner."""
+    """``voice``, which most vendors want, is one of their names for them ("alloy").
+
+    ``format`` is "mp3", "wav" and so on, ``speed`` 1 as usual, ``instructions`` the manner.
+    """
 
     voice: str | None
     format: str | None
@@ -103,16 +106,9 @@ class Speech(Operating):
                 " make it with Audio.from_path or Audio.from_bytes"
             )
             raise ConfigError(msg)
-        own, rest = _parted(options, "language", "prompt")
-        return self._read(Transcribe.name, audio, Audio, partial(Transcribe, **own), rest)
+        made = partial(Transcribe, **own(TranscribeOptions, options))
+        return self._read(Transcribe.name, audio, Audio, made, options, TranscribeOptions)
 
     def _speak(self, texts: str | Texts, options: SpeakOptions) -> Asking:
-        own, rest = _parted(options, "voice", "format", "speed", "instructions")
-        return self._read(Speak.name, texts, str, partial(Speak, **own), rest)
-
-
-def _parted(options: object, *names: str) -> tuple[dict[str, Any], OperationOptions]:
-    """What belongs to the operation, and what to the call."""
-    given = dict(cast("dict[str, Any]", options))
-    own = {name: given.pop(name) for name in names if name in given}
-    return own, cast("OperationOptions", given)
+        made = partial(Speak, **own(SpeakOptions, options))
+        return self._read(Speak.name, texts, str, made, options, SpeakOptions)

@@ -87,6 +87,10 @@ def dollars(nanos: int) -> str:
     return f"${nanos / 1e9:.{places}f}" if nanos else "$0"
 
 
+# The name of no model, where an endpoint alone is asked.
+NO_MODEL: Final = "-"
+
+
 class Model(Checked):
     """A row that says who can answer: ``id`` is ``"endpoint/name"``; the rest is optional.
 
@@ -131,6 +135,11 @@ class Model(Checked):
         """What the endpoint calls the model; it may hold slashes itself."""
         return self.id.partition("/")[2]
 
+    @property
+    def called(self) -> str:
+        """What sentences call it: its id, or the endpoint where that alone is asked."""
+        return self.endpoint if self.name == NO_MODEL else self.id
+
 
 class Offer(Checked):
     """How an endpoint does one operation beside chat; see ``registry/operations.toml``.
@@ -145,6 +154,7 @@ class Offer(Checked):
     tokens: Annotated[int, Field(ge=1)] | None = None
     renames: dict[str, str] = Field(default_factory=dict)
     unsupported: Names = ()
+    needs: Names = ()
     words: dict[str, str] = Field(default_factory=dict)
     encoding: str | None = None
     models: dict[str, Offer] = Field(default_factory=dict)
@@ -272,4 +282,4 @@ class Route:
     def __post_init__(self) -> None:
         number = "" if self.number == 1 else f"#{self.number}"
         region = "" if self.region is None else f"@{self.region}"
-        object.__setattr__(self, "id", f"{self.model.id}{number}{region}")
+        object.__setattr__(self, "id", f"{self.model.called}{number}{region}")

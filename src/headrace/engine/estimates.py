@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, Unpack
 
 from headrace.adapters import tokens
 from headrace.core.context import RequestContext
@@ -27,6 +27,20 @@ _ONE = (str, Conversation, Message, RequestContext, Mapping)
 _OF_ONE = (Message, Mapping)
 
 
+class CountOptions(TypedDict, total=False):
+    """Options of ``count_tokens``; they mean what they mean where prompts are sent."""
+
+    model: str | Model | Sequence[str | Model] | None
+    tools: Sequence[Any] | None
+    output_schema: Any
+
+
+class EstimateOptions(CountOptions, total=False):
+    """Options of ``estimate_cost``; they mean what they mean where prompts are sent."""
+
+    sampling_params: SamplingParams | None
+
+
 class _Call(Protocol):
     @property
     def choice(self) -> Choice: ...
@@ -45,18 +59,16 @@ class Estimating:
     def estimate_cost(
         self,
         prompt: Asked | Iterable[Asked],
-        *,
-        model: str | Model | Sequence[str | Model] | None = None,
-        sampling_params: SamplingParams | None = None,
+        **options: Unpack[EstimateOptions],
     ) -> Estimate:
         """What one prompt, or each of an iterable of prompts, would cost together.
 
-        Of several models the dearest counts. Nothing is sent; price data and a tokenizer are
-        loaded the first time, which takes a second. Raises ``BadRowError`` for one prompt that is
-        none; among several such a row is never sent, and counts nothing.
+        ``tools`` and ``output_schema`` count as input. Of several models the dearest counts.
+        Nothing is sent; price data and a tokenizer are loaded the first time, which takes a second.
+        Raises ``BadRowError`` for one prompt that is none; among several such a row is never sent,
+        and counts nothing.
         """
-        given = {"model": model, "sampling_params": sampling_params}
-        call = self._call(_Options, given)
+        call = self._call(EstimateOptions, options)
         several = _several(prompt)
         if several is None:
             return _estimate(call.context(0, prompt, 0), call, self._fleet)
@@ -68,24 +80,17 @@ class Estimating:
                 continue
         return total
 
-    def count_tokens(
-        self, prompt: Asked, *, model: str | Model | Sequence[str | Model] | None = None
-    ) -> TokenCount:
+    def count_tokens(self, prompt: Asked, **options: Unpack[CountOptions]) -> TokenCount:
         """How many tokens a prompt is: exact for OpenAI's models with the extra ``tokens``.
 
         Else by a rule, corrected by what the model's replies have used so far. In an event loop
         the first counts are by the rule, while a thread loads the tokenizer. Raises
         ``BadRowError`` for what is no prompt.
         """
-        call = self._call(_Options, {"model": model})
+        call = self._call(CountOptions, options)
         context = call.context(0, prompt, 0)
         counts = [_count(context, s) for s in self._fleet.choose(context, call.choice).lanes]
         return max(counts, key=lambda count: count.tokens)
-
-
-class _Options:
-    sampling_params: object
-    model: object
 
 
 def _several(prompt: object) -> Iterable[object] | None:

@@ -36,7 +36,7 @@ def regions(model: Model, row: Endpoint, environ: Environ) -> tuple[str | None, 
     if not any(blank in (row.base_url or "") for blank in ("{region}", "{location}")):
         if not model.regions:
             return (None,)
-        msg = f"{model.id}: the endpoint {row.name} has no regions; leave out regions="
+        msg = f"{model.called}: the endpoint {row.name} has no regions; leave out regions="
         raise ConfigError(msg)
     found = model.regions or _first(row.region_env, environ) or row.regions
     if not found and row.auth in _LATE:
@@ -44,11 +44,12 @@ def regions(model: Model, row: Endpoint, environ: Environ) -> tuple[str | None, 
     if not found:
         names = " or ".join(row.region_env)
         variable = f"set the environment variable {names}, or " if names else ""
-        msg = f"{model.id} needs a region; {variable}give regions= on its Model row"
+        msg = f"{model.called} needs a region; {variable}give regions= on its Model row"
         raise ConfigError(msg)
     for region in found:
         if not _REGION.fullmatch(region) or len(set(found)) < len(found):
-            msg = f"{model.id}: the regions {found!r} must be names such as us-east-1, each once"
+            names = "names such as us-east-1, each once"
+            msg = f"{model.called}: the regions {found!r} must be {names}"
             raise ConfigError(msg)
     return tuple(found)
 
@@ -93,12 +94,12 @@ def fill(
             return quote(model.name, safe="")
         found = (environ(name) or "").strip() or fallback
         if found is None:
-            msg = f"{model.id} needs the environment variable {name}; set it, or pass base_url="
+            msg = f"{model.called} needs the environment variable {name}; set it, or pass base_url="
             raise ConfigError(msg)
         if blank.start() == 0:
             return _root(found, fallback, template[blank.end() :])
         if not _WORD.fullmatch(found):
-            msg = f"{model.id}: the environment variable {name} holds more than a name; mend it"
+            msg = f"{model.called}: the environment variable {name} holds more than a name; mend it"
             raise ConfigError(msg)
         return found
 

@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from headrace.core.errors import ConfigError
-from headrace.core.model import Endpoint, KeySource, Model, Route
+from headrace.core.model import NO_MODEL, Endpoint, KeySource, Model, Route
 from headrace.core.spelling import near
 from headrace.registry import address
 from headrace.registry.table import Table, check_model
@@ -92,9 +92,10 @@ def _endpoint(model: Model, table: Table) -> Endpoint:
     if row is None:
         like = near(model.endpoint.lower(), rows)
         alias = next((name for name, id_ in table.aliases.items() if id_ == model.id), None)
+        of = "" if model.called == model.endpoint else f" of {model.id!r}"
         meant = "" if alias is None else f" (the alias {alias!r})"
         msg = (
-            f"the endpoint {model.endpoint!r} of {model.id!r}{meant} is not known"
+            f"the endpoint {model.endpoint!r}{of}{meant} is not known"
             f"{'' if like is None else f'; did you mean {like}?'};"
             ' for a compatible server use "openai/NAME" with base_url='
             f" (there are {', '.join(sorted(rows))})"
@@ -104,7 +105,7 @@ def _endpoint(model: Model, table: Table) -> Endpoint:
 
 
 def _check_served(model: Model, row: Endpoint) -> None:
-    if row.models is not None and model.name not in row.models:
+    if row.models is not None and model.name not in {*row.models, NO_MODEL}:
         there = ", ".join(f"{row.name}/{name}" for name in row.models)
         msg = f"there is no model {model.id!r}; use {there}"
         raise ConfigError(msg)
@@ -113,19 +114,21 @@ def _check_served(model: Model, row: Endpoint) -> None:
 def _sources(model: Model, row: Endpoint, place: Place) -> list[KeySource]:
     """Where the keys come from, one source for each; a vendor's own stays with the vendor."""
     if place.api_keys and model.key_env:
-        msg = f"{model.id} has key_env= on its row, and api_key= is given as well; leave out one"
+        msg = f"{model.called} has key_env= on its row, and api_key= is given, too; leave out one"
         raise ConfigError(msg)
     if place.api_keys:
         if row.auth != "aws" and any(key.secret is None for key in place.api_keys):
-            msg = f"{model.id} takes no credentials of AWS; pass its API key, a text, as api_key="
+            msg = (
+                f"{model.called} takes no credentials of AWS; pass its API key, a text, as api_key"
+            )
             raise ConfigError(msg)
         return [*place.api_keys]
     names = model.key_env
     if any(not _VARIABLE.fullmatch(name) for name in names) or len(set(names)) < len(names):
-        msg = f"{model.id}: key_env= takes names of environment variables, each once, and no keys"
+        msg = f"{model.called}: key_env= takes names of environment variables, each once, no keys"
         raise ConfigError(msg)
     if names and row.auth == "none" and place.base_url is None:
-        msg = f"{model.id} takes no key; leave out key_env="
+        msg = f"{model.called} takes no key; leave out key_env="
         raise ConfigError(msg)
     if names:
         return [KeySource(env=(name,)) for name in names]

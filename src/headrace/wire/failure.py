@@ -192,17 +192,18 @@ _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNOR
 _OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|calls / month|\AToo many tokens per day")
 
 
-def check(reply: Reply) -> None:
+def check(reply: Reply, lost: str = "") -> None:
     """Raise the typed error that a reply with another status than 200 is.
 
-    The body of a 200 is not looked into; the codec does that, once.
+    The body of a 200 is not looked into; the codec does that, once. ``lost`` is what to do about a
+    404 where no model was asked.
     """
     if reply.status != OK:
-        raise from_reply(reply)
+        raise from_reply(reply, lost)
 
 
-def from_reply(reply: Reply) -> ProviderError:
-    """The error that a reply with another status than 200 stands for."""
+def from_reply(reply: Reply, lost: str = "") -> ProviderError:
+    """The error that a reply with another status than 200 stands for; see ``check``."""
     status = reply.status
     if _FIRST_REDIRECT <= status < _FIRST_REFUSAL:
         msg = (
@@ -214,7 +215,7 @@ def from_reply(reply: Reply) -> ProviderError:
         return unreadable(reply, "an answer comes with status 200")
     said = complaint.of_body(reply.body, reply.headers.get("x-amzn-errortype"))
     kind = _obey(reply.headers.get("x-should-retry"), _classify(status, said, reply))
-    return _error(kind, f"the server answered {status}", said, reply)
+    return _error(kind, f"the server answered {status}", said, reply, lost=lost)
 
 
 def from_error_object(
@@ -370,8 +371,8 @@ def _obey(wish: str | None, kind: Kind) -> Kind:
     return QuotaError if kind is RateLimitError else RejectedError
 
 
-def _error(
-    kind: Kind, what: str, said: Complaint, reply: Reply, usage: Usage | None = None
+def _error(  # noqa: PLR0917 - what an error is, each part once
+    kind: Kind, what: str, said: Complaint, reply: Reply, usage: Usage | None = None, lost: str = ""
 ) -> ProviderError:
     message = reading.clean(said.message, _MESSAGE).rstrip(" .;")
     details = {
@@ -380,7 +381,7 @@ def _error(
     if request_id := reading.request_id(reply.headers, {}):
         details["request_id"] = reading.clean(request_id)
     return kind(
-        f"{what}{f': {message}' if message else ''}; {remedy(kind, reply.status)}",
+        f"{what}{f': {message}' if message else ''}; {remedy(kind, reply.status, lost)}",
         status=reply.status,
         hint=_wait(said, reply),
         reply=reply if reply.status == OK else None,

@@ -136,6 +136,11 @@ def content(route: Route, identity: str) -> str:
     return one(route, identity) + _way(route).content
 
 
+def check(reply: Reply, identity: str) -> None:
+    """Raise the error that a reply about one file is, where it is one."""
+    failure.check(reply, f"check the file's id, {identity!r:.80}; list_files tells which there are")
+
+
 def read(reply: Reply) -> StoredFile:
     """What a reply says of one file; raises the error that it is otherwise."""
     failure.check(reply)
@@ -148,7 +153,7 @@ def read(reply: Reply) -> StoredFile:
 
 def read_all(route: Route, reply: Reply) -> Shelf:
     """What a reply lists; raises the error that it is otherwise."""
-    failure.check(reply)
+    failure.check(reply, "check the base_url, where no files are kept")
     data, name = failure.read_object(reply), _way(route).rows
     rows = data.get(name, [] if _way(route).omits_empty else None)
     if type(rows) is not list:

@@ -75,7 +75,7 @@ def path(wire: str, cursor: str | None) -> tuple[str, tuple[tuple[str, str], ...
 
 def read(route: Route, reply: Reply) -> Listing:
     """What a reply lists; raises the error that it is otherwise."""
-    failure.check(reply)
+    failure.check(reply, "check the base_url, where no models are listed")
     way = _WAYS.get(route.endpoint.wire, _USUAL)
     data = reading.load(reply.body) or {}
     rows = data.get(way.rows) if data else _bare(reply.body)  # Together writes the list alone

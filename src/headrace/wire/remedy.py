@@ -38,7 +38,12 @@ _BY_STATUS: Final = {
 }
 
 
-def remedy(kind: type[ProviderError], status: int | None = None) -> str:
-    """What to do, in a few words."""
+_NOT_FOUND: Final = 404
+
+
+def remedy(kind: type[ProviderError], status: int | None = None, lost: str = "") -> str:
+    """What to do, in a few words; ``lost`` is that where something else than a model is missing."""
+    if status == _NOT_FOUND and lost:
+        return lost
     closed = _BY_STATUS.get(status or 0) if kind is GoneError else None
     return closed or _REMEDIES[kind]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from headrace.core.errors import RejectedError
 from headrace.core.media import BY_SUFFIX, Audio, sniff
 from headrace.core.response import APIResponse
 from headrace.wire import complaint, failure, reading
@@ -28,9 +29,14 @@ _FIELDS: Final = {
 
 
 def encode(context: RequestContext, route: Route) -> Draft:
-    """The request; what is unset is not sent."""
+    """The request; what is unset is not sent. Raises ``RejectedError`` without what it needs."""
     asked, noted = cast("Speak", context.asked), Unsupported(context.params)
     offer = offer_of(route, asked.name)
+    extra = {} if context.params is None else context.params.extra_body or {}
+    for name in offer.needs:
+        if getattr(asked, name, None) is None and offer.renames.get(name, name) not in extra:
+            msg = f"{route.endpoint.name} reads nothing out without a {name}; give {name}=, with"
+            raise RejectedError(f"{msg} a name that its documentation lists")
     body: dict[str, object] = {"model": route.model.name, "input": asked.text}
     for name, usual in _FIELDS.items():
         value = getattr(asked, name)
