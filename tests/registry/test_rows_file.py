@@ -112,6 +112,44 @@ def test_a_bad_file_of_rows_ends_the_command(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (
+            "[aliases]\nfast = 'acne/m'\n",
+            "of 'acne/m' (the alias 'fast') is not known; did you mean",
+        ),
+        (
+            "[[models]]\nid = 'acne/m'\n",
+            "the endpoint 'acne' of 'acne/m' is not known; did you mean",
+        ),
+    ],
+)
+def test_the_command_tells_rows_that_lead_nowhere_though_it_asks_others(
+    path: Path, text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path.write_text(ROWS.replace("[aliases]\n", text) if "aliases" in text else ROWS + text)
+    (tmp_path / "in.jsonl").write_text('"hi"\n')
+    out = tmp_path / "out.jsonl"
+    flags = ["--rows", str(path), "-m", "acme/big", "-o", str(out)]
+    assert main(["run", str(tmp_path / "in.jsonl"), *flags]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_command_tells_a_wrong_wire_and_not_a_missing_key(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = "[endpoints.acme]\nwire = 'openai-chat'\nbase_url = 'https://acme.example/v1'\n"
+    path.write_text(wrong)
+    (tmp_path / "in.jsonl").write_text('"hi"\n')
+    flags = ["--rows", str(path), "-m", "acme/big", "-o", str(tmp_path / "out.jsonl")]
+    assert main(["run", str(tmp_path / "in.jsonl"), *flags]) == 2
+    said = capsys.readouterr().err
+    assert "the endpoint 'acme' writes 'openai-chat', which no provider does; did you mean" in said
+    assert "key" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
         ("a = \n", r"rows\.toml is no TOML: .*line 1"),
         ("[endpoint.a]\n", r"rows\.toml: there is no table 'endpoint'; did you mean endpoints\?"),
         ("models = 5\n", r"rows\.toml: models must be written as \[\[models\]\]"),
@@ -130,6 +168,10 @@ def test_a_bad_file_of_rows_ends_the_command(
         (
             "[endpoints.a]\nwire = 'cohere'\n[endpoints.a.operations.embed.models]\nx = 1\n",
             r"operations\.embed\.models\.x: ",
+        ),
+        (
+            "[endpoints.a]\nwire = 'cohere'\noperations.embed.wire = 'coherent'\n",
+            r"'coherent' in the wire of its operations.* did you mean cohere\?",
         ),
         ("[[models]]\nid = 'nonsense'\n", r"models: number 1: .*must have the form"),
         ("[[models]]\nid = 'a/b'\nprice = 5\n", r"models: number 1: Model: price: "),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.core.errors import ConfigError
 from headrace.core.model import Endpoint, Model
 from headrace.core.spelling import meant
-from headrace.registry import rows_file
+from headrace.registry import resolve, rows_file
 from headrace.registry import table as rows
 from headrace.registry.table import Table
 
@@ -60,6 +60,17 @@ def load_rows(path: str | os.PathLike[str]) -> None:
     """
     found = _read(path)
     _change(lambda now: now.over(found))
+
+
+def check_rows() -> None:
+    """Raise ``ConfigError`` for a model or an alias that leads to an endpoint which nobody knows.
+
+    For where nothing is registered any more; an endpoint may come after those who lead there.
+    """
+    now = table()
+    for row in (*now.models.values(), *map(now.model, now.aliases)):
+        if not _offers(row.endpoint):
+            resolve.endpoint_of(row, now)
 
 
 def _read(path: str | os.PathLike[str]) -> Table:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.adapters.disk import LocalDisk, remedy
 from headrace.adapters.progress import Progress
-from headrace.adapters.registered import load_rows, table
+from headrace.adapters.registered import check_rows, load_rows, table
 from headrace.cli import say
 from headrace.cli.chat import CHAT
 from headrace.cli.flags import in_flags
@@ -251,6 +251,7 @@ class _Run:
 def _client(arguments: Namespace) -> LLMClient:
     if arguments.rows is not None:
         load_rows(arguments.rows)
+    check_rows()
     given = {name: getattr(arguments, name) for name in _CLIENT}
     return LLMClient(
         _models(arguments),

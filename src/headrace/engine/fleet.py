@@ -192,6 +192,7 @@ class Fleet:
         routes = resolve.routes(row, place, self._table, registered.environ)
         taken = {state.route.id for state in self._states()}
         for route in routes:
+            self._epoch(route)  # who writes for it is asked for before its key is
             keys.check(route)
             if route.id in taken:
                 msg = f"the model {route.id!r} has the name of another model's route; rename one"

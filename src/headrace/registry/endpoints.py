@@ -35,3 +35,15 @@ def _read(name: str) -> dict[str, dict[str, Any]]:
 def wires() -> frozenset[str]:
     """The wire formats of our own rows: those that are spoken over HTTP by an address."""
     return frozenset(row.wire for row in known().values())
+
+
+@cache
+def operation_wires() -> frozenset[str]:
+    """The wire formats in which our own rows do something, chat or not."""
+    return wires().union(*map(named_wires, known().values()))
+
+
+def named_wires(row: Endpoint) -> list[str]:
+    """The wire formats that the operations of ``row`` name."""
+    offers = [each for offer in row.operations.values() for each in (offer, *offer.models.values())]
+    return [offer.wire for offer in offers if offer.wire is not None]

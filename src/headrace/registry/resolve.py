@@ -57,7 +57,7 @@ def route(model: Model, place: Place) -> Route:
 
 def routes(model: Model, place: Place, table: Table, environ: Environ) -> tuple[Route, ...]:
     """One route for each region and key; raises ``ConfigError`` when there is no way there."""
-    row = _endpoint(model, table)
+    row = endpoint_of(model, table)
     sources = _sources(model, row, place)
     if place.base_url is None:
         _check_served(model, row)
@@ -86,7 +86,8 @@ def routes(model: Model, place: Place, table: Table, environ: Environ) -> tuple[
     )
 
 
-def _endpoint(model: Model, table: Table) -> Endpoint:
+def endpoint_of(model: Model, table: Table) -> Endpoint:
+    """The row of a model's endpoint; raises ``ConfigError``, also with the alias, where none is."""
     rows = table.all_endpoints()
     row = rows.get(model.endpoint)
     if row is None:

@@ -78,6 +78,8 @@ def check_endpoint(row: Endpoint) -> Endpoint:
     if row.wire in endpoints.wires():
         known = {name for offers in endpoints.offers().values() for name in offers}
         _check_named(row, "operations", row.operations, known)
+        named = endpoints.named_wires(row)
+        _check_named(row, "the wire of its operations", named, endpoints.operation_wires())
     return row
 
 
