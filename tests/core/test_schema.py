@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal
 
 import pytest
@@ -213,6 +214,38 @@ def test_a_json_schema_of_a_list_is_asked_for_as_an_object() -> None:
 def test_what_is_no_schema_is_refused(given: object, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         OutputSchema.of(given)
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            add,
+            "not the function add; give the type .*, or give it as one of tools=",
+        ),
+        (len, "not the function len; "),
+        (partial(add, 1), "not the function one; "),
+        (lambda: 1, "not the function <lambda>; "),
+        ({"foo": 1}, r"JSON Schema knows no foo; .* go into .*properties"),
+        ({"name": {"type": "string"}, "age": {}}, "knows no name, age; fields"),
+        (3, "must be a type or a JSON schema, not 3$"),
+        ([int], r"must be a type or a JSON schema, not \[<class 'int'>\]$"),
+    ],
+)
+def test_what_people_take_for_a_schema_is_told_as_what_it_is(given: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        OutputSchema.of(given)
+    assert "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [{}, {"description": "a thing"}, {"x-own": 1, "type": "object"}])
+def test_a_schema_that_asks_for_nothing_takes_anything(given: dict[str, object]) -> None:
+    shape = OutputSchema.of(given)
+    assert shape.parse('{"value": [1, "a"]}') in ([1, "a"], {"value": [1, "a"]})
 
 
 def test_a_reference_that_never_ends_is_that_answers_error() -> None:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace import ConfigError, File, Image, LLMClient, SamplingParams
+from headrace import (
+    Audio,
+    ConfigError,
+    Conversation,
+    File,
+    Image,
+    LLMClient,
+    SamplingParams,
+    ToolCall,
+    ToolResult,
+)
 from headrace.testing import FakeServer
 
 if TYPE_CHECKING:
@@ -103,3 +113,84 @@ def test_a_text_without_a_voice_is_refused_by_its_name() -> None:
         assert not server.received
         own = SamplingParams(extra_body={"voice": "mine"})
         assert client.speak_sync("hi", sampling_params=own).parsed is not None
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+CHAT: tuple[str, ...] = (
+    "openai",
+    "openai-responses",
+    "anthropic",
+    "google",
+    "cohere",
+    "mistral",
+    "bedrock-anthropic",
+)
+
+
+def to(server: FakeServer, endpoint: str) -> LLMClient:
+    """A client that has a key, as clients of a vendor's own servers have."""
+    url = server.base_url if endpoint in {"openai", "openai-responses"} else server.anthropic_url
+    return LLMClient(f"{endpoint}/m", base_url=url, api_key="a-key-of-the-vendor")
+
+
+@pytest.mark.parametrize("endpoint", CHAT)
+def test_a_choice_of_a_tool_that_is_not_there_is_refused_with_those_that_are(endpoint: str) -> None:
+    chosen = SamplingParams(tool_choice="sum")
+    with FakeServer.in_thread() as server, to(server, endpoint) as client:
+        said = refused(client, "1 + 2?", tools=[add], sampling_params=chosen)
+        assert said == "tool_choice names 'sum', which is none of the tools (there are add)"
+        longer = SamplingParams(tool_choice="add_up")
+        assert "did you mean add? (there are add)" in refused(
+            client, "1 + 2?", tools=[add], sampling_params=longer
+        )
+        assert not server.received
+
+
+@pytest.mark.parametrize("endpoint", CHAT)
+def test_a_call_without_its_result_is_that_prompts_error(endpoint: str) -> None:
+    calls = (ToolCall("c1", "add", '{"a": 1, "b": 2}'), ToolCall("c2", "add", '{"a": 3, "b": 4}'))
+    asked = Conversation().user("1 + 2, 3 + 4?").assistant("", *calls).tool(ToolResult("c1", "3"))
+    with FakeServer.in_thread() as server, to(server, endpoint) as client:
+        said = refused(client, asked.user("So?"), tools=[add])
+        assert said.startswith("the call 'c2' of the tool add has no result before the user's next")
+        assert not server.received
+        answered = asked.tool(ToolResult("c2", "7")).user("So?")
+        if endpoint.startswith("openai"):
+            assert client.ask_sync(answered, tools=[add]).error is None
+
+
+def test_a_server_of_ones_own_may_read_a_call_without_its_result() -> None:
+    asked = Conversation().user("a").assistant("", ToolCall("c1", "add", "{}")).user("b")
+    with (
+        FakeServer.in_thread() as server,
+        LLMClient("openai/m", base_url=server.base_url) as client,
+    ):
+        assert client.ask_sync(asked).error is None
+
+
+def test_parameters_of_text_are_no_parameters_of_vectors_and_sounds() -> None:
+    params = SamplingParams(temperature=0.5, max_tokens=3, extra_body={"user": "me"})
+    with (
+        FakeServer.in_thread() as server,
+        LLMClient("openai/m", base_url=server.base_url, sampling_params=params) as client,
+    ):
+        [vector] = client.embed_sync(["a"], show_progress=False)
+        assert vector.adaptations == (
+            "max_tokens is left out: embed has none",
+            "temperature is left out: embed has none",
+        )
+        assert server.received[0].json["user"] == "me"
+        assert "temperature" not in server.received[0].json
+        sound = Audio.from_bytes(b"ID3 hello", "audio/mpeg")
+        assert len(client.transcribe_sync(sound).adaptations) == 2
+        assert (
+            client.moderate_sync("a").adaptations[1] == "temperature is left out: moderate has none"
+        )
+        strict = client.embed_sync("a", sampling_params=SamplingParams(on_unsupported="error"))
+        assert strict.error is not None
+        assert strict.error.code == "rejected"
+        assert "max_tokens is left out" in strict.error.message

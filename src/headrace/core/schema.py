@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 from functools import partial
 from importlib import import_module
-from typing import Any, Final, Never
+from inspect import isroutine
+from typing import Any, Final, Never, get_origin
 
 import orjson
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
@@ -35,6 +36,8 @@ _TRIES: Final = 16
 _NAMES: Final = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 _SHARED: Final = frozenset({"$defs", "$schema", "definitions"})
 _VALUES: Final = frozenset({"default", "const", "enum", "examples"})
+# What says something of a value and asks nothing of it.
+_REMARKS: Final = frozenset({"$comment", "$id", "deprecated", "description", "title"})
 # Formats that are checked with or without the packages that jsonschema has for others.
 _FORMATS: Final = ("date", "email", "ipv4", "ipv6", "regex", "uuid")
 
@@ -67,12 +70,18 @@ class OutputSchema:
             return kind
         if isinstance(kind, Mapping):
             return _of_json(kind)
+        if isroutine(kind) or isinstance(kind, partial):
+            named = getattr(kind, "__name__", "one")
+            msg = f"output_schema must be a type or a JSON schema, not the function {named}; give"
+            raise ConfigError(f"{msg} the type of what it returns, or give it as one of tools=")
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(kind)
             schema = schema_of(adapter)
         except (PydanticSchemaGenerationError, PydanticUserError, NameError) as error:
-            said = str(error).partition("\n")[0]
-            msg = f"output_schema must be a type or a JSON schema, not {kind!r:.80} ({said})"
+            # Of what is no type at all, pydantic says nothing that helps.
+            is_type = isinstance(kind, type) or get_origin(kind) is not None
+            said = f" ({str(error).partition(chr(10))[0]})" if is_type else ""
+            msg = f"output_schema must be a type or a JSON schema, not {kind!r:.80}{said}"
             raise ConfigError(msg) from None
         name = getattr(kind, "__name__", None) or "answer"
         return _made(kind, name, schema, partial(_validated, adapter))
@@ -162,6 +171,10 @@ def validator_of(schema: Mapping[str, object]) -> Any:  # noqa: ANN401  jsonsche
     except jsonschema.SchemaError as error:
         where = "" if error.json_path == "$" else f" at {error.json_path}"
         raise ConfigError(f"the JSON schema is none: {error.message}{where}") from None
+    if schema and not schema.keys() & {*kind.VALIDATORS, *_SHARED, *_VALUES, *_REMARKS}:
+        names = ", ".join(map(str, schema))[:80]
+        msg = f"the JSON schema is none: JSON Schema knows no {names}; fields of an object go into"
+        raise ConfigError(f'{msg} {{"type": "object", "properties": {{…}}}}')
     # A registry of one's own, or jsonschema would fetch what a row's schema refers to.
     referencing = import_module("referencing")
     _check_references(schema, referencing)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 from headrace.core.chunks import EndChunk, UsageChunk, pieces
 from headrace.core.errors import RejectedError
 from headrace.core.reply import Reply
-from headrace.wire import failure
+from headrace.wire import checks, failure
 from headrace.wire.framing import FramingError, decoder_of
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ class CodecRequest(ProviderRequest):
 
     async def execute_once(self) -> APIResponse[object]:
         """Make one exchange; see ``ProviderRequest``."""
+        checks.check(self.context, self.route)
         draft = self.codec.encode(self.context, self.route)
         reply = await self.exchange.post(draft.path, draft.body, draft.headers)
         response = self.decode(self.context, self.route, reply)
@@ -163,6 +164,7 @@ class CodecRequest(ProviderRequest):
 
         A server that answers whole all the same is read as without one.
         """
+        checks.check(self.context, self.route)
         draft = self.codec.encode(self.context, self.route, stream=True)
         fold, body = self.codec.fold(self.context, self.route), None
         async with self.exchange.stream(draft.path, draft.body, draft.headers) as incoming:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from headrace.wire.draft import Unsupported
 
 _USUAL: Final = Offer()
+# What of ``SamplingParams`` is for all that can be asked.
+_FOR_ALL: Final = frozenset({"extra_body", "extra_headers", "on_unsupported"})
 # What is asked, beside the names that no ``extra_body`` may have.
 _ASKED: Final = frozenset(
     {
@@ -39,6 +41,13 @@ def offer_of(route: Route, operation: str) -> Offer:
     return route.offer(operation) or _USUAL
 
 
+def leave_out(context: RequestContext, noted: Unsupported) -> None:
+    """Note the parameters that say how text is generated, which here is not."""
+    for name in () if context.params is None else context.params.given():
+        if name not in _FOR_ALL:
+            noted.adapt(f"{name} is left out: {context.operation} has none")
+
+
 def drafted(
     context: RequestContext,
     route: Route,
@@ -50,6 +59,7 @@ def drafted(
 
     Raises ``RejectedError`` where it would replace what is asked.
     """
+    leave_out(context, noted)
     params = context.params
     extra, headers = (None, None) if params is None else (params.extra_body, params.extra_headers)
     if extra and (taken := _ASKED & body.keys() & extra.keys()):

@@ -9,7 +9,7 @@ from headrace.core.response import NOTHING, APIResponse, Usage
 from headrace.wire import failure, reading
 from headrace.wire.draft import Draft, Unsupported
 from headrace.wire.form import form
-from headrace.wire.operation import offer_of
+from headrace.wire.operation import leave_out, offer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,7 @@ def encode(context: RequestContext, route: Route) -> Draft:
             noted.adapt(f"{name} is left out: {route.endpoint.name} has none")
         else:
             fields[offer.renames.get(name, name)] = value
+    leave_out(context, noted)
     params = context.params
     extra = {} if params is None else params.extra_body or {}
     fields |= {name: _written(value) for name, value in extra.items()}

@@ -8,6 +8,7 @@ from headrace.core.errors import RejectedError
 from headrace.core.media import File, Image
 from headrace.core.parts import CacheBreakpoint, Text, ToolCall, ToolResult
 from headrace.core.tools import Tool
+from headrace.wire.checks import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,10 +107,7 @@ def function_tools(
     """The tools in OpenAI's form; where ``tool_choice`` names one of them, that one alone."""
     chosen = None if params is None else params.tool_choice
     if chosen not in {None, "auto", "none", "required"}:
-        named = [tool for tool in tools if isinstance(tool, Tool) and tool.name == chosen]
-        if not named:
-            msg = f"tool_choice names {chosen!r:.80}, which is none of the tools; mend the name"
-            raise RejectedError(msg)
+        named = [tool for tool in tools if chosen in names_of(tool)]
         if len(tools) > 1:
             gaps.adapt(f"tool_choice={chosen!r}: no other tool is sent, as {who} knows no names")
         tools = named
