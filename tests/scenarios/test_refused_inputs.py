@@ -143,7 +143,7 @@ def test_a_choice_of_a_tool_that_is_not_there_is_refused_with_those_that_are(end
     with FakeServer.in_thread() as server, to(server, endpoint) as client:
         said = refused(client, "1 + 2?", tools=[add], sampling_params=chosen)
         assert said == "tool_choice names 'sum', which is none of the tools (there are add)"
-        longer = SamplingParams(tool_choice="add_up")
+        longer = SamplingParams(tool_choice="addd")
         assert "did you mean add? (there are add)" in refused(
             client, "1 + 2?", tools=[add], sampling_params=longer
         )
