@@ -226,7 +226,7 @@ BAD: dict[str, tuple[object, str]] = {
         [{"role": "assistant", "content": "x", "function_call": {"name": "f"}}],
         "leave function_call out",
     ),
-    "a name": ([{"role": "user", "content": "x", "name": "bob"}], "leave name out"),
+    "a name": ([{"role": "user", "content": "x", "name": 5}], "name of a message must be a text"),
     "a detail of a number": (
         _said([{"type": "image_url", "image_url": {"url": "https://a.test/", "detail": 5}}]),
         "not int",

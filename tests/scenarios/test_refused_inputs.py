@@ -13,7 +13,9 @@ from headrace import (
     File,
     Image,
     LLMClient,
+    Message,
     SamplingParams,
+    Text,
     ToolCall,
     ToolResult,
 )
@@ -194,3 +196,42 @@ def test_parameters_of_text_are_no_parameters_of_vectors_and_sounds() -> None:
         assert strict.error is not None
         assert strict.error.code == "rejected"
         assert "max_tokens is left out" in strict.error.message
+
+
+NAMED: list[dict[str, str]] = [
+    {"role": "system", "content": "Be fair.", "name": "chair"},
+    {"role": "user", "content": "Mine!", "name": "ann"},
+    {"role": "assistant", "content": "Whose?"},
+    {"role": "user", "content": "Mine!", "name": "bob"},
+]
+
+
+def test_names_of_speakers_go_where_there_is_a_place_for_them() -> None:
+    with (
+        FakeServer.in_thread() as server,
+        LLMClient("openai/m", base_url=server.base_url) as client,
+    ):
+        response = client.ask_sync(NAMED)
+        assert response.adaptations == ()
+        assert server.received[0].json["messages"] == NAMED
+        rich = Message("user", (Text("Look."), Image.from_url("https://example.com/a.png")), "ann")
+        assert client.ask_sync(rich).error is None
+        [sent] = dict(server.received[1].json)["messages"]
+        assert sent["name"] == "ann"
+
+
+@pytest.mark.parametrize("endpoint", [name for name in CHAT if name not in {"openai", "mistral"}])
+def test_names_of_speakers_are_left_out_visibly_elsewhere(endpoint: str) -> None:
+    strict = SamplingParams(on_unsupported="error")
+    with FakeServer.in_thread() as server, to(server, endpoint) as client:
+        said = refused(client, [NAMED[1]], sampling_params=strict)
+        assert said.startswith("the name of a message is left out: ")
+        assert not server.received
+
+
+def test_who_speaks_is_a_part_of_what_is_asked() -> None:
+    ann, bob, nobody = (Conversation((Message("user", "Mine!", n),)) for n in ("ann", "bob", None))
+    assert len({ann.fingerprint, bob.fingerprint, nobody.fingerprint}) == 3
+    assert nobody.fingerprint == Conversation.of("Mine!").fingerprint
+    assert ann == Conversation.from_messages([NAMED[1]])
+    assert ann.cached().messages[0].name == "ann"

@@ -137,3 +137,12 @@ def test_what_its_models_write_is_read_and_goes_back() -> None:
     check(draft.body)
     result = json.loads(draft.body)["messages"][-1]
     assert (result["tool_call_id"], result["name"]) == ("a1b2c3d4e", "f")
+
+
+def test_names_of_speakers_are_left_out_visibly() -> None:
+    prompt = Conversation.of([{"role": "user", "content": "Mine!", "name": "ann"}])
+    row = endpoints.known()["mistral"]
+    way = Route(Model(id="mistral/m"), row, "https://example.com")
+    draft = openai_chat.encode(RequestContext(prompt=prompt), way)
+    assert json.loads(draft.body)["messages"] == [{"role": "user", "content": "Mine!"}]
+    assert draft.adaptations == ("the name of a message is left out: mistral has none",)

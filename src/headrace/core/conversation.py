@@ -8,7 +8,7 @@ A string from a data row is never opened as a local file.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Never, TypeAlias, cast
 
 from headrace.core import fingerprint
@@ -46,17 +46,21 @@ _ALLOWED: Final[dict[Role, tuple[type, ...]]] = {
 class Message:
     """One turn: who speaks, and a text or several parts.
 
-    A turn of the user that holds results of tools has the role "tool".
+    A turn of the user that holds results of tools has the role "tool". ``name`` tells speakers of
+    one role apart, where an API has a place for it.
     """
 
     role: Role
     content: str | tuple[Part, ...]
+    name: str | None = None
 
     def __post_init__(self) -> None:
         """Check the role and the parts, and keep a lone text part as plain text."""
         role, content = read_role(self.role), self.content
         if role is not self.role:
             object.__setattr__(self, "role", role)
+        if self.name is not None:
+            object.__setattr__(self, "name", _named(self.name))
         if type(content) is str and content.isascii() and role != "tool":
             return
         if isinstance(content, str) and role != "tool":
@@ -90,8 +94,7 @@ class Message:
     @classmethod
     def from_dict(cls, data: object) -> Message:
         """Read a ``{"role", "content"}`` dict in OpenAI's or Anthropic's style."""
-        role, content = read_message(data)
-        return cls(role, content)
+        return cls(*read_message(data))
 
     @property
     def text(self) -> str:
@@ -144,7 +147,7 @@ class Conversation:
     def cached(self) -> Conversation:
         """Mark that the provider shall keep what it read up to here; see ``CacheBreakpoint``."""
         *before, last = self.messages
-        return Conversation((*before, Message(last.role, (*last.parts, CacheBreakpoint()))))
+        return Conversation((*before, replace(last, content=(*last.parts, CacheBreakpoint()))))
 
     @classmethod
     def from_messages(cls, messages: Sequence[object]) -> Conversation:
@@ -176,7 +179,12 @@ class Conversation:
 
     def canonical(self) -> list[object]:
         """The semantic form that keys are made of: media by digest and type, URLs by URL."""
-        return [[m.role, canonical_content(m.content)] for m in self.messages]
+        return [
+            [m.role, canonical_content(m.content)]
+            if m.name is None
+            else [m.role, canonical_content(m.content), m.name]
+            for m in self.messages
+        ]
 
     @property
     def fingerprint(self) -> str:
@@ -204,6 +212,13 @@ def _settled(role: Role, parts: tuple[Part, ...]) -> tuple[Role, tuple[Part, ...
         msg = "a tool message needs the id of the call that it answers (tool_call_id)"
         raise BadRowError(msg)
     return ("tool" if has_results else role), parts
+
+
+def _named(name: object) -> str:
+    if isinstance(name, str) and name:
+        return plain(name)
+    msg = f"the name of a message must be a text that is not empty, not {kind_of(name)}"
+    raise BadRowError(msg)
 
 
 def _with_parts(

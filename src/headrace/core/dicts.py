@@ -36,7 +36,6 @@ ROLES: Final[dict[str, Role]] = {
 _Kind = TypeVar("_Kind", Image, File)
 # What only a tool's result has.
 _RESULTS: Final = frozenset({"tool_call_id", "tool_use_id"})
-_NOT_READ: Final = ("function_call", "name")
 # What Anthropic alone does with a document.
 _OF_DOCUMENTS: Final = ("citations", "context")
 _FORMATS: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
@@ -52,25 +51,25 @@ def read_role(role: object) -> Role:
     return known
 
 
-def read_message(data: object) -> tuple[Role, str | tuple[Part, ...]]:
-    """Role and content of a ``{"role", "content"}`` dict; raises ``BadRowError``."""
+def read_message(data: object) -> tuple[Role, str | tuple[Part, ...], str | None]:
+    """Role, content and name of a ``{"role", "content"}`` dict; raises ``BadRowError``."""
     if not isinstance(data, Mapping):
         msg = f'a message must be an object with "role" and "content", not {kind_of(data)}'
         raise BadRowError(msg)
     role, content = read_role(data.get("role")), data.get("content")
     if role == "tool" and "tool_call_id" in data:
-        return role, (_tool_message(data, content), *_marks(data))
-    for name in _NOT_READ:
-        if data.get(name):
-            msg = f"a message with {name} cannot be sent; leave {name} out"
-            raise BadRowError(msg)
+        return role, (_tool_message(data, content), *_marks(data)), None
+    if data.get("function_call"):
+        msg = "a message with function_call cannot be sent; leave function_call out"
+        raise BadRowError(msg)
+    name = cast("str | None", data.get("name") or None)
     if role != "assistant":
-        return role, cast("str | tuple[Part, ...]", content)
+        return role, cast("str | tuple[Part, ...]", content), name
     before, after = tuple(_thoughts(data)), _calls(data.get("tool_calls"))
     if not before and not after:
-        return role, cast("str | tuple[Part, ...]", content)
+        return role, cast("str | tuple[Part, ...]", content), name
     said = () if content in (None, "", []) else read_parts(content, role)
-    return role, (*before, *said, *after)
+    return role, (*before, *said, *after), name
 
 
 def read_parts(content: object, role: str) -> tuple[Part, ...]:

@@ -36,7 +36,10 @@ def input_tokens(
     if not isinstance(prompt, Conversation):
         images = isinstance(prompt, Embed) and isinstance(prompt.input, Image)
         return sum(_text(text) for text in prompt.texts) + PER_IMAGE * images
-    tokens = sum(PER_MESSAGE + _content(m.content) for m in prompt.messages)
+    tokens = sum(
+        PER_MESSAGE + _content(m.content) + (0 if m.name is None else _text(m.name))
+        for m in prompt.messages
+    )
     if schemas:
         tokens += sum(map(_json, schemas))
     if params is None or params.extra_body is None:
@@ -48,7 +51,10 @@ def is_plain(prompt: Conversation, params: SamplingParams | None) -> bool:
     """Is it text and nothing else, which a tokenizer can count?"""
     if params is not None and params.extra_body and "tools" in params.extra_body:
         return False
-    return all(isinstance(part, Text) for message in prompt.messages for part in message.parts)
+    return all(
+        message.name is None and all(isinstance(part, Text) for part in message.parts)
+        for message in prompt.messages
+    )
 
 
 def output_tokens(declared: int | None, model_maximum: int | None) -> int:

@@ -13,7 +13,7 @@ from headrace.core.spelling import meant
 from headrace.registry import endpoints
 
 # What a row of the dialect whose servers differ may name, beside parameters.
-_UNSUPPORTED: Final = ("tools", "stream_options", "images", "files", "audio")
+_UNSUPPORTED: Final = ("tools", "stream_options", "name", "images", "files", "audio")
 _REPLAYS: Final = (
     "reasoning_content",
     "reasoning",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from headrace.core.chunks import Chunk
+    from headrace.core.conversation import Message
     from headrace.core.params import SamplingParams
     from headrace.core.parts import Opaque
 
@@ -71,6 +72,11 @@ class Unsupported:
             return (part.block,)
         self.adapt(f"a block of another API is left out: {who} cannot read it")
         return ()
+
+    def unnamed(self, messages: Sequence[Message], who: str) -> None:
+        """Leave out the names of those who speak, which ``who`` has no place for."""
+        if any(message.name is not None for message in messages):
+            self.adapt(f"the name of a message is left out: {who} has none")
 
     def drop(self, params: SamplingParams, names: Sequence[str], who: str) -> None:
         """Leave out those parameters of ``names`` that are set, which ``who`` does not know."""

@@ -101,7 +101,9 @@ def _only_text(context: RequestContext) -> str | None:
     """
     params, messages = context.params, context.conversation.messages
     only = messages[0]
-    if len(messages) > 1 or only.role != "user" or type(only.content) is not str:
+    if len(messages) > 1 or only.role != "user" or only.name is not None:
+        return None
+    if type(only.content) is not str:
         return None
     if context.tools or context.output_schema is not None:
         return None
@@ -119,8 +121,9 @@ def body(
     ``max_tokens``, which the API demands, is that of ``params``, else the model's maximum, else
     4,096 (and a ``thinking_budget`` on top of it). Raises ``RejectedError``.
     """
-    params = context.params
-    prompt = turns.read(context.conversation.messages, unsupported)
+    params, messages = context.params, context.conversation.messages
+    unsupported.unnamed(messages, "Anthropic")
+    prompt = turns.read(messages, unsupported)
     found: dict[str, object] = {"max_tokens": _max_tokens(params, route)}
     if prompt.system:
         found["system"] = prompt.system

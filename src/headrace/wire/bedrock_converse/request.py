@@ -51,6 +51,7 @@ def _body(context: RequestContext, route: Route, unsupported: Unsupported) -> di
     if first == len(messages):
         msg = "the prompt holds system messages only, which Bedrock refuses; add one of the user"
         raise RejectedError(msg)
+    unsupported.unnamed(messages, "Bedrock")
     writer = Turns(unsupported)
     body: dict[str, Any] = {"messages": writer.turns(messages[first:])}
     if first and (system := writer.system(messages[:first])):

@@ -58,6 +58,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
         msg = "the prompt holds system messages only, which Cohere refuses; add one of the user"
         raise RejectedError(msg)
     gaps = Unsupported(params)
+    gaps.unnamed(messages, _WHO)
     sent = [turn for message in messages for turn in _turns(message, gaps)]
     body: dict[str, object] = {"model": route.model.name, "messages": sent, "stream": stream}
     if context.tools:

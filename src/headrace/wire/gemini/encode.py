@@ -57,9 +57,10 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
 
     Raises ``RejectedError`` for what the dialect cannot carry.
     """
-    params = context.params
+    params, messages = context.params, context.conversation.messages
     unsupported = Unsupported(params)
-    contents, system = turns.write(context.conversation.messages, unsupported)
+    unsupported.unnamed(messages, "Gemini")
+    contents, system = turns.write(messages, unsupported)
     body: dict[str, object] = {"contents": contents}
     if system is not None:
         body["systemInstruction"] = system

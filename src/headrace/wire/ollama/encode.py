@@ -57,6 +57,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     """
     params, messages = context.params, context.conversation.messages
     gaps = Unsupported(params)
+    gaps.unnamed(messages, _WHO)
     names = turns.names_of_calls(messages) if len(messages) > 1 else {}
     body: dict[str, object] = {
         "model": route.model.name,

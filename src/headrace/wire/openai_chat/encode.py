@@ -47,7 +47,11 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     Raises ``RejectedError`` for what the dialect cannot carry.
     """
     said = context.conversation.messages
-    plain = [{"role": m.role, "content": m.content} for m in said if type(m.content) is str]
+    plain = [
+        {"role": m.role, "content": m.content}
+        for m in said
+        if type(m.content) is str and m.name is None
+    ]
     body: dict[str, object] = {"model": route.model.name, "messages": plain}
     if stream:
         body["stream"] = True

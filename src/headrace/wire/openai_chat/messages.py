@@ -42,11 +42,14 @@ def write(
         content = message.content
         if message.role != "tool":
             writer.follow_up()
+        begins = len(writer.written)
         if type(content) is str and number not in marked:
             writer.written.append({"role": message.role, "content": content})
         else:
             parts = (*message.parts, CacheBreakpoint()) if number in marked else message.parts
             writer.turn(message.role, parts)
+        if message.name is not None:
+            writer.name(begins, message)
     writer.follow_up()
     return writer.written
 
@@ -105,6 +108,15 @@ class _Writer:
             self._results(parts)
         else:
             self._say(role, parts)
+
+    def name(self, begins: int, message: Message) -> None:
+        """Say who spoke in what ``message`` was written as; results of tools have no speaker."""
+        if message.role == "tool" or "name" in self._row.unsupported:
+            self._unsupported.unnamed([message], self._row.name)
+        else:
+            for written in self.written[begins:]:
+                if written["role"] == message.role:
+                    written["name"] = message.name
 
     def follow_up(self) -> None:
         """Write what waits, as a turn of the user."""

@@ -56,6 +56,7 @@ def encode(context: RequestContext, route: Route, *, stream: bool = False) -> Dr
     """
     params, messages = context.params, context.conversation.messages
     unsupported = Unsupported(params)
+    unsupported.unnamed(messages, "OpenAI Responses")
     sent = items(messages, unsupported)
     body: Body = {"model": route.model.name, "input": sent, "store": False}
     if stream:
