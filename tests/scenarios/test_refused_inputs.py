@@ -216,7 +216,8 @@ def test_names_of_speakers_go_where_there_is_a_place_for_them() -> None:
         assert server.received[0].json["messages"] == NAMED
         rich = Message("user", (Text("Look."), Image.from_url("https://example.com/a.png")), "ann")
         assert client.ask_sync(rich).error is None
-        [sent] = dict(server.received[1].json)["messages"]
+        body: Any = server.received[1].json
+        [sent] = body["messages"]
         assert sent["name"] == "ann"
 
 
