@@ -64,7 +64,7 @@ def test_what_is_no_sound_is_told_how_to_make_one(given: object, named: str) -> 
 MISSPELT: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     "embed_sync": (("a",), {"dimension": 3}, "dimensions"),
     "rerank_sync": (("a", ["b"]), {"topn": 3}, "top_n"),
-    "moderate_sync": (("a",), {"jornal": "j"}, "journal"),
+    "moderate_sync": (("a",), {"journ": "j"}, "journal"),
     "transcribe_sync": (([],), {"lang": "en"}, "language"),
     "speak_sync": (("a",), {"voise": "alloy"}, "voice"),
     "ask_sync": (("a",), {"output_shema": int}, "output_schema"),
@@ -145,7 +145,7 @@ def test_a_choice_of_a_tool_that_is_not_there_is_refused_with_those_that_are(end
     with FakeServer.in_thread() as server, to(server, endpoint) as client:
         said = refused(client, "1 + 2?", tools=[add], sampling_params=chosen)
         assert said == "tool_choice names 'sum', which is none of the tools (there are add)"
-        longer = SamplingParams(tool_choice="addd")
+        longer = SamplingParams(tool_choice="add2")
         assert "did you mean add? (there are add)" in refused(
             client, "1 + 2?", tools=[add], sampling_params=longer
         )
