@@ -39,6 +39,7 @@ ADVICE: Final = {
     "no_route": "Check key, model name and `base_url`, or wait for the provider; then run again.",
     "connection_lost": "Nothing, as long as retries are left; else look at the server and proxies.",
     "invalid_output": "Nothing, as long as retries are left; else loosen the schema.",
+    "cut_off": "Raise `max_tokens` (or the row's `max_output_tokens`), or ask for less.",
     "journal": "End the other process or free the disk, then run again; `--fresh` starts over.",
     "request": "Read the class below it; the other rows are untouched.",
     "bad_row": "Mend the row in the input and run again; only changed rows are sent.",

@@ -109,14 +109,41 @@ def test_it_is_given_up_when_the_attempts_have_run_out() -> None:
     assert response.cost == pytest.approx(6e-6)
 
 
-def test_an_answer_that_was_cut_off_says_what_to_do() -> None:
-    seen = Seen(*[Answer('{"name": "Os', finish_reason="length")] * 2)
-    response = seen.ask(max_attempts=2)
-    assert response.error is not None
-    assert "cut off at its output bound, raise max_tokens" in response.error.message
-    told = seen.asked[1].conversation.messages[-1].text
-    assert "it was cut off and has to be shorter" in told
-    assert "max_tokens" not in told
+def test_an_answer_that_was_cut_off_is_paid_for_once() -> None:
+    cut = Answer('{"name": "Os', input_tokens=1, output_tokens=50, finish_reason="length")
+    seen = Seen(*[cut] * 5)
+    response = seen.ask(models=PRICED)
+    assert isinstance(response.error, errors.CutOffError)
+    assert isinstance(response.error, errors.InvalidOutputError)
+    assert "raise max_tokens" in response.error.message
+    assert "max_output_tokens of the model's row" in response.error.message
+    assert (response.error.said, response.error.retryable) == ('{"name": "Os', False)
+    assert response.attempts == 1
+    assert response.cost == pytest.approx(51e-6)
+
+
+def test_an_answer_that_was_cut_off_after_its_end_is_one() -> None:
+    seen = Seen(Answer(f"{GOOD}\n\n", finish_reason="length"))
+    assert seen.ask().parsed == OSLO
+
+
+def test_an_answer_that_a_filter_cut_off_is_no_misshapen_one() -> None:
+    response = Seen(Answer('{"name": "Os', finish_reason="filtered")).ask()
+    assert isinstance(response.error, errors.ContentFilterError)
+    assert (response.attempts, response.error.history) == (1, ())
+
+
+@pytest.mark.parametrize(
+    "between",
+    [errors.OverloadedError("busy"), errors.RateLimitError("slow down"), errors.NotSentError("no")],
+    ids=lambda error: error.code,
+)
+def test_what_is_wrong_is_told_though_another_failure_came_between(
+    between: errors.ProviderError,
+) -> None:
+    seen = Seen(BAD, between, GOOD)
+    assert seen.ask().parsed == OSLO
+    assert seen.asked[2].conversation.messages[1] == Message.assistant(BAD)
 
 
 def test_a_bad_answer_that_is_no_unicode_can_be_asked_again() -> None:

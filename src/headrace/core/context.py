@@ -133,9 +133,9 @@ class RequestContext:
         return (self.prompt, self.model, asked, self.tools, self.output_schema)
 
     def with_feedback(self) -> RequestContext:
-        """This request with what was wrong with the last answer to it, if that was its shape."""
-        last = self.failures[-1] if self.failures else None
-        if not isinstance(last, InvalidOutputError):
+        """This request with what was wrong with the shape of the last answer that had another."""
+        misshapen = (e for e in reversed(self.failures) if isinstance(e, InvalidOutputError))
+        if (last := next(misshapen, None)) is None:
             return self
         again = (
             f"That answer does not fit the schema: {last.problem}. Answer again, with nothing but"

@@ -25,6 +25,7 @@
         │   ├── NotTakenError     this model takes no pictures, tools or the like
         │   └── ContentFilterError   prompt or answer was blocked
         ├── InvalidOutputError    an answer came that does not fit the output schema
+        │   └── CutOffError           it was cut off by the bound on its output
         └── ReplyError            a reply came that cannot be read as an answer
             └── PageError             a web page came: something before the API answered
 
@@ -325,6 +326,17 @@ class InvalidOutputError(ProviderError):
     concerns = Concerns.REQUEST
     said: str = ""
     problem: str = ""
+
+
+class CutOffError(InvalidOutputError):
+    """The answer was cut off by the bound on its output before it fitted the ``output_schema``.
+
+    The same bound would cut it again, and be paid for again, so it is not asked again.
+    """
+
+    code = "cut_off"
+    repeat_here = False
+    repeat_elsewhere = False
 
 
 class ReplyError(ProviderError):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -283,3 +283,14 @@ class Route:
         number = "" if self.number == 1 else f"#{self.number}"
         region = "" if self.region is None else f"@{self.region}"
         object.__setattr__(self, "id", f"{self.model.called}{number}{region}")
+
+    @property
+    def structured(self) -> Structured:
+        """How the rows say that an answer of a given shape is had."""
+        return self.model.structured or self.endpoint.structured
+
+    def when_structured(self, recorded: object) -> Route:
+        """This route as it was when an answer was ``recorded`` to be had so; None: as it is."""
+        if recorded == self.structured or recorded not in get_args(Structured):
+            return self
+        return replace(self, model=self.model.model_copy(update={"structured": recorded}))

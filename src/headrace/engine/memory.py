@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from headrace.core import fingerprint
 from headrace.core.errors import (
     Charged,
+    ContentFilterError,
     HeadraceError,
     InvalidOutputError,
     JournalError,
@@ -77,12 +78,13 @@ class RunMemory:
         try:
             known = self._read(context, found)
             return None if known is None else readdress(fitted(known, context), context, "journal")
-        except InvalidOutputError:
+        except (InvalidOutputError, ContentFilterError):
             return None  # the type has changed, and its JSON schema has not: it is asked again
 
     def record(self, context: RequestContext, key: Key) -> Record:
         """Where this row's attempts are written."""
-        return RowRecord(self._journal, self._row(context, key))
+        form = None if context.output_schema is None else self._form
+        return RowRecord(self._journal, self._row(context, key), form)
 
     async def remember(
         self, context: RequestContext, key: Key, response: APIResponse[object]
@@ -94,6 +96,11 @@ class RunMemory:
             await self._journal.failed(row, response.error.to_dict(), extras)
             return
         await RowRecord(self._journal, row).answer(response, None)
+
+    def _form(self, route: str) -> str | None:
+        """How answers of a given shape come from there now; rows may be written anew."""
+        found = self._find(route)
+        return None if found is None else found.structured
 
     def _row(self, context: RequestContext, key: Key) -> bytes:
         # A row is looked up and then, mostly at once, recorded.
@@ -111,7 +118,8 @@ class RunMemory:
         if route is None or found.reply is None:
             return None
         try:
-            known = self._decode(context, route, found.reply)
+            asked = route.when_structured(found.extras.get("structured"))
+            known = self._decode(context, asked, found.reply)
         except HeadraceError:
             return None  # a reply that this version cannot read: the row is asked again
         return None if known is None else _with_extras(known, found)
@@ -120,9 +128,13 @@ class RunMemory:
 class RowRecord:
     """One row's place in the journal; implements ``engine.attempt.Record``."""
 
-    __slots__ = ("_journal", "_row")
+    __slots__ = ("_form", "_journal", "_row")
 
-    def __init__(self, journal: Journal, row: bytes) -> None:
+    def __init__(
+        self, journal: Journal, row: bytes, form: Callable[[str], str | None] | None = None
+    ) -> None:
+        """``form``: of a route, how answers of the shape that was asked for come from there."""
+        self._form = form
         self._journal = journal
         self._row = row
 
@@ -137,10 +149,11 @@ class RowRecord:
 
     def answer(self, response: APIResponse[object], reply: Reply | None) -> Awaitable[None]:
         """Done when the answer is on disk."""
+        route, extras = response.route or "", _extras(response)
         value = codec.dump(response) if reply is None else None
-        return self._journal.answer(
-            self._row, response.route or "", response.model or "", reply, value, _extras(response)
-        )
+        if reply is not None and self._form is not None:
+            extras["structured"] = self._form(route)
+        return self._journal.answer(self._row, route, response.model or "", reply, value, extras)
 
     async def failure(self, route: str, number: int, error: ProviderError) -> None:
         """Keep the raw bytes of what may have been paid for; withdraw what cost nothing."""

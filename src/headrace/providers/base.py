@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
-from headrace.core.chunks import EndChunk, UsageChunk, pieces
+from headrace.core.chunks import EndChunk, TextChunk, UsageChunk, pieces
 from headrace.core.errors import RejectedError
 from headrace.core.reply import Reply
 from headrace.wire import checks, failure
@@ -166,7 +166,7 @@ class CodecRequest(ProviderRequest):
         """
         checks.check(self.context, self.route)
         draft = self.codec.encode(self.context, self.route, stream=True)
-        fold, body = self.codec.fold(self.context, self.route), None
+        fold, body, has_said = self.codec.fold(self.context, self.route), None, False
         async with self.exchange.stream(draft.path, draft.body, draft.headers) as incoming:
             if incoming.status != failure.OK:
                 failure.check(await incoming.read())
@@ -176,6 +176,7 @@ class CodecRequest(ProviderRequest):
                         body = frame.data
                         break
                     for chunk in fold.feed(frame.event, frame.data):
+                        has_said = has_said or type(chunk) is TextChunk
                         yield chunk
             headers = incoming.headers
         reply = fold.reply() if body is None else Reply(failure.OK, body)
@@ -184,6 +185,8 @@ class CodecRequest(ProviderRequest):
             yield chunk
         if body is not None and response.usage is not None:
             yield UsageChunk(response.usage)
+        if body is None and not has_said and response.completion:  # see ``wire.shaped``
+            yield TextChunk(response.completion)
         yield EndChunk(replace(response, adaptations=draft.adaptations))
 
     @classmethod

@@ -1,6 +1,11 @@
 """An answer of a given shape where an API has no form for it: by a tool's arguments, or in words.
 
 The root of every schema is an object (``core/schema.py`` sees to that), as a tool's arguments are.
+
+Where the answer comes by its tool, what is said beside it is no part of it: neither its text nor
+the chunks of a stream have that. So no fold gives text as text while such a call may yet come;
+where none has come, what was said is the answer, and is given in one chunk at the end
+(``providers/base.py``). A refusal beside such a call is a refusal.
 """
 
 from __future__ import annotations
@@ -23,11 +28,6 @@ DESCRIPTION: Final = "Gives the answer. Call it once, with the whole answer."
 _LONGEST: Final = 60
 
 
-def form(route: Route) -> str:
-    """How the rows say that such an answer is had."""
-    return route.model.structured or route.endpoint.structured
-
-
 def free_name(wanted: OutputSchema, context: RequestContext) -> str:
     """A name for the tool by which the answer comes, which no other tool has."""
     taken = {_name_of(tool) for tool in context.tools}
@@ -44,7 +44,7 @@ def _name_of(tool: AnyTool) -> object:
 def tool_name(context: RequestContext, route: Route) -> str | None:
     """The tool by which the answer comes, where the rows say so; None where it comes as text."""
     wanted = context.output_schema
-    return None if wanted is None or form(route) != "tool" else free_name(wanted, context)
+    return None if wanted is None or route.structured != "tool" else free_name(wanted, context)
 
 
 def split(

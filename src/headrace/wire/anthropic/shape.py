@@ -33,7 +33,7 @@ def add(body: dict[str, object], context: RequestContext, route: Route) -> str |
             else {"type": "tool", "name": name, "disable_parallel_tool_use": True}
         )
         return name
-    if shaped.form(route) == "native":
+    if route.structured == "native":
         form = {"type": "json_schema", "schema": _native(wanted)}
         body["output_config"] = {"format": form}
         return None
@@ -55,7 +55,7 @@ def tool_name(context: RequestContext, route: Route) -> str | None:
     wanted = context.output_schema
     if wanted is None:
         return None
-    form = shaped.form(route)
+    form = route.structured
     if form == "instruct" or (form == "native" and _native(wanted) is not None):
         return None
     return shaped.free_name(wanted, context)

@@ -44,14 +44,14 @@ class _Block:
         self.citations: list[object] = []
         self.call: int | None = None
 
-    def whole(self) -> dict[str, object]:
+    def whole(self, *, as_text: bool = False) -> dict[str, object]:
         """The block as it stands in a message."""
         found = dict(self.start)
         for name, pieces in self.pieces.items():
             joined = "".join(pieces)
             if name == "input":
-                # A cut input is no JSON, and stays text.
-                given = reading.load(joined.encode() or b"{}")
+                # A cut input is no JSON, and stays text; so does what was given as text already.
+                given = None if as_text else reading.load(joined.encode() or b"{}")
                 found[name] = joined if given is None else given
             else:
                 found[name] = (reading.text(found.get(name)) or "") + joined
@@ -96,7 +96,8 @@ class AnthropicFold:
         if not self._has_ended:
             msg = "the stream ended before the answer was finished; ask again"
             raise TruncatedError(msg, status=200, usage=usage_of(self._usage))
-        content = [block.whole() for _, block in sorted(self._blocks.items())]
+        blocks = (block for _, block in sorted(self._blocks.items()))
+        content = [block.whole(as_text=self._is_answer(block)) for block in blocks]
         whole = {**self._message, "type": "message", "content": content}
         if self._usage:
             whole["usage"] = self._usage
@@ -122,7 +123,7 @@ class AnthropicFold:
         block = self._blocks[index] = _Block(start)
         kind = start.get("type")
         if kind == "text" and (said := reading.text(start.get("text"))):
-            return [TextChunk(said)]
+            return self._text(said)
         if kind == "thinking" and (said := reading.text(start.get("thinking"))):
             return [ThinkingChunk(said)]
         if kind != "tool_use" or self._is_answer(block):
@@ -149,14 +150,23 @@ class AnthropicFold:
 
     def _chunks(self, block: _Block, name: str, piece: str) -> list[Chunk]:
         if name == "text":
-            return [TextChunk(piece)]
+            return self._text(piece)
         if name == "thinking":
             return [ThinkingChunk(piece)]
         if name != "input":
             return []
         if block.call is not None:
             return [ToolCallChunk(block.call, piece)]
-        return [TextChunk(piece)] if self._is_answer(block) else []
+        return [TextChunk(piece)] if self._is_first_answer(block) else []
+
+    def _text(self, said: str) -> list[Chunk]:
+        """Beside a tool that is to give the answer, what is said may be none; see ``shaped``."""
+        return [TextChunk(said)] if self._answer is None else []
+
+    def _is_first_answer(self, block: _Block) -> bool:
+        """Some models give it several times; the first is it."""
+        answers = (other for _, other in sorted(self._blocks.items()) if self._is_answer(other))
+        return self._is_answer(block) and next(answers) is block
 
     def _is_answer(self, block: _Block) -> bool:
         return self._answer is not None and block.start.get("name") == self._answer

@@ -103,7 +103,8 @@ class ConverseFold:
         key, block = self._block(found)
         delta = reading.block(found.get("delta"))
         block.add(delta)
-        if text := reading.text(delta.get("text")):
+        text = reading.text(delta.get("text"))
+        if text and self._answer is None:  # beside a tool that gives it, it may be no answer
             yield TextChunk(text)
         thought = reading.block(delta.get("reasoningContent"))
         if text := reading.text(thought.get("text")):
@@ -111,8 +112,14 @@ class ConverseFold:
         piece = reading.text(reading.block(delta.get("toolUse")).get("input"))
         if piece and key in self._calls:
             yield ToolCallChunk(self._calls[key], piece)
-        elif piece and self._is_answer(block):
+        elif piece and self._is_first_answer(block):
             yield TextChunk(piece)
+
+    def _is_first_answer(self, block: _Block) -> bool:
+        """Some models give it several times; the first is it."""
+        answers = (self._blocks[key] for key in sorted(self._blocks))
+        first = (other for other in answers if self._is_answer(other))
+        return self._is_answer(block) and next(first) is block
 
     def _is_answer(self, block: _Block) -> bool:
         named = reading.block(block.start.get("toolUse")).get("name")
@@ -123,7 +130,8 @@ class ConverseFold:
         if self._end is None:
             msg = "the stream of Bedrock ended before its messageStop; ask again"
             raise TruncatedError(msg)
-        blocks = (self._blocks[key].body() for key in sorted(self._blocks))
+        found = (self._blocks[key] for key in sorted(self._blocks))
+        blocks = (block.body(as_text=self._is_answer(block)) for block in found)
         message = {"role": "assistant", "content": [block for block in blocks if block]}
         body = {"output": {"message": message}, **self._end, **self._last}
         try:
@@ -186,10 +194,14 @@ class _Block:
         if redacted := reading.text(thought.get("redactedContent")):
             self._redacted.append(redacted)
 
-    def body(self) -> dict[str, object]:
-        """The block as it would have stood in a whole answer; empty where nothing came."""
+    def body(self, *, as_text: bool) -> dict[str, object]:
+        """The block as it would have stood in a whole answer; empty where nothing came.
+
+        The arguments of a call stay ``as_text`` where they were given as such.
+        """
         if "toolUse" in self.start:
-            return {"toolUse": {**reading.block(self.start["toolUse"]), "input": self._input()}}
+            given = (as_text and self.arguments) or self._input()
+            return {"toolUse": {**reading.block(self.start["toolUse"]), "input": given}}
         if "toolResult" in self.start:
             result = reading.block(self.start["toolResult"])
             return {"toolResult": {**result, "content": self._results}}

@@ -81,13 +81,13 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
     calls = _calls(message, reply, usage) if called else ()
     if calls and context.output_schema is not None:
         said, calls = shaped.split(context, route, said, calls)
-    if (refusal := message.get("refusal")) is not None:
-        refusal = reading.text(refusal)
+    refusal = reading.text(message["refusal"]) if message.get("refusal") else None
     has_cost = type(billed) is dict and len(billed) > _BARE_USAGE
     is_plain = raw == "stop" and not called and refusal is None
     finish = raw if is_plain else _finish(raw, calls, called, refusal)
     is_rich = len(message) > _BARE_MESSAGE and not _RICH.isdisjoint(message)
-    if not said and not calls and not _has_media(message):
+    is_refused = refusal is not None and context.output_schema is not None  # see ``shaped``
+    if is_refused or (not said and not calls and not _has_media(message)):
         if finish == "filtered":
             raise _blocked(choice, reply, refusal or "content_filter", usage)
         if said is None and thinking is None and finish != "length":

@@ -22,7 +22,7 @@ def add(
     """Ask for the shape of the answer."""
     if (wanted := context.output_schema) is None:
         return
-    form = shaped.form(route)
+    form = route.structured
     if form == "native":
         schema = strict.closed(wanted.schema)
         told = {

@@ -172,8 +172,7 @@ class ChatFold:
             pieces = self._message.setdefault("content", [])
             if type(pieces) is list:
                 pieces.append(content)
-            if content:
-                chunks.append(TextChunk(content))
+            self._give(content, chunks)
 
     def _part(self, part: object, chunks: list[Chunk]) -> None:
         """One part of Mistral's; a further piece of the same kind is joined to the one before."""
@@ -182,7 +181,7 @@ class ChatFold:
             self._parts.append({"type": "text", "text": "".join(said)})
         last = self._parts[-1] if self._parts else {}
         if type(text := found.get("text")) is str:
-            chunks.extend([TextChunk(text)] if text else [])
+            self._give(text, chunks)
             if last.get("type") == "text":
                 last["text"] = Pieces.grown(last["text"], text)
                 return
@@ -241,8 +240,13 @@ class ChatFold:
                 continue
             joins = name in {"data", "transcript"} and type(value) is str
             heard[name] = Pieces.grown(heard.get(name), value) if joins else value
-        if type(said := sound.get("transcript")) is str and said:
-            chunks.append(TextChunk(said))
+        if type(said := sound.get("transcript")) is str:
+            self._give(said, chunks)
+
+    def _give(self, text: str, chunks: list[Chunk]) -> None:
+        """Beside a tool that is to give the answer, what is said may be none; see ``shaped``."""
+        if text and self._answer is None:
+            chunks.append(TextChunk(text))
 
     def _keep(self, delta: Mapping[str, object]) -> None:
         """Refusals come in pieces, annotations and images one after the other."""

@@ -41,7 +41,8 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         found.split(*shaped.split(context, route, None, found.calls))
     refusal = "".join(found.refused) if found.refused else None
     finish = "filtered" if refusal is not None else _finish(status, reason, found.calls)
-    if not found.said and not found.calls:
+    is_refused = refusal is not None and context.output_schema is not None  # see ``shaped``
+    if is_refused or (not found.said and not found.calls):
         if finish == "filtered":
             raise failure.blocked(reply, refusal or "content_filter", usage)
         if found.is_empty and finish != "length":

@@ -24,7 +24,7 @@ def add(
     """Ask for the shape of the answer; ``sent`` is the input."""
     if (wanted := context.output_schema) is None:
         return
-    form = shaped.form(route)
+    form = route.structured
     if form == "native":
         body["text"] = {"format": _native(wanted)}
     elif (name := shaped.tool_name(context, route)) is not None:

@@ -98,7 +98,10 @@ class ResponsesFold:
         place = _place(told, {})
         if kind == "response.output_text.delta":
             # What is said on the way to an answer is not the answer.
-            yield ThinkingChunk(delta) if place in self._asides else TextChunk(delta)
+            if place in self._asides:
+                yield ThinkingChunk(delta)
+            elif self._answer is None:  # else it may be none; see ``shaped``
+                yield TextChunk(delta)
         elif kind in _THOUGHT:
             yield self._thinking(told, place, delta)
         elif kind in _ARGUMENTS:
