@@ -14,17 +14,26 @@ if TYPE_CHECKING:
 
 _FORBIDDEN, _NOT_FOUND, _TROUBLE = 403, 404, 500
 _REFUSALS: Final = frozenset({400, 422})
-_KINDS: Final = r"(?:image|vision|audio|video|file|document|tool|function)"
+_KINDS: Final = r"(?:image|vision|audio|video|file|document|tool|function|multi-?modal)"
 # Where it is surely meant: statuses that would close the route, or be taken for trouble.
 _NOT_TAKEN: Final = re.compile(
-    rf"no endpoints found that (?:support|can handle)\b|{_KINDS} input is not supported"
-    r"|tools param requires|jinja exception",  # OpenRouter and llama.cpp
+    rf"no endpoints found that (?:support|can handle)\b"  # OpenRouter
+    rf"|{_KINDS} input is not supported|this server does not support {_KINDS}"  # llama.cpp
+    r"|unsupported content\[\]\.type|tools param requires|jinja exception"
+    r"|(?:failed to [a-z ]{1,40}: )*this model is missing data required for image",  # Ollama
     re.IGNORECASE,
 )
 _SAID_SO: Final = re.compile(
-    rf"\b(?:does not|doesn't) support {_KINDS}s?\b"
-    rf"|(?<![-\w]){_KINDS}s?(?:_url)?(?: (?:inputs?|content|calling|use|uploads))?"
-    r" (?:is|are) (?:not supported|not enabled|only supported by)",
+    rf"\b(?:does not|doesn't) support (?:the )?{_KINDS}s?\b"
+    rf"|(?<![-\w]){_KINDS}s?(?:_url)?"
+    r"(?: (?:inputs?(?: modality)?|content|calling|use|uploads|requests))?"
+    r" (?:is|are) (?:not supported|not enabled|only supported by)"
+    rf"|{_NOT_TAKEN.pattern}"  # newer llama.cpp and Ollama
+    rf"|is not a multi-?modal model|\bat most \d+ {_KINDS}\(s\) may be provided"  # vLLM
+    r"|\btool choice requires --"
+    r"|\bvision (?:model|add-on) is not loaded"  # LM Studio
+    r"|unknown variant `image_url`"  # DeepSeek
+    r"|content\.type is invalid, allowed values: \['text'\]",  # Alibaba
     re.IGNORECASE,
 )
 _THING: Final = re.compile(
