@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from headrace import Model, NoRouteError, RequestContext, SamplingParams
 from headrace.core.errors import (
     GoneError,
     OverloadedError,
+    ProviderError,
     RateLimitError,
     RejectedError,
     TooLongError,
@@ -254,3 +256,26 @@ def test_a_rejected_prompt_is_not_asked_elsewhere_with_weights(world: type[World
     sim = world(Script([RejectedError("no", status=400)]), [A, B], model_weights=[1, 1])
     assert [type(row.error) for row in sim.run(["p"])] == [RejectedError]
     assert len(sim.script.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [RejectedError("takes no images"), GoneError("404"), OverloadedError("busy", status=500)],
+    ids=["by its codec", "gone", "busy"],
+)
+@pytest.mark.parametrize("weights", [None, [1e12, 1e-12]])
+def test_who_comes_back_to_a_model_that_failed_it_waits(
+    world: type[World], first: ProviderError, weights: list[float] | None
+) -> None:
+    """No model is asked again at once because another one could not answer either."""
+
+    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
+        del context, n
+        return first if route.id == A else OverloadedError("busy", status=500)
+
+    sim = world(Script(rule), [A, B], model_weights=weights, max_attempts=4, chance=lambda: 0.5)
+    [row] = sim.run(["p"])
+    assert isinstance(row.error, OverloadedError)
+    for asked in (A, B):
+        times = [call.at for call in sim.script.calls if call.route == asked]
+        assert all(later - sooner >= 0.25 for sooner, later in itertools.pairwise(times))

@@ -97,6 +97,8 @@ class Sender(Outcomes):
         course = Course(context, lanes, self.admission.number(), may_move=may_move)
         response = None
         try:
+            if context.failures:
+                await self.come_back(course)
             while True:
                 permit = await self.admit(course, scope)
                 scope.permits.add(permit)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from headrace.core.errors import (
     Charged,
     DeadlineError,
+    GoneError,
     HeadraceError,
+    InvalidOutputError,
     NotSentError,
     OutcomeUnknownError,
     ProviderError,
@@ -70,7 +72,7 @@ class Course:
         self.lost = False
         self.singled_out = self.refused_since = self._refused_at = self._spared = 0
         self._lanes, self.tokens, self._estimated = _fit(context, lanes)
-        self._failed: tuple[RouteState, ...] = ()
+        self._failed = _failed_before(context, self._lanes) if context.failures else ()
         self._banned: tuple[RouteState, ...] = ()
 
     def eligible(self, now: int) -> Lanes:
@@ -80,6 +82,16 @@ class Course:
         allowed = tuple(s for s in self._lanes if s not in self._banned)
         fresh = tuple(s for s in allowed if s not in self._failed and s.is_well(now))
         return fresh or allowed
+
+    def comes_back(self, now: int) -> bool:
+        """Have all well routes here failed it, before it went to others? Asking is a retry then.
+
+        What moves to another model does so at once; only who comes back has to wait.
+        """
+        last = next((e for e in reversed(self.context.failures) if not _is_of_others(e)), None)
+        if last is None or not last.repeat_here or isinstance(last, InvalidOutputError):
+            return False
+        return not any(s not in self._failed and s.is_well(now) for s in self._lanes)
 
     def turn_away(self, state: RouteState, error: ProviderError, now: int) -> bool:
         """Remember the failure; True when there is somewhere else to go.
@@ -235,6 +247,18 @@ def is_local(error: HeadraceError) -> bool:
 def sent(failures: tuple[HeadraceError, ...]) -> int:
     """How many of these were attempts; a codec's refusal was none."""
     return sum(not is_local(error) for error in failures) if failures else 0
+
+
+def _is_of_others(error: HeadraceError) -> bool:
+    """Did a codec refuse, or a route that is closed? Neither asked anybody who can be asked."""
+    return isinstance(error, GoneError) or is_local(error)
+
+
+def _failed_before(context: RequestContext, lanes: Lanes) -> Lanes:
+    """The routes that have failed this request, before it went to others and came back."""
+    failures = (e for e in context.failures if not isinstance(e, RateLimitError))
+    routes = {error.route for error in failures}
+    return tuple(state for state in lanes if state.route.id in routes)
 
 
 def unsent(failures: tuple[HeadraceError, ...]) -> int:

@@ -154,6 +154,12 @@ class Outcomes:
         if course.may_move and not isinstance(error, RateLimitError):
             raise course.moved_on()
 
+    async def come_back(self, course: Course) -> None:
+        """Wait where other models have failed too, and it is back at those that had before."""
+        if course.comes_back(self.clock.now()):
+            wait = retry.transient(course.context.attempts, self._chance())
+            await asyncio.sleep(self.time_left(course, wait))
+
     def _elsewhere(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """The codec refused, and another one may not: go there, or raise the refusal."""
         error.route, error.attempt = permit.state.route.id, course.sends or None

@@ -100,6 +100,8 @@ class Attempts:
         """Send until a stream comes to its end, or a failure is final; see ``Sender.answer``."""
         course = Course(context, lanes, self._sender.admission.number(), may_move=may_move)
         try:
+            if context.failures:
+                await self._sender.come_back(course)
             while self._response is None:
                 permit = await self._sender.admit(course, self._scope)
                 self._scope.permits.add(permit)

@@ -75,8 +75,13 @@ def decide(
     # What never came is no attempt; it waits all the same, or it would hammer a closed door.
     if elsewhere or (forgiven and not (unheard or isinstance(error, NotSentError))):
         return Retry(0, counted)
-    wait = chance * min(TRANSIENT_BASE * 2 ** max(used - 1, 0), LONGEST)
+    wait = transient(used, chance)
     return Retry(int(max(wait, error.hint or 0.0) * SECOND), counted)
+
+
+def transient(used: int, chance: float) -> float:
+    """Seconds to wait after a transient failure, with ``used`` attempts."""
+    return chance * min(TRANSIENT_BASE * 2 ** max(used - 1, 0), LONGEST)
 
 
 def park(hint: float | None, in_a_row: int, chance: float) -> int:
