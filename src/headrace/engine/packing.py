@@ -8,18 +8,26 @@ any request, with the same retries and limits.
 A pack waits until it is full, or nothing has joined it for a moment. Who is cancelled before it
 leaves is not in it; afterwards it goes on for the others, and is cancelled with the last of them.
 Where the provider refuses a pack, one text may be to blame: its halves are asked by themselves,
-down to the one text that is refused alone.
+down to the one text that is refused alone. Or all texts share the mistake (dimensions that the
+model has not, a name that is wrong), and each would be refused alone, at the price of two requests
+a row. So when both halves are refused, with the same words but for numbers, and nothing of the pack
+has been answered yet, a plain text of our own is asked in the same way: if that is refused so too,
+no text is to blame, and all rows have their error after four exchanges. If it is answered (for the
+price of one word), the search goes on. Texts of the pack itself could not tell: two of them may be
+wrong in the same way, and a good one would fail with them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from headrace.core.errors import HeadraceError, ProviderError, RejectedError, TooLargeError
+from headrace.core.errors import HeadraceError, ProviderError
 from headrace.core.operations import Embed, EmbedPack
 from headrace.engine.course import MovedOn, expired, failed, time_left
+from headrace.engine.pack_fault import MANY, PLAIN, Halves, may_be_of_one
 from headrace.engine.pack_record import PackRecord, apart, bills, split_error
 from headrace.engine.pipeline import Pipeline
 from headrace.policy import reservation
@@ -61,9 +69,23 @@ class Asker:
 
 
 class Pack:
-    """Rows that go out together; ``send`` is under way once they have left."""
+    """Rows that go out together; ``send`` is under way once they have left.
 
-    __slots__ = ("askers", "lanes", "may_move", "open", "scope", "seen", "send", "since", "tokens")
+    It ``is_sound`` when it is known that not all of its rows share a mistake.
+    """
+
+    __slots__ = (
+        "askers",
+        "is_sound",
+        "lanes",
+        "may_move",
+        "open",
+        "scope",
+        "seen",
+        "send",
+        "since",
+        "tokens",
+    )
 
     def __init__(self, lanes: Lanes, scope: LoopScope, *, may_move: bool) -> None:
         self.lanes = lanes
@@ -71,6 +93,7 @@ class Pack:
         self.may_move = may_move
         self.askers: dict[Asker, None] = {}
         self.tokens = self.seen = self.open = 0
+        self.is_sound = False
         self.since = scope.loop.time()
         self.send: asyncio.Task[None] | None = None
 
@@ -181,11 +204,13 @@ class Packer:
         if pack.askers:
             pack.send = pack.scope.loop.create_task(self._send(pack, tuple(pack.askers)))
 
-    async def _send(self, pack: Pack, askers: Sequence[Asker]) -> None:
-        """Ask for all, and hand each its own."""
+    async def _send(
+        self, pack: Pack, askers: Sequence[Asker], halves: Halves | None = None
+    ) -> None:
+        """Ask for all, and hand each its own; ``halves``: they are one of two."""
         outcomes: Sequence[APIResponse[object] | Exception]
         try:
-            outcomes = await self._outcomes(pack, askers)
+            outcomes = await self._outcomes(pack, askers, halves)
         except asyncio.CancelledError:
             # By its last row, or by whoever cancels everything in this loop.
             for asker in askers:
@@ -193,23 +218,51 @@ class Packer:
             raise
         except Exception as error:  # noqa: BLE001 - a bug, which is each row's error and stops no other pack
             outcomes = [error] * len(askers)
+        finally:
+            if halves is not None:
+                halves.leave()
         for asker, outcome in zip(askers, outcomes, strict=False):
             if not pack.settle(asker, outcome):
                 self._count(asker, outcome)
 
     async def _outcomes(
-        self, pack: Pack, askers: Sequence[Asker]
+        self, pack: Pack, askers: Sequence[Asker], halves: Halves | None
     ) -> Sequence[APIResponse[object] | Exception]:
         """What became of each; nothing where they are asked in halves, which settle themselves."""
         try:
             response = await self._ask(pack, askers)
         except (HeadraceError, MovedOn) as error:
-            if len(askers) > 1 and _may_be_of_one(error):
+            is_of_one = may_be_of_one(error)
+            if is_of_one and halves is not None:
+                plain = partial(self._refusal_of_plain, pack, askers[0].context)
+                is_of_one = not await halves.is_shared(error, plain)
+            if len(askers) > 1 and is_of_one:
                 _go_on_after(error, askers)
                 await self._send_halves(pack, askers)
                 return ()
             return split_error(error, _rows(askers))
+        pack.is_sound = True
         return apart(response, _rows(askers))
+
+    async def _refusal_of_plain(self, pack: Pack, context: RequestContext) -> Exception | None:
+        """How a text is refused that is no row's, asked as ``context`` is; None: it is not."""
+        asked = context.asked
+        if not isinstance(asked, Embed):
+            return None
+        pack.is_sound = True  # whatever comes: it is asked once
+        prompt = replace(asked, input=PLAIN)
+        fresh = replace(
+            context, prompt=prompt, deadline=None, attempts=0, failures=(), spent_nanos=0
+        )
+        try:
+            response = await self._sender.answer(
+                fresh, pack.lanes, pack.scope, None, self._write_off
+            )
+        except HeadraceError as error:
+            self._write_off(failed(fresh, error))
+            return error
+        self._write_off(response)
+        return None
 
     def _count(self, asker: Asker, outcome: APIResponse[object] | Exception) -> None:
         """A row has left meanwhile: its share of the bill is the run's all the same."""
@@ -220,10 +273,13 @@ class Packer:
 
     async def _send_halves(self, pack: Pack, askers: Sequence[Asker]) -> None:
         middle = len(askers) // 2
-        halves = (askers[:middle], askers[middle:])
         # Those who have left meanwhile are not asked for again.
-        left = [[a for a in half if not a.is_settled] for half in halves]
-        await asyncio.gather(*(self._send(pack, half) for half in left if half))
+        halves = (askers[:middle], askers[middle:])
+        both = ([a for a in half if not a.is_settled] for half in halves)
+        left = [half for half in both if half]
+        is_one = len(left) == 1 or len(askers) < MANY or pack.is_sound
+        pair = None if is_one else Halves()
+        await asyncio.gather(*(self._send(pack, half, pair) for half in left))
 
     async def _ask(self, pack: Pack, askers: Sequence[Asker]) -> APIResponse[object]:
         records = [asker.record for asker in askers if asker.record is not None]
@@ -270,15 +326,6 @@ def _bounds(lanes: Lanes) -> tuple[int, float]:
 def _sent_with(params: SamplingParams | None) -> str | None:
     """Rows with equal parameters go out together, though each has brought its own."""
     return None if params is None else repr(params.given())
-
-
-def _may_be_of_one(error: Exception) -> bool:
-    """Was the pack refused as it is, so that a smaller one may be answered?"""
-    if isinstance(error, MovedOn):
-        error = error.context.failures[-1]
-    if isinstance(error, RejectedError):
-        return error.status is not None
-    return isinstance(error, TooLargeError)
 
 
 def _go_on_after(error: Exception, askers: Sequence[Asker]) -> None:

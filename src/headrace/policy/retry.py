@@ -81,7 +81,8 @@ def decide(
 
 def transient(used: int, chance: float) -> float:
     """Seconds to wait after a transient failure, with ``used`` attempts."""
-    return chance * min(TRANSIENT_BASE * 2 ** max(used - 1, 0), LONGEST)
+    longest: float = min(TRANSIENT_BASE * 2 ** max(used - 1, 0), LONGEST)
+    return chance * longest
 
 
 def park(hint: float | None, in_a_row: int, chance: float) -> int:
