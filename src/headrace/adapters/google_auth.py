@@ -4,6 +4,8 @@ A token given in code or by the environment is used as it is. Otherwise google-a
 application default credentials, in its order: the file of ``GOOGLE_APPLICATION_CREDENTIALS``
 (service accounts, workload identity), gcloud's login, the metadata server. Their token is kept for
 the process and renewed five minutes before its end, by one thread at a time, off the event loop.
+It is asked for on the client's own way out: by its proxy, trusting its ``ca_file``. What is asked
+in plain HTTP is this machine's own metadata server, where no proxy is on the way.
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ from functools import partial
 from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
+from headrace.adapters.proxy import Proxy
 from headrace.core.errors import ConfigError, GoneError, NotSentError, ProviderError
 from headrace.core.model import KeySource
 from headrace.core.secret import Masked, Secret
+from headrace.registry.address import is_loopback
 from headrace.wire import reading
 
 if TYPE_CHECKING:
@@ -52,9 +57,39 @@ _LOG_IN: Final = (
     " GOOGLE_OAUTH_ACCESS_TOKEN to a token"
 )
 
+# Whose certificates are trusted where no file is given, as requests and OpenSSL are told.
+_TRUSTED: Final = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _INSTALL: Final = (
     "needs google-auth to get a token; install headrace[vertex], or set GOOGLE_OAUTH_ACCESS_TOKEN"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """By which way a client goes out; ``trust_env``: by the environment's proxy where none is."""
+
+    proxy: Proxy | None = None
+    ca_file: str | None = None
+    trust_env: bool = False
+
+    def proxies(self, url: str) -> dict[str, str]:
+        """The proxy on the way to ``url``, as requests wants it."""
+        parts = urlsplit(url)
+        proxy = self.proxy
+        if proxy is None and self.trust_env:
+            proxy = Proxy.of_environment(url)
+        is_here = is_loopback(parts.hostname or "")
+        if proxy is None or parts.scheme != "https" or (is_here and not proxy.is_here):
+            return {}
+        return {"https": proxy.reveal()}
+
+    @property
+    def trusted(self) -> str | bool:
+        """The file with the certificates to trust; True: those that requests brings along."""
+        return self.ca_file or next(filter(None, map(os.environ.get, _TRUSTED)), True)
+
+
+_STRAIGHT: Final = Door()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +111,25 @@ def check(route: Route, given: Masked | None) -> None:
         raise ConfigError(f"{route.id} {_INSTALL}")
 
 
-async def admitted(route: Route, given: Masked | None) -> tuple[Route, Headers]:
+async def admitted(
+    route: Route, given: Masked | None, door: Door = _STRAIGHT
+) -> tuple[Route, Headers]:
     """``route`` with a token that holds and its base URL filled in, and headers to send with it.
 
     It is the same object as long as nothing changes. Raises ``GoneError`` where no token is to be
     had, ``NotSentError`` where Google's token server cannot be reached.
     """
-    token = Token(given, 0.0, 0.0) if given else await _here().token(route.id)
+    token = Token(given, 0.0, 0.0) if given else await _here(door).token(route.id)
     try:
         return _ready(route, token)
     except ConfigError as error:
         raise GoneError(error.message) from None
 
 
-def is_renewed(sent: str, given: Masked | None) -> bool:
+def is_renewed(sent: str, given: Masked | None, door: Door = _STRAIGHT) -> bool:
     """Is there, or may there be, another token than that of the header, which was refused?"""
     value = Masked(sent.removeprefix("Bearer "))
-    return given != value if given else _here().is_to_be_renewed(value)
+    return given != value if given else _here(door).is_to_be_renewed(value)
 
 
 _routes: dict[tuple[Route, str, str], Route] = {}
@@ -144,9 +181,12 @@ def _is_missing() -> bool:
 class Tokens:
     """The tokens of one identity: loops wait for a thread, and threads for each other."""
 
-    def __init__(self, moment: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, moment: Callable[[], float] = time.monotonic, door: Door = _STRAIGHT
+    ) -> None:
         """``moment`` is the time in seconds, from whenever."""
         self._moment = moment
+        self._door = door
         self._lock = Lock()
         self._credentials: Any = None
         self._project: str | None = None
@@ -204,6 +244,8 @@ class Tokens:
         except exceptions.DefaultCredentialsError as error:
             said = f"no credentials of Google Cloud are to be found ({_brief(error)}); {_LOG_IN}"
             return GoneError(said)
+        except ConfigError as error:
+            return GoneError(f"the environment's {error.message}")
         except exceptions.GoogleAuthError as error:
             if isinstance(error, exceptions.TransportError) or error.retryable:
                 said = f"Google's token server gave no token ({_brief(error)}); check the network"
@@ -214,7 +256,10 @@ class Tokens:
         import google.auth  # noqa: PLC0415 - an extra, behind its one door
         from google.auth.transport.requests import Request  # noqa: PLC0415 - the same
 
-        ask: Any = partial(Request(), timeout=_ASKING)
+        request: Any = Request()
+        request.session.verify = self._door.trusted
+        request.session.trust_env = False  # beside its proxy: ~/.netrc, and no other file
+        ask: Any = partial(_through, self._door, request)
         found = self._credentials
         if found is None:
             found, self._project = google.auth.default(scopes=[_SCOPE], request=ask)
@@ -229,16 +274,23 @@ class Tokens:
         return Token(Masked(found.token), now + left - early, now + left, self._project, quota)
 
 
+def _through(
+    door: Door, request: Callable[..., object], url: str, *given: object, **more: object
+) -> object:
+    """Make one ``request`` by the ``door``."""
+    return request(url, *given, **{"timeout": _ASKING, **more}, proxies=door.proxies(url))
+
+
 def _brief(error: Exception) -> str:
     said = error.args[0] if error.args else error
     return reading.clean(str(said)).rstrip(" .;") or type(error).__name__
 
 
-_known: dict[tuple[int, str | None], Tokens] = {}
+_known: dict[tuple[int, str | None, Door], Tokens] = {}
 
 
-def _here() -> Tokens:
+def _here(door: Door) -> Tokens:
     """Those of this process (a child has its own) and of the key file that is named now."""
-    slot = (os.getpid(), os.environ.get(_FILE))
+    slot = (os.getpid(), os.environ.get(_FILE), door)
     known = _known.get(slot)
-    return _known.setdefault(slot, Tokens()) if known is None else known
+    return _known.setdefault(slot, Tokens(door=door)) if known is None else known

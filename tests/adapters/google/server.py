@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 from cryptography.hazmat.primitives import serialization
@@ -20,6 +20,7 @@ from headrace.registry import resolve
 from headrace.testing import FakeServer, faults, plans
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
@@ -95,10 +96,17 @@ class Way:
 
 
 @asynccontextmanager
-async def way(tmp_path: Path, *answers: faults.Fault | None) -> AsyncIterator[Way]:
+async def way(
+    tmp_path: Path,
+    *answers: faults.Fault | None,
+    tls: ssl.SSLContext | None = None,
+    **outward: Any,
+) -> AsyncIterator[Way]:
+    """``tls``: of the token server; ``outward``: by which way the client goes out."""
     tokens = TokenServer()
-    listening = await asyncio.start_server(tokens.serve, "127.0.0.1", 0)
-    tokens.address = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/token"
+    listening = await asyncio.start_server(tokens.serve, "127.0.0.1", 0, ssl=tls)
+    scheme = "http" if tls is None else "https"
+    tokens.address = f"{scheme}://127.0.0.1:{listening.sockets[0].getsockname()[1]}/token"
     account = {
         "type": "service_account",
         "project_id": "of-the-file",
@@ -109,7 +117,7 @@ async def way(tmp_path: Path, *answers: faults.Fault | None) -> AsyncIterator[Wa
     }
     (tmp_path / "account.json").write_text(json.dumps(account), encoding="utf-8")
     async with FakeServer(faults=plans.Sequence(list(answers))) as server:
-        transport = Transport()
+        transport = Transport(**outward)
         try:
             yield Way(tokens, server, transport)
         finally:

@@ -33,14 +33,14 @@ def has_tokens(route: Route) -> bool:
     return route.endpoint.auth == "google"
 
 
-async def admitted(route: Route, headers: Headers) -> tuple[Route, Headers]:
+async def admitted(route: Route, headers: Headers, door: google_auth.Door) -> tuple[Route, Headers]:
     """``route`` as it is asked now: with Google's token of the moment, where it takes one.
 
     Raises ``GoneError`` where no token is to be had, ``NotSentError`` where nobody could be asked.
     """
     if not has_tokens(route):
         return route, headers
-    ready, more = await google_auth.admitted(route, keys.require(route))
+    ready, more = await google_auth.admitted(route, keys.require(route), door)
     return ready, (*more, *headers)
 
 
@@ -66,22 +66,24 @@ def header(route: Route, key: Masked) -> tuple[str, Masked]:
     return ("Authorization", Masked(f"Bearer {key}")) if auth == "bearer" else (auth, key)
 
 
-def check_current(route: Route, refusal: ClientResponse, sent: Mapping[str, str]) -> None:
+def check_current(
+    route: Route, refusal: ClientResponse, sent: Mapping[str, str], door: google_auth.Door
+) -> None:
     """Raise ``HeldBackError`` when what was refused has been renewed while it was on its way."""
-    if refusal.status in _REFUSALS and _is_renewed(route, refusal.status, sent):
+    if refusal.status in _REFUSALS and _is_renewed(route, refusal.status, sent, door):
         refusal.close()
         msg = "the credentials were renewed while the request was on its way"
         raise HeldBackError(msg)
 
 
-def _is_renewed(route: Route, status: int, sent: Mapping[str, str]) -> bool:
+def _is_renewed(route: Route, status: int, sent: Mapping[str, str], door: google_auth.Door) -> bool:
     match route.endpoint.auth:
         case "aws":
             return credentials.is_renewed(route, sent["Authorization"])
         case "google":
             is_refused = status == _UNAUTHORIZED
             return is_refused and google_auth.is_renewed(
-                sent["Authorization"], keys.reveal(route.key)
+                sent["Authorization"], keys.reveal(route.key), door
             )
         case "none":
             return False

@@ -8,6 +8,7 @@ for a connection; admission is ours), no retries. Bodies are capped while they a
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextvars import ContextVar
 from functools import partial
@@ -20,6 +21,7 @@ from aiohttp.http_writer import StreamWriter
 
 from headrace.adapters import keys
 from headrace.adapters.clock import SystemClock
+from headrace.adapters.google_auth import Door
 from headrace.adapters.http import auth
 from headrace.adapters.http.incoming import HttpIncoming, read_whole
 from headrace.adapters.http.naming import CAUGHT, NOT_WHOLE, SILENT, Naming
@@ -129,6 +131,8 @@ class Transport:
         clock: Clock | None = None,
     ) -> None:
         self._proxy = proxy
+        file = None if ca_file is None else os.fspath(ca_file)
+        self._door = Door(proxy, file, trust_env)
         self._clock = clock or SystemClock()
         # Read here: aiohttp would also send what ~/.netrc has for the host, in the key's place.
         self._trust_env = trust_env
@@ -158,11 +162,11 @@ class Transport:
         kind = content_type if body is not None else None
         asked, more = route, headers
         if auth.has_tokens(route):
-            asked, more = await auth.admitted(route, headers)
+            asked, more = await auth.admitted(route, headers, self._door)
         ready = self._prepare(asked, path, body, more, method=method, content_type=kind)
         try:
             response = await self._ask(method, body, ready, self._timeout(timeout), gate)
-            kept = _head(response, route, ready, gate)
+            kept = self._head(response, route, ready, gate)
         except CAUGHT as error:
             failed = Naming(route, ready[0], ready[3], timeout, NOT_WHOLE).before_head(error)
         else:
@@ -185,7 +189,7 @@ class Transport:
         gate: Gate | None,
     ) -> HttpIncoming:
         """Send once and return when the head has come; whoever calls closes what is returned."""
-        asked, more = await auth.admitted(route, headers)
+        asked, more = await auth.admitted(route, headers, self._door)
         ready = self._prepare(asked, path, body, more, method="POST", content_type=JSON)
         naming = Naming(route, ready[0], ready[3], timeout, SILENT)
         limit = aiohttp.ClientTimeout(
@@ -195,7 +199,7 @@ class Transport:
             # A head that drips is never silent; and there are few streams for each second.
             async with asyncio.timeout(timeout):
                 response = await self._ask("POST", body, ready, limit, gate)
-            kept = _head(response, route, ready, gate)
+            kept = self._head(response, route, ready, gate)
         except CAUGHT as error:
             failed = naming.before_head(error)
         else:
@@ -222,6 +226,17 @@ class Transport:
             timeout=limit,
             proxy=proxy,
         )
+
+    def _head(
+        self, response: ClientResponse, route: Route, ready: _Prepared, gate: Gate | None
+    ) -> dict[str, str]:
+        """The headers that are kept, after those who shall know of a refusal have heard of it."""
+        kept = ready[3].over_headers(_kept(response.headers))
+        if response.status >= _FIRST_ERROR:
+            if gate is not None:
+                gate.hear(response.status, kept)
+            auth.check_current(route, response, ready[2], self._door)
+        return kept
 
     async def aclose(self) -> None:
         """Close the session and its connections."""
@@ -308,18 +323,6 @@ def _headers(
         name, value = auth.header(route, key)
         ready[name] = value
     return ready
-
-
-def _head(
-    response: ClientResponse, route: Route, ready: _Prepared, gate: Gate | None
-) -> dict[str, str]:
-    """The headers that are kept, after those who shall know of a refusal have heard of it."""
-    kept = ready[3].over_headers(_kept(response.headers))
-    if response.status >= _FIRST_ERROR:
-        if gate is not None:
-            gate.hear(response.status, kept)
-        auth.check_current(route, response, ready[2])
-    return kept
 
 
 _names: dict[str, str | None] = {}
