@@ -9,7 +9,9 @@ from headrace.core.errors import TruncatedError
 from headrace.core.reply import Reply
 from headrace.wire import failure, reading
 from headrace.wire.draft import folded, joined
+from headrace.wire.gemini import partial
 from headrace.wire.gemini.decode import read_call, read_usage
+from headrace.wire.gemini.partial import PartialCall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +28,7 @@ _IN_PIECES = ("citationMetadata", "logprobsResult")
 class GeminiFold:
     """Implements ``wire.draft.Fold``; there is no mark at the end, ``finishReason`` decides."""
 
-    __slots__ = ("_body", "_calls", "_candidate", "_parts", "_pieces", "_usage")
+    __slots__ = ("_body", "_call", "_calls", "_candidate", "_parts", "_pieces", "_usage")
 
     def __init__(self, context: RequestContext, route: Route) -> None:
         """Begin a stream."""
@@ -35,6 +37,7 @@ class GeminiFold:
         self._candidate: dict[str, object] = {}
         self._parts: list[dict[str, object]] = []
         self._pieces: list[str] = []
+        self._call: PartialCall | None = None
         self._calls = 0
         self._usage: object = None
 
@@ -64,6 +67,8 @@ class GeminiFold:
                 parts = reading.block(candidate.get("content")).get("parts")
                 for part in parts if type(parts) is list else ():
                     chunks += self._add(reading.block(part))
+                if candidate.get("finishReason"):  # it may have been cut in the middle of a call
+                    chunks += self._end_call()
         billed = self._body.get("usageMetadata")
         if billed != self._usage:
             self._usage = billed
@@ -79,6 +84,31 @@ class GeminiFold:
                 self._candidate[name] = value
 
     def _add(self, part: dict[str, object]) -> list[Chunk]:
+        if "functionCall" not in part:
+            return self._add_whole(part)
+        called = reading.block(part["functionCall"])
+        if not partial.begins(called) and (self._call is None or called.get("name")):
+            return [*self._end_call(), *self._add_whole(part)]
+        try:
+            return self._add_piece(part, called)
+        except ValueError as error:
+            raise failure.unreadable(Reply(_OK, b""), str(error), read_usage(self._usage)) from None
+
+    def _add_piece(self, part: dict[str, object], called: dict[str, object]) -> list[Chunk]:
+        """A piece of a call; one with a name begins the next."""
+        chunks = self._end_call() if called.get("name") else []
+        if self._call is None:
+            self._call = PartialCall(part)
+        else:
+            self._call.grow(part)
+        return [*chunks, *(self._end_call() if self._call.is_whole else ())]
+
+    def _end_call(self) -> list[Chunk]:
+        """The call that came in pieces is whole."""
+        call, self._call = self._call, None
+        return [] if call is None else self._add_whole(call.part())
+
+    def _add_whole(self, part: dict[str, object]) -> list[Chunk]:
         if type(text := part.get("text")) is str:
             self._add_text(text, part)
             if not text:
