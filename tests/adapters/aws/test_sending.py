@@ -56,6 +56,7 @@ class Server:
         self.seen: list[tuple[str, dict[str, str], bytes]] = []
         self.replies: list[tuple[int, bytes]] = []
         self.on_request: Callable[[], object] = lambda: None
+        self.date = ""
         self.address = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,7 +68,8 @@ class Server:
             self.on_request()
             status, said = self.replies.pop(0) if self.replies else (200, b"{}")
             writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n" % (status, len(said)))
-            writer.write(b"Connection: close\r\n\r\n" + said)
+            date = f"Date: {self.date}\r\n" if self.date else ""
+            writer.write(f"{date}Connection: close\r\n\r\n".encode() + said)
             await writer.drain()
             writer.close()
             return

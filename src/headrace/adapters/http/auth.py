@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aiohttp.client_reqrep import ClientResponse
 
+    from headrace.adapters.aws.skew import Skew
     from headrace.core.model import Route
 
     Headers = tuple[tuple[str, str], ...]
@@ -73,6 +74,18 @@ def check_current(
     if refusal.status in _REFUSALS and _is_renewed(route, refusal.status, sent, door):
         refusal.close()
         msg = "the credentials were renewed while the request was on its way"
+        raise HeldBackError(msg)
+
+
+def check_clock(
+    route: Route, refusal: ClientResponse, sent: Mapping[str, str], skew: Skew, *, now: float
+) -> None:
+    """Raise ``HeldBackError`` when the refusal is for the time of a signature, and is learned."""
+    if route.endpoint.auth != "aws" or refusal.status != _FORBIDDEN:
+        return
+    if skew.is_to_blame(refusal.headers.get("Date"), sent, now):
+        refusal.close()
+        msg = "this machine's clock is off, and the request is signed anew for AWS's time"
         raise HeldBackError(msg)
 
 

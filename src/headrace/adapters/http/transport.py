@@ -20,6 +20,7 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http_writer import StreamWriter
 
 from headrace.adapters import keys
+from headrace.adapters.aws.skew import Skew
 from headrace.adapters.clock import SystemClock
 from headrace.adapters.google_auth import Door
 from headrace.adapters.http import auth
@@ -134,6 +135,7 @@ class Transport:
         file = None if ca_file is None else os.fspath(ca_file)
         self._door = Door(proxy, file, trust_env)
         self._clock = clock or SystemClock()
+        self._skew = Skew()
         # Read here: aiohttp would also send what ~/.netrc has for the host, in the key's place.
         self._trust_env = trust_env
         self._session = aiohttp.ClientSession(
@@ -236,6 +238,8 @@ class Transport:
             if gate is not None:
                 gate.hear(response.status, kept)
             auth.check_current(route, response, ready[2], self._door)
+            now = self._clock.wall()
+            auth.check_clock(route, response, ready[2], self._skew, now=now)
         return kept
 
     async def aclose(self) -> None:
@@ -261,7 +265,7 @@ class Transport:
         if known is None or known[0] != key:
             if route.endpoint.auth == "aws":  # never kept, and so only looked for here
                 plain = _headers(route, None, headers, content_type)
-                now = self._clock.wall()
+                now = self._skew.now(self._clock.wall())
                 made = auth.signed(route, method, path, plain, body or b"", now=now)
                 return made[3], *made[:3], self._proxy_to(route, made[3])
             base_url = route.base_url.rstrip("/")
