@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.adapters.disk import LocalDisk
-from headrace.cli.output import FileOutput, journal_of, line_of
+from headrace.cli.lines import line_of
+from headrace.cli.output import FileOutput, journal_of
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.parts import ToolCall
 from headrace.core.response import APIResponse, Source, Usage

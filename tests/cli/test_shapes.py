@@ -11,8 +11,8 @@ import pytest
 
 import headrace
 from headrace import APIResponse, Endpoint, OutputSchema, SamplingParams, Tool, ToolCall, VendorTool
+from headrace.cli.lines import line_of
 from headrace.cli.main import main
-from headrace.cli.output import line_of
 from headrace.cli.rows import Rows
 from headrace.core.errors import BadRowError
 from headrace.testing import scripted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 import pytest
 
-from headrace import Conversation, LLMClient
+from headrace import Conversation, LLMClient, ToolResult
 from headrace.registry import endpoints
 from tests.adapters.aws.test_sending import PLAIN, VARIABLE, Here, Way, way
 from tests.adapters.aws.test_signing import AWKWARD
@@ -138,7 +138,7 @@ def test_an_answer_can_be_sent_back_as_it_came() -> None:
             assert first.thinking == "hm"
             assert first.finish_reason == "tool"
             assert first.message is not None
-            asked = Conversation().user("hello").add(first.message).user("and?")
+            asked = Conversation().user("hello").add(first.message).tool(ToolResult("t1", "2"))
             await ask(there, "bedrock/m", asked)
             sent = orjson.loads(there.server.seen[-1][2])
             assert sent["messages"][1] == {"role": "assistant", "content": said}
