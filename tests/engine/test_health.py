@@ -46,7 +46,7 @@ def state() -> RouteState:
 
 
 def fail(state: RouteState, error: ProviderError, now: int = NOW, sent: int = NOW - SECOND) -> bool:
-    return health.fail(Permit(state, 0, sent), error, now, 0.5, PATIENCE, 1)
+    return health.fail(Permit(state, 0, sent), error, now, 0.5, PATIENCE, is_fed=True)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_one_attempt_parks_once(state: RouteState) -> None:
     permit = Permit(state, 0, NOW - SECOND)
     limit = RateLimitError("slow", status=429, hint=7.0)
     assert health.park(permit, 7.0, NOW, 0.5)
-    assert health.fail(permit, limit, NOW + SECOND, 0.5, PATIENCE, 1)
+    assert health.fail(permit, limit, NOW + SECOND, 0.5, PATIENCE, is_fed=True)
     assert state.parked_until == NOW + 7 * SECOND
 
 
@@ -78,7 +78,12 @@ def test_what_a_body_asks_for_beyond_its_head_is_heard(state: RouteState) -> Non
     permit = Permit(state, 0, NOW - SECOND)
     assert health.park(permit, None, NOW, 0.5)
     assert health.fail(
-        permit, RateLimitError("slow", status=429, hint=30.0), NOW + SECOND, 0.5, PATIENCE, 1
+        permit,
+        RateLimitError("slow", status=429, hint=30.0),
+        NOW + SECOND,
+        0.5,
+        PATIENCE,
+        is_fed=True,
     )
     assert state.parked_until == NOW + 31 * SECOND
     assert state.throttles == 1

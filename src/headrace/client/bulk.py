@@ -161,7 +161,9 @@ class Bulk(Assembly):
             width = width or window(call.choice.slots)
             stopped = None if deliver is None else deliver.release
             source = await stack.enter_async_context(opened(prompts))
-            await Schedule(source, handle, width, call.choice.is_crowded, stopped).run()
+            schedule = Schedule(source, handle, width, call.choice.is_crowded, stopped)
+            stack.enter_context(self._sender.admission.fed_by(schedule.is_fed))
+            await schedule.run()
             run.summary.is_complete = True
         return run
 

@@ -22,6 +22,7 @@ its event loop, by way of its ``Waker``.
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
@@ -32,6 +33,7 @@ from headrace.policy.breaker import NEVER, State
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable, Iterator
 
     from headrace.core.errors import HeadraceError
     from headrace.core.model import Route
@@ -96,7 +98,17 @@ class Permit:
 class Waiter:
     """One request that waits for a permit."""
 
-    __slots__ = ("error", "future", "gone", "lanes", "number", "permit", "tokens", "waker")
+    __slots__ = (
+        "error",
+        "future",
+        "gone",
+        "is_fresh",
+        "lanes",
+        "number",
+        "permit",
+        "tokens",
+        "waker",
+    )
 
     def __init__(
         self, lanes: Lanes, tokens: int, number: int, future: asyncio.Future[Permit], waker: Waker
@@ -109,6 +121,8 @@ class Waiter:
         self.permit: Permit | None = None
         self.error: Exception | None = None
         self.gone = False
+        # It has not failed yet, so that its fate may tell more of a route than of itself.
+        self.is_fresh = True
 
     def __lt__(self, other: Waiter) -> bool:
         """Heaps compare waiters only when a request stands in line again with its old number."""
@@ -122,11 +136,28 @@ class Admission:
         self.lock = threading.Lock()
         self._queues: dict[Lanes, list[tuple[int, Waiter]]] = {}
         self._numbers = count()
+        # Says for each run whether it has more to ask than what is live.
+        self.feeds: list[Callable[[], bool]] = []
 
     def reset(self) -> None:
         """Forget who waits: in a forked child they, and who holds the lock, are the parent's."""
         self.lock = threading.Lock()
         self._queues = {}
+        self.feeds = []
+
+    def is_fed(self) -> bool:
+        """Has a run more to ask than what is live?"""
+        return any(feed() for feed in self.feeds)
+
+    @contextmanager
+    def fed_by(self, feed: Callable[[], bool]) -> Iterator[None]:
+        """A run goes on meanwhile, and ``feed`` says whether it has more to ask."""
+        self.feeds.append(feed)
+        try:
+            yield
+        finally:
+            if feed in self.feeds:  # a forked child knows nothing of it
+                self.feeds.remove(feed)
 
     def number(self) -> int:
         """A place in the order of asking; a request keeps it until it fails."""
@@ -148,6 +179,7 @@ class Admission:
         heappush(queue, (waiter.number, waiter))
         for state in waiter.lanes:
             state.waiting += 1
+            state.fresh += waiter.is_fresh
         # Behind others in its own queue it changes nothing.
         if queue[0][1] is waiter:
             self.pump(now)
@@ -207,6 +239,7 @@ def _forget(waiter: Waiter) -> None:
     waiter.gone = True
     for state in waiter.lanes:
         state.waiting -= 1
+        state.fresh -= waiter.is_fresh
 
 
 def _find_room(head: Waiter, blocked: set[RouteState], now: int) -> tuple[RouteState | None, int]:

@@ -156,6 +156,7 @@ class Sender(Outcomes):
                 return permit
             future: asyncio.Future[Permit] = scope.loop.create_future()
             waiter = Waiter(lanes, course.tokens, course.number, future, scope)
+            waiter.is_fresh = not course.context.failures
             self.admission.enqueue(waiter, now)
         try:
             return await self._wait(waiter, course, scope)

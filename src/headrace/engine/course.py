@@ -18,7 +18,6 @@ from headrace.core.errors import (
 )
 from headrace.core.response import APIResponse, Usage
 from headrace.engine.admission import fitting, no_route
-from headrace.engine.health import may_be_the_prompt
 from headrace.policy import reservation
 from headrace.policy.buckets import SECOND
 
@@ -47,7 +46,6 @@ class Course:
         "_failed",
         "_lanes",
         "_refused_at",
-        "_spared",
         "context",
         "lost",
         "may_move",
@@ -70,7 +68,7 @@ class Course:
         self.number = number
         self.sends = sent(context.failures)
         self.lost = False
-        self.singled_out = self.refused_since = self._refused_at = self._spared = 0
+        self.singled_out = self.refused_since = self._refused_at = 0
         self._lanes, self.tokens, self._estimated = _fit(context, lanes)
         self._failed = _failed_before(context, self._lanes) if context.failures else ()
         self._banned: tuple[RouteState, ...] = ()
@@ -109,17 +107,6 @@ class Course:
             return any(s not in self._failed and s.is_well(now) for s in self._lanes)
         self._banned = (*self._banned, state)
         return self.has_route
-
-    def is_spared(self, error: ProviderError, most: int) -> bool:
-        """Does what is forgiven stay so? What may be this prompt's fault does ``most`` times.
-
-        A route in trouble has other prompts to probe it with; at the end of a run there may be
-        none but those that it fails at, and they must not wait for ``patience`` to stop the run.
-        """
-        if not may_be_the_prompt(error):
-            return True
-        self._spared += 1
-        return self._spared <= most
 
     def turn_away_model(self, state: RouteState) -> bool:
         """A codec refused, as for every key of this model; True where another one is left."""

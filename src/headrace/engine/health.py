@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 
 # A route that never gave one answer is not waited for beyond this many breaks.
 BREAKS_WITHOUT_ANSWER: Final = 5
-SENDS_THAT_TELL: Final = 2
+# So long a server's own failures (500) are taken for its trouble, though hardly a prompt is left
+# that it has not failed at; then these use up their attempts.
+LONG_ENOUGH: Final = 120 * SECOND
+# So many that have not been tried are not worth a run that never comes to its end.
+FEW: Final = 32
 _CLOSED_TO_US: Final = (GoneError, QuotaError)
 # Too much load; a 500 says nothing of the kind.
 _LOAD: Final = frozenset({503, 529})
+_FAILED: Final = 500
 _NO_WORD: Final = (NotSentError, OutcomeUnknownError)
 # At a server that never said a word: nobody has worked on it.
 _NEVER_CAME: Final = (NotSentError, ConnectionLostError)
@@ -47,10 +52,19 @@ def succeed(state: RouteState, now: int) -> bool:
     return state.breaker.succeed()
 
 
-def fail(  # noqa: PLR0917 - what is known of one failure, each part once
-    permit: Permit, error: ProviderError, now: int, chance: float, patience: int, sends: int
+def fail(
+    permit: Permit,
+    error: ProviderError,
+    now: int,
+    chance: float,
+    patience: int,
+    *,
+    is_fed: bool,
 ) -> bool:
-    """An attempt, its request's ``sends``-th, failed; True when it should cost it no attempt."""
+    """An attempt failed; True when it should cost its prompt no attempt.
+
+    ``is_fed``: there are prompts yet that nobody has drawn.
+    """
     state = permit.state
     if isinstance(error, _CLOSED_TO_US):
         state.gone = error
@@ -63,7 +77,7 @@ def fail(  # noqa: PLR0917 - what is known of one failure, each part once
         park(permit, error.hint, now, chance)
     forgiven = isinstance(error, RateLimitError)
     if error.trips_breaker:
-        forgiven = _count(state, error, now, chance, sends) or forgiven
+        forgiven = _count(state, error, now, chance, is_fed=is_fed) or forgiven
     elif not isinstance(error, RateLimitError | ReplyError):
         state.breaker.succeed()
         state.troubled_since = None
@@ -99,28 +113,42 @@ def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
     return True
 
 
-def may_be_the_prompt(error: ProviderError) -> bool:
-    """Did a server fail at its work, which it may do at this one prompt for ever?"""
-    return isinstance(error, OverloadedError) and error.status not in _LOAD
+def _may_be_the_prompt(error: ProviderError) -> bool:
+    """Did the server fail at its work, as it may do at one prompt for ever?"""
+    return isinstance(error, OverloadedError) and error.status == _FAILED
 
 
-def _count(state: RouteState, error: ProviderError, now: int, chance: float, sends: int) -> bool:
+def _count(
+    state: RouteState, error: ProviderError, now: int, chance: float, *, is_fed: bool
+) -> bool:
     """Let the breaker count; a failure is forgiven when a route that has worked is in trouble."""
+    if _may_be_the_prompt(error):
+        if not is_fed and state.fresh < FEW and _has_had_time(state, now):
+            # Hardly anybody is left to be spared, or who could show that it works.
+            state.breaker.succeed()
+            return False
+        is_hopeless = is_fed or state.fresh >= FEW
+    else:
+        is_hopeless = True
     was_open = state.breaker.state is not State.CLOSED
     is_open = state.breaker.fail(now, chance)
     # What others in flight there come back with is still open: a slow server may answer them.
     if is_open and not state.answered and state.own.in_flight <= 1:
         state.gone = GoneError(f"{error} (it never answered)")
-    # Probes go round over prompts: one that comes back so often has few beside it, and no input
-    # is burnt while these use up their attempts.
-    elif is_open and not state.last_good and _is_hopeless(state, sends):
+    elif is_open and not state.last_good and is_hopeless and _has_had_breaks(state):
         state.gone = GoneError(f"{error} (it answered with nothing but errors)")
     never_came = isinstance(error, _NEVER_CAME) and not state.answered
     return never_came or ((was_open or is_open) and bool(state.last_good))
 
 
-def _is_hopeless(state: RouteState, sends: int) -> bool:
-    return state.breaker.breaks >= BREAKS_WITHOUT_ANSWER and sends <= SENDS_THAT_TELL
+def _has_had_time(state: RouteState, now: int) -> bool:
+    """A route that has worked may be in trouble for a while; one that has not gets none."""
+    since = state.troubled_since
+    return not state.last_good or (since is not None and now - since > LONG_ENOUGH)
+
+
+def _has_had_breaks(state: RouteState) -> bool:
+    return state.breaker.breaks >= BREAKS_WITHOUT_ANSWER
 
 
 def _lose_patience(state: RouteState, error: ProviderError, now: int, patience: int) -> None:

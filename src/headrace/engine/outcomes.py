@@ -188,9 +188,10 @@ class Outcomes:
         error.route, error.attempt = state.route.id, course.sends
         with self.admission.lock:
             before = (state.breaker.state, state.gone, state.parked_until)
+            is_fed = self.admission.is_fed()
             forgiven = health.fail(
-                permit, error, now, self._chance(), self._patience, course.sends
-            ) and course.is_spared(error, self._max_attempts)
+                permit, error, now, self._chance(), self._patience, is_fed=is_fed
+            )
             permit.leave(now, sent=error.code != "not_sent", used=_used(error))
             after = (state.breaker.state, state.gone, state.parked_until)
             self.admission.pump(now)

@@ -119,6 +119,10 @@ class Schedule:
         else:
             self._work = partial(self._work_sync, iter(_several(prompts)))
 
+    def is_fed(self) -> bool:
+        """May there be more to draw? Known only once the end was met."""
+        return not self._ended
+
     async def run(self) -> None:
         """Work until the source ends.
 

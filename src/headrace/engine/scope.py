@@ -109,6 +109,7 @@ class RouteState:
         "_identity",
         "answered",
         "breaker",
+        "fresh",
         "gone",
         "has_token_limit",
         "last_good",
@@ -159,7 +160,7 @@ class RouteState:
         self.throttles = 0
         self.troubled_since: int | None = None
         self.last_good = 0
-        self.waiting = 0
+        self.waiting = self.fresh = 0
 
     def wait(self, now: int, tokens: int) -> int:
         """Nanoseconds until a request of ``tokens`` may go out here; ``NEVER`` for an event."""
@@ -199,7 +200,7 @@ class RouteState:
 
     def forget_flights(self) -> None:
         """Nothing is in flight: in a forked child that was the parent's."""
-        self.waiting = 0
+        self.waiting = self.fresh = 0
         self.breaker.give_back(0)  # the probe, if there is one, is the parent's
         for scope in self.scopes:
             scope.in_flight = 0
