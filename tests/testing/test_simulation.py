@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
+from headrace import ConfigError
 from headrace.testing.simulation import Report, Send, Terms, Vendor, declared, simulate, used
 from headrace.testing.simulation.headers import HeaderDialect, limit_headers
 from headrace.testing.windows import Level
@@ -89,7 +91,34 @@ def test_a_report_counts_what_was_taken() -> None:
     assert report.share(900, 0, 120) == 1
     assert (report.refusals(), report.refusals(61)) == (1, 0)
     assert (report.reaches(900), report.reaches(2_000)) == (0, None)
-    assert (report.ended, report.tail(0.5)) == (120, 60)
+    assert (report.ended, report.tail(0.5), report.tail(1.0)) == (120, 60, 120)
+
+
+def test_what_is_refused_is_not_served_and_crowds_out_nobody() -> None:
+    terms = Terms(max_concurrent_requests=1, first_token=1.0, failures=0.5)
+    report = run(terms, count=20, max_concurrent_requests=3)
+    served = [send for send in report.sends if send.status == 200]
+    assert all(send.in_flight == 1 for send in served)
+    ends = sorted((send.at, send.ended or 0.0) for send in served)
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(ends))
+
+
+def test_whom_the_client_leaves_has_not_been_answered() -> None:
+    found = simulate(Vendor(Terms(first_token=5.0)), PROMPTS[:10], seconds=2.0)
+    assert (found.answered, found.report().between(0, 9)) == (0, 0)
+    assert {send.status for send in found.vendor.sends} == {0}
+
+
+def test_the_way_of_counting_may_change_too() -> None:
+    terms = Terms(requests_per_minute=60, counting="sliding", hints=False)
+    report = run({0.0: terms, 30.0: replace(terms, counting="second")}, count=100)
+    assert report.between(0, 30) == 60
+    assert 0 < report.between(30.5, 60) <= 30
+
+
+def test_an_option_that_would_do_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no transport that could time out"):
+        simulate(Vendor(Terms()), PROMPTS[:1], request_timeout=1.0)
 
 
 def test_terms_have_a_beginning() -> None:

@@ -51,7 +51,10 @@ class Report:
         return self._sums[bisect_left(self._at, end)] - self._sums[bisect_left(self._at, start)]
 
     def share(self, per_minute: float, start: float, end: float) -> float:
-        """Of what a limit allows in this time, the part that was used."""
+        """Of what a limit allows in this time, the part that was used.
+
+        More than 1 where a bucket was full at ``start``: its burst is allowed beside.
+        """
         return self.between(start, end) / (per_minute * (end - start) / _MINUTE)
 
     def most(self, seconds: float = _MINUTE) -> float:
@@ -76,4 +79,5 @@ class Report:
     def tail(self, part: float = 0.01) -> float:
         """How long the last ``part`` of the answers took, beyond all others."""
         ends: Sequence[float] = sorted(send.ended or 0.0 for send in self._taken)
-        return ends[-1] - ends[int(len(ends) * (1 - part)) - 1] if ends else 0.0
+        before = int(len(ends) * (1 - part))
+        return ends[-1] - (ends[before - 1] if before else 0.0) if ends else 0.0

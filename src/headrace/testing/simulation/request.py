@@ -28,11 +28,12 @@ class SimulatedRequest(ProviderRequest):
 
     async def execute_once(self) -> APIResponse[object]:
         """Wait as long as the vendor takes; return its answer or raise its refusal."""
-        send = self.vendor.arrive(self.context, self.route)
+        send, answered = self.vendor.arrive(self.context, self.route), False
         try:
             await asyncio.sleep(send.latency)
+            answered = True
         finally:
-            self.vendor.leave(send)
+            self.vendor.leave(send, answered=answered)
         return self.decode(self.context, self.route, reply_of(self.vendor, send))
 
     @classmethod
@@ -54,11 +55,11 @@ def simulated(vendor: Vendor) -> type[SimulatedRequest]:
     """A provider class whose requests are answered by ``vendor``."""
     the_vendor = vendor
 
-    class Simulated(SimulatedRequest):
+    class Asked(SimulatedRequest):
         __slots__ = ()
         vendor = the_vendor
 
-    return Simulated
+    return Asked
 
 
 def reply_of(vendor: Vendor, send: Send) -> Reply:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client import LLMClient
+from headrace.core.errors import ConfigError
 from headrace.providers.catalog import Catalog
 from headrace.testing.clock import VirtualClock, run_virtual
 from headrace.testing.simulation.report import Report, one
@@ -46,8 +47,12 @@ def simulate(
 ) -> Simulated:
     """Push ``prompts`` through a client until they, or virtual ``seconds``, are over.
 
-    ``options`` are those of ``LLMClient``. Raises what the run raises.
+    ``options`` are those of ``LLMClient`` but for ``request_timeout``, which is the transport's and
+    refused here: nothing is sent. Raises what the run raises.
     """
+    if "request_timeout" in options:
+        msg = "a simulated vendor has no transport that could time out; leave request_timeout out"
+        raise ConfigError(msg)
     clock = VirtualClock()
     options.setdefault("chance", random.Random(7).random)  # noqa: S311 - dice that fall the same each time
     catalog = Catalog({"openai_chat": simulated(vendor)})

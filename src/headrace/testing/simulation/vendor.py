@@ -75,7 +75,8 @@ class Terms:
 class Send:
     """One request at the vendor: when it came and went (seconds from the start), and its fate.
 
-    ``key`` counts the keys of a route from 1. ``output`` is 0 where there was no answer.
+    ``key`` counts the keys of a route from 1. ``output`` is 0 where there was no answer, ``status``
+    is 0 where the client left before it came. ``in_flight`` are those being served with this one.
     """
 
     at: float
@@ -105,7 +106,7 @@ class Vendor:
         self._seed = seed
         self._seen = Counter[str]()
         self._in_flight = Counter[int]()
-        self._windows: dict[tuple[int, str], Window] = {}
+        self._windows: dict[tuple[int, str, Counting], Window] = {}
         self._begun: int | None = None
         self.sends: list[Send] = []
 
@@ -128,25 +129,29 @@ class Vendor:
         factor = 1 + terms.off * (2 * self._draw(prompt, "size") - 1)
         declared = context.params.max_tokens if context.params else None
         scope = 0 if terms.shared else route.number
-        self._in_flight[scope] += 1
         send = Send(
             now,
             route.number,
             prompt,
             max(1, round(size * factor)),
             declared or reservation.UNBOUNDED_OUTPUT,
-            self._in_flight[scope],
+            self._in_flight[scope] + 1,
         )
         self.sends.append(send)
         self._judge(send, terms, scope)
         return send
 
-    def leave(self, send: Send) -> None:
-        """Its answer, or refusal, is on its way; what was said is charged where that counts."""
+    def leave(self, send: Send, *, answered: bool = True) -> None:
+        """Its answer, or refusal, is on its way; what was said is charged where that counts.
+
+        Where it was not ``answered`` the client left: it has been charged what counts on arrival.
+        """
         now, terms = self.now(), self.terms(send.at)
         scope = 0 if terms.shared else send.key
-        self._in_flight[scope] -= 1
+        self._in_flight[scope] -= send.status == _OK
         send.ended = now
+        if not answered:
+            send.status = send.output = 0
         if terms.counts == "used" and send.output:
             for what in ("tokens", "output_tokens"):
                 if (found := self._window(scope, what, now)) is not None:
@@ -164,6 +169,7 @@ class Vendor:
             send.wait = self._charge(send, terms, scope)
             send.status = 429 if send.wait else 200
         if send.status == _OK:
+            self._in_flight[scope] += 1
             send.output = min(send.declared, self._said(send.prompt, terms))
             crowd = max(1.0, send.in_flight / terms.parallel) if terms.parallel else 1.0
             send.latency = (terms.first_token + send.output * terms.per_token) * crowd
@@ -190,9 +196,10 @@ class Vendor:
         limit = terms.per_minute(what)
         if limit is None:
             return None
-        found = self._windows.get((scope, what))
+        place = (scope, what, terms.counting)
+        found = self._windows.get(place)
         if found is None:
-            found = self._windows[scope, what] = window(terms.counting, limit, now)
+            found = self._windows[place] = window(terms.counting, limit, now)
         elif found.limit != limit:
             found.change(limit, now)
         return found
