@@ -108,6 +108,8 @@ class FileOutput:
         self._lines = 0
         self.replaced = 0
         """How many lines held an answer and gave way to another one, or to a failure."""
+        self.dropped = 0
+        """How many lines were of rows that are not in the input, and went."""
         self.is_empty = True
         """Does no line stand when the run is over?"""
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for too long a name
@@ -143,6 +145,7 @@ class FileOutput:
         """Write what failed, and make every id stand once; raises ``OSError``."""
         self._write_failures()
         left = [] if complete else sorted(self._old.values())
+        self.dropped = len(self._old) - len(left)
         count = len(self._standing) - self._standing.count(NOWHERE) + len(left)
         self.is_empty = not count
         if count == self._lines and not (self._ordered and self._in_disorder()):

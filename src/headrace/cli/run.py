@@ -231,6 +231,11 @@ class _Run:
                 f"{output.replaced:,} replaced in {output.path}, answered by other models or for"
                 " other prompts or parameters; the journal keeps those answers."
             )
+        if output.dropped:
+            say.line(
+                f"{output.dropped:,} removed from {output.path}, of rows that are not in the input;"
+                " the journal keeps their answers."
+            )
         if not output.is_empty:
             say.line(f"The answers are in {output.path}.")
 

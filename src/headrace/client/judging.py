@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Unpack, cast, overload
 
 from headrace.client.operations import Operating, OperationOptions
@@ -81,8 +82,9 @@ class Judging(Operating):
 
     def _rerank(self, query: str, documents: Sequence[str], options: RerankOptions) -> Asking:
         top_n = options.get("top_n")
-        if isinstance(documents, str):
-            msg = "documents must be a list of texts, not one text; put it into a list"
+        if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
+            kind = type(documents).__name__
+            msg = f"documents must be a list of texts, not {kind}; put them into one"
             raise ConfigError(msg)
         if top_n is not None and (type(top_n) is not int or top_n < 1):
             msg = f"top_n must be a whole number above zero, not {top_n!r:.50}"

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Sized
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sized,
+)
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
 
 from headrace.client.bulk import Bulk
 from headrace.client.listing import check_offers
 from headrace.config import Call
-from headrace.core.errors import RunStoppedError
+from headrace.core.errors import ConfigError, RunStoppedError
 from headrace.core.operations import (
     Embed,
     Operation,
@@ -136,6 +144,9 @@ def _each(
     given: Iterable[A] | AsyncIterable[A], make: Callable[[A], Item]
 ) -> Iterable[Item] | AsyncIterable[Item]:
     """Lazily, but for what has a length, which progress shows."""
+    if isinstance(given, bytes | Mapping):
+        msg = f"what is asked must be one item or a list of them, not {type(given).__name__}"
+        raise ConfigError(msg)
     if isinstance(given, AsyncIterable):
         return _each_async(given, make)
     if not isinstance(given, Iterable):

@@ -115,6 +115,10 @@ class Rerank:
     def check(self) -> None:
         """Raise ``BadRowError`` for what cannot be asked."""
         _text(self.query, "the query")
+        if not isinstance(self.documents, tuple | list):
+            kind = type(self.documents).__name__
+            msg = f"documents must be a list of texts, not {kind}; put them into one"
+            raise BadRowError(msg)
         if not self.documents:
             msg = "there are no documents to put in order; give some"
             raise BadRowError(msg)

@@ -221,7 +221,7 @@ class Course:
 def uncertain(failures: tuple[HeadraceError, ...]) -> int:
     """How many of these attempts may have been charged though nothing could be read."""
     attempts = (error for error in failures if isinstance(error, ProviderError))
-    return sum(error.charged is Charged.UNKNOWN for error in attempts)
+    return sum(error.charged is Charged.UNKNOWN and error.usage is None for error in attempts)
 
 
 def is_local(error: HeadraceError) -> bool:

@@ -67,7 +67,9 @@ class OperationRequest(ProviderRequest):
             draft.path, draft.body, draft.headers, content_type=draft.content_type
         )
         response = self.decode(self.context, self.route, reply)
-        return replace(response, adaptations=draft.adaptations) if draft.adaptations else response
+        if not draft.adaptations:
+            return response
+        return replace(response, adaptations=(*draft.adaptations, *response.adaptations))
 
     @classmethod
     def decode(cls, context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:

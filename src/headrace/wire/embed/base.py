@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from base64 import b64decode
+from math import isfinite
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from headrace.core.errors import RejectedError
@@ -96,7 +97,13 @@ def answer(  # noqa: PLR0917 - what a reply held, each part once
         said = f"it has {len(found)} vectors for {len(asked.inputs)} texts"
         raise failure.unreadable(reply, said, usage)
     vectors = tuple(vector(each, reply, usage) for each in found)
+    sizes = {len(each) for each in vectors}
+    if len(sizes) > 1:
+        raise failure.unreadable(reply, "its vectors are of different lengths", usage)
+    is_other = asked.dimensions is not None and sizes != {asked.dimensions}
+    note = f"dimensions is not kept: the vectors have {max(sizes)} numbers"
     return APIResponse(
+        adaptations=(note,) if is_other else (),
         parsed=vectors[0] if isinstance(asked, Embed) else vectors,
         usage=usage,
         cost_nanos=reading.reported_cost(data.get("usage")),
@@ -120,7 +127,7 @@ def vector(value: object, reply: Reply, usage: Usage | None) -> Vector:
         )
     except (TypeError, ValueError):
         made = None
-    if not made:
+    if not made or not isfinite(sum(map(abs, made))):
         raise failure.unreadable(reply, "a vector in it is not made of numbers", usage)
     return made
 

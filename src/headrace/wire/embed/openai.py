@@ -43,7 +43,9 @@ def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[o
         raise failure.unreadable(reply, "it has no data", usage)
     rows = [reading.block(item) for item in items]
     places = [row.get("index") for row in rows]
-    if sorted(p for p in places if type(p) is int) == list(range(len(rows))):
+    if any(place is not None for place in places):
+        if sorted(p for p in places if type(p) is int) != list(range(len(rows))):
+            raise failure.unreadable(reply, "its vectors are not each of one text", usage)
         rows.sort(key=lambda row: reading.count(row["index"]) or 0)
     found = [row.get("embedding") for row in rows]
     return base.answer(context, route, reply, data, found, usage)
