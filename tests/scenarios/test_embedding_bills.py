@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace import LLMClient, Model, Price, Usage
+from headrace import LLMClient, Model, Price, RequestContext, Usage
 from headrace.core.errors import RejectedError, ReplyError
 from headrace.core.reply import Reply
 from tests.clients import check_nothing_is_held
@@ -74,3 +74,63 @@ def test_what_was_spent_before_a_pack_was_halved_is_not_forgotten() -> None:
 
     there.play(main, PRICED)
     assert there.sends[0] == there.sends[1] == ["a", "b", "c", "poison"]
+
+
+def paid_once_and_then_refused(texts: list[str], n: int) -> ProviderError:
+    del texts
+    if n == 0:
+        return ReplyError("unreadable", status=200, reply=Reply(200, b"{}"), usage=Usage(1000))
+    return RejectedError("input is invalid", status=400)
+
+
+# The whole pack twice, its halves, and a plain text: that is under way from 3.25 s to 4.25 s.
+IN_THE_HALVES, IN_THE_PLAIN_TEXT = 2.9, 3.7
+
+
+@pytest.mark.parametrize(
+    ("when", "sends"), [(IN_THE_HALVES, 3 * 50), (IN_THE_PLAIN_TEXT, 3 * 50 + 1)]
+)
+@pytest.mark.parametrize("has_deadline", [True, False])
+def test_who_leaves_while_a_fault_is_looked_for_has_paid_for_what_was_sent(
+    when: float, sends: int, *, has_deadline: bool
+) -> None:
+    there, texts = Texts(paid_once_and_then_refused), [f"text {n}" for n in range(50)]
+
+    async def main(client: LLMClient) -> None:
+        if has_deadline:
+            rows: Any = await embedded(client, texts, deadline=when)
+            assert {r.error.code for r in rows} == {"deadline"}
+            assert {r.attempts for r in rows} == {2 if when == IN_THE_HALVES else 3}
+            assert sum(r.cost_nanos for r in rows) == 1000 * NANOS
+        else:
+            asking = asyncio.ensure_future(embedded(client, texts))
+            await asyncio.sleep(when)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        check_nothing_is_held(client)
+        assert client.last_run is not None
+        summary = client.last_run.summary
+        assert (summary.sends, summary.cost_nanos) == (sends, 1000 * NANOS)
+
+    there.play(main, PRICED)
+    assert [len(send) for send in there.sends] == [50, 50, 25, 25, 1][: 4 + sends % 2]
+
+
+def test_a_row_that_leaves_before_its_pack_is_halved_has_paid_for_its_share() -> None:
+    there = Texts(paid_once_and_then_refused)
+
+    async def main(client: LLMClient) -> None:
+        texts = [
+            RequestContext(prompt=f"text {n}", deadline=1.7 if n < 3 else None) for n in range(8)
+        ]
+        rows: Any = await embedded(client, texts)
+        assert [r.error.code for r in rows] == ["deadline"] * 3 + ["rejected"] * 5
+        check_nothing_is_held(client)
+        assert client.last_run is not None
+        summary = client.last_run.summary
+        # All eight twice, and the five that are left once more, with the plain text.
+        assert (summary.sends, summary.cost_nanos) == (8 * 2 + 5 + 1, 1000 * NANOS)
+
+    there.play(main, PRICED)
+    assert [len(send) for send in there.sends] == [8, 8, 1, 4, 1]

@@ -47,6 +47,19 @@ def bills(response: APIResponse[object], rows: Rows) -> list[APIResponse[object]
     ]
 
 
+def beyond(bill: APIResponse[object], counted: APIResponse[object] | None) -> APIResponse[object]:
+    """What is on a row's bill and has not been ``counted``, when it stood at that."""
+    if counted is None:
+        return bill
+    cost = bill.cost_nanos
+    return replace(
+        bill,
+        attempts=max(bill.attempts - counted.attempts, 0),
+        uncertain_attempts=max(bill.uncertain_attempts - counted.uncertain_attempts, 0),
+        cost_nanos=None if cost is None else max(cost - (counted.cost_nanos or 0), 0),
+    )
+
+
 def split_error(error: HeadraceError | MovedOn, rows: Rows) -> list[Exception]:
     """The error as each row's own; of what was spent in vain each carries its share."""
     if len(rows) == 1:

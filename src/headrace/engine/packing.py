@@ -28,7 +28,7 @@ from headrace.core.errors import HeadraceError, ProviderError
 from headrace.core.operations import Embed, EmbedPack
 from headrace.engine.course import MovedOn, expired, failed, time_left
 from headrace.engine.pack_fault import MANY, PLAIN, Halves, may_be_of_one
-from headrace.engine.pack_record import PackRecord, apart, bills, split_error
+from headrace.engine.pack_record import PackRecord, apart, beyond, bills, split_error
 from headrace.engine.pipeline import Pipeline
 from headrace.policy import reservation
 from headrace.policy.shares import split
@@ -54,14 +54,18 @@ PORTION: Final = 10
 
 
 class Asker:
-    """One row in a pack."""
+    """One row in a pack; what is ``counted`` of its attempts and bill is not counted again.
 
-    __slots__ = ("context", "future", "is_settled", "record", "weight")
+    Its ``context`` has been through all that the row has, but for what is under way now.
+    """
+
+    __slots__ = ("context", "counted", "future", "is_settled", "record", "weight")
 
     def __init__(self, context: RequestContext, record: Record | None, weight: int) -> None:
         self.context = context
         self.record = record
         self.weight = weight
+        self.counted: APIResponse[object] | None = None
         self.future: asyncio.Future[APIResponse[object]] = (
             asyncio.get_running_loop().create_future()
         )
@@ -165,7 +169,12 @@ class Packer:
             async with asyncio.timeout(time_left(context, self._sender.clock.now())):
                 return await asker.future
         except TimeoutError:
-            raise expired(context) from None
+            error = expired(asker.context)
+            asker.counted = failed(asker.context, error)
+            raise error from None
+        except asyncio.CancelledError:
+            _count(asker, expired(asker.context), write_off)
+            raise
         finally:
             await pack.leave(asker)
 
@@ -218,12 +227,14 @@ class Packer:
             raise
         except Exception as error:  # noqa: BLE001 - a bug, which is each row's error and stops no other pack
             outcomes = [error] * len(askers)
+            for asker in askers:
+                _count(asker, expired(asker.context), self._write_off)
         finally:
             if halves is not None:
                 halves.leave()
         for asker, outcome in zip(askers, outcomes, strict=False):
             if not pack.settle(asker, outcome):
-                self._count(asker, outcome)
+                _count(asker, outcome, self._write_off)
 
     async def _outcomes(
         self, pack: Pack, askers: Sequence[Asker], halves: Halves | None
@@ -233,11 +244,13 @@ class Packer:
             response = await self._ask(pack, askers)
         except (HeadraceError, MovedOn) as error:
             is_of_one = may_be_of_one(error)
+            if is_of_one:
+                # Before anything else is waited for: who leaves meanwhile takes it along.
+                self._go_on_after(error, askers)
             if is_of_one and halves is not None:
                 plain = partial(self._refusal_of_plain, pack, askers[0].context)
                 is_of_one = not await halves.is_shared(error, plain)
-            if len(askers) > 1 and is_of_one:
-                _go_on_after(error, askers)
+            if is_of_one and len(askers) > 1:
                 await self._send_halves(pack, askers)
                 return ()
             return split_error(error, _rows(askers))
@@ -264,12 +277,19 @@ class Packer:
         self._write_off(response)
         return None
 
-    def _count(self, asker: Asker, outcome: APIResponse[object] | Exception) -> None:
-        """A row has left meanwhile: its share of the bill is the run's all the same."""
-        if isinstance(outcome, HeadraceError):
-            self._write_off(failed(asker.context, outcome))
-        elif not isinstance(outcome, Exception):
-            self._write_off(outcome)
+    def _go_on_after(self, error: HeadraceError | MovedOn, askers: Sequence[Asker]) -> None:
+        """What the whole pack has been through, and spent, its parts have been through."""
+        if isinstance(error, MovedOn):
+            been, spent = error.context.failures, error.context.spent_nanos
+        elif isinstance(error, ProviderError):
+            been, spent = (*error.history, error), error.spent_nanos or 0
+        else:
+            return  # too large: nothing was sent
+        shares = split(spent, [asker.weight for asker in askers])
+        for asker, nanos in zip(askers, shares, strict=True):
+            asker.context = replace(asker.context, failures=been, spent_nanos=nanos)
+            if asker.is_settled:
+                _count(asker, expired(asker.context), self._write_off)
 
     async def _send_halves(self, pack: Pack, askers: Sequence[Asker]) -> None:
         middle = len(askers) // 2
@@ -289,8 +309,8 @@ class Packer:
             record = records[0] if alone else PackRecord(records, _rows(askers))
 
         def write_off(response: APIResponse[object]) -> None:
-            for bill in bills(response, _rows(askers)):
-                self._write_off(bill)
+            for asker, bill in zip(askers, bills(response, _rows(askers)), strict=True):
+                _count(asker, bill, self._write_off)
 
         return await self._sender.answer(
             _together(askers),
@@ -328,14 +348,15 @@ def _sent_with(params: SamplingParams | None) -> str | None:
     return None if params is None else repr(params.given())
 
 
-def _go_on_after(error: Exception, askers: Sequence[Asker]) -> None:
-    """What the whole pack has been through, and spent, its parts have been through."""
-    if not isinstance(error, ProviderError):
-        return
-    spent = split(error.spent_nanos or 0, [asker.weight for asker in askers])
-    for asker, nanos in zip(askers, spent, strict=True):
-        been = (*error.history, error)
-        asker.context = replace(asker.context, failures=been, spent_nanos=nanos)
+def _count(asker: Asker, outcome: APIResponse[object] | Exception, write_off: WriteOff) -> None:
+    """A row has left: what came of it, and is not counted yet, is the run's all the same."""
+    if isinstance(outcome, MovedOn):
+        outcome = expired(outcome.context)
+    if isinstance(outcome, HeadraceError):
+        outcome = failed(asker.context, outcome)
+    if not isinstance(outcome, Exception):
+        write_off(beyond(outcome, asker.counted))
+        asker.counted = outcome
 
 
 def _rows(askers: Sequence[Asker]) -> list[tuple[RequestContext, int]]:
