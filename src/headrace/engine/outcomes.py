@@ -67,7 +67,7 @@ class Outcomes:
         self.listeners: list[Callable[[Event], None]] = []
         self._chance = chance
         self._budget = retry.RetryBudget()
-        self._max_attempts = max_attempts
+        self.max_attempts = max_attempts
         self._patience = int(patience * SECOND)
 
     def break_off(
@@ -213,7 +213,7 @@ class Outcomes:
             attempts=course.context.attempts,
             singled_out=course.singled_out,
             is_overdue=now - course.refused_since > self._patience,
-            max_attempts=self._max_attempts,
+            max_attempts=self.max_attempts,
             forgiven=forgiven,
             elsewhere=elsewhere,
             unheard=not state.answered,

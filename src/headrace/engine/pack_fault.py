@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, cast
 
 from headrace.core.errors import ProviderError, RejectedError, TooLargeError
 from headrace.engine.course import MovedOn
@@ -15,10 +16,14 @@ from headrace.engine.course import MovedOn
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
+    from headrace.core.context import RequestContext
+    from headrace.core.operations import Embed
+
 # With fewer rows, asking each costs no more than asking whose fault it is.
 MANY: Final = 4
-# A text that nobody refuses for its own sake.
+# A text that nobody refuses for its own sake, and what events call it: it has no row's id.
 PLAIN: Final = "text"
+PLAIN_ID: Final = "headrace: a plain text"
 # Places, sizes and ids in a sentence, by which the same refusal differs.
 _NUMBERS: Final = re.compile(r"[\w-]*\d[\w-]*")
 
@@ -55,6 +60,20 @@ class Halves:
     def _decide(self, *, shared: bool) -> None:
         if not self._verdict.done():
             self._verdict.set_result(shared)
+
+
+def plain_text(context: RequestContext, max_attempts: int) -> RequestContext:
+    """Asked as ``context`` is, and once: as one that has no further attempt, whatever it meets."""
+    return replace(
+        context,
+        prompt=replace(cast("Embed", context.asked), input=PLAIN),
+        id=PLAIN_ID,
+        tags=None,
+        deadline=None,
+        attempts=max_attempts,
+        failures=(),
+        spent_nanos=0,
+    )
 
 
 def may_be_of_one(error: Exception) -> bool:

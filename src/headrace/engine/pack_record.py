@@ -128,6 +128,13 @@ class PackRecord:
         )
 
 
+class PlainRecord(PackRecord):
+    """A text that is no row's: its send is in the journal with a row, and over with that row."""
+
+    async def answer(self, response: APIResponse[object], reply: Reply | None) -> None:
+        """The answer is nobody's: what was paid for it stays open until the row has its own."""
+
+
 async def _all(several: Sequence[Awaitable[None]]) -> None:
     """Wait for all, and then raise what went wrong with any."""
     for outcome in await asyncio.gather(*several, return_exceptions=True):

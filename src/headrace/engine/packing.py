@@ -12,9 +12,11 @@ down to the one text that is refused alone. Or all texts share the mistake (dime
 model has not, a name that is wrong), and each would be refused alone, at the price of two requests
 a row. So when both halves are refused, with the same words but for numbers, and nothing of the pack
 has been answered yet, a plain text of our own is asked in the same way: if that is refused so too,
-no text is to blame, and all rows have their error after four exchanges. If it is answered (for the
-price of one word), the search goes on. Texts of the pack itself could not tell: two of them may be
-wrong in the same way, and a good one would fail with them.
+no text is to blame, and all rows have their error after four exchanges. If anything else becomes of
+it (an answer, for the price of one word, or trouble), the search goes on: it is sent once, since
+good rows wait for it. Texts of the pack itself could not tell: two of them may be wrong in the same
+way, and a good one would fail with them. A journal is made of rows, and this is none: its send is
+there with a row that waits for it, as in flight; what it cost is on the run's bill alone.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from typing import TYPE_CHECKING, Final
 from headrace.core.errors import HeadraceError, ProviderError
 from headrace.core.operations import Embed, EmbedPack
 from headrace.engine.course import MovedOn, expired, failed, time_left
-from headrace.engine.pack_fault import MANY, PLAIN, Halves, may_be_of_one
-from headrace.engine.pack_record import PackRecord, apart, beyond, bills, split_error
+from headrace.engine.pack_fault import MANY, Halves, may_be_of_one, plain_text
+from headrace.engine.pack_record import PackRecord, PlainRecord, apart, beyond, bills, split_error
 from headrace.engine.pipeline import Pipeline
 from headrace.policy import reservation
 from headrace.policy.shares import split
@@ -248,7 +250,7 @@ class Packer:
                 # Before anything else is waited for: who leaves meanwhile takes it along.
                 self._go_on_after(error, askers)
             if is_of_one and halves is not None:
-                plain = partial(self._refusal_of_plain, pack, askers[0].context)
+                plain = partial(self._refusal_of_plain, pack, askers)
                 is_of_one = not await halves.is_shared(error, plain)
             if is_of_one and len(askers) > 1:
                 await self._send_halves(pack, askers)
@@ -257,19 +259,17 @@ class Packer:
         pack.is_sound = True
         return apart(response, _rows(askers))
 
-    async def _refusal_of_plain(self, pack: Pack, context: RequestContext) -> Exception | None:
-        """How a text is refused that is no row's, asked as ``context`` is; None: it is not."""
-        asked = context.asked
-        if not isinstance(asked, Embed):
+    async def _refusal_of_plain(self, pack: Pack, askers: Sequence[Asker]) -> Exception | None:
+        """How a text is refused that is no row's, asked as they are; None: it is not."""
+        if pack.is_sound:
             return None
+        first = next((a for a in (*askers, *pack.askers) if not a.is_settled), askers[0])
+        fresh = plain_text(first.context, self._sender.max_attempts)
+        record = None if first.record is None else PlainRecord([first.record], ())
         pack.is_sound = True  # whatever comes: it is asked once
-        prompt = replace(asked, input=PLAIN)
-        fresh = replace(
-            context, prompt=prompt, deadline=None, attempts=0, failures=(), spent_nanos=0
-        )
         try:
             response = await self._sender.answer(
-                fresh, pack.lanes, pack.scope, None, self._write_off
+                fresh, pack.lanes, pack.scope, record, self._write_off
             )
         except HeadraceError as error:
             self._write_off(failed(fresh, error))
