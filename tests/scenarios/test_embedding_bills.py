@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace import LLMClient, Model, Price, RequestContext, Usage
-from headrace.core.errors import RejectedError, ReplyError
+from headrace.core.errors import NotTakenError, RejectedError, ReplyError
 from headrace.core.reply import Reply
 from tests.clients import check_nothing_is_held
 from tests.scenarios.test_embeddings import embedded
@@ -134,3 +134,18 @@ def test_a_row_that_leaves_before_its_pack_is_halved_has_paid_for_its_share() ->
 
     there.play(main, PRICED)
     assert [len(send) for send in there.sends] == [8, 8, 1, 4, 1]
+
+
+def test_what_moves_to_another_model_in_halves_has_been_sent_as_often_as_it_was() -> None:
+    refused = NotTakenError("the server answered 400: no", status=400)
+    there = Texts(lambda texts, _: refused if any(t.startswith("bad") for t in texts) else None)
+
+    async def main(client: LLMClient) -> None:
+        texts = [f"{'bad' if n in {0, 5} else 'good'} {n}" for n in range(8)]
+        rows = await embedded(client, texts)
+        assert {r.index for r in rows.failed} == {0, 5}
+        assert client.last_run is not None
+        assert client.last_run.summary.sends == sum(len(send) for send in there.sends)
+
+    there.play(main, ["openai/a", "openai/b"], model_weights=[1, 1])
+    assert set(there.routes) == {"openai/a", "openai/b"}
