@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
 from headrace import ConfigError, LLMClient, Rerank, Responses
+from headrace.core.errors import OverloadedError
 from headrace.testing import FakeServer, faults, plans
+from tests.scenarios.texts import Texts
+
+if TYPE_CHECKING:
+    from headrace.core.errors import ProviderError
 
 pytestmark = pytest.mark.once
 
@@ -63,3 +69,23 @@ def test_what_is_no_list_of_texts_is_refused(given: Any) -> None:  # noqa: ANN40
     answer = client.ask_sync(Rerank("q", documents))
     assert answer.error is not None
     assert "documents must be a list of texts, not str" in str(answer.error)
+
+
+def test_a_text_that_the_server_fails_at_takes_no_other_with_it() -> None:
+    def rule(texts: list[str], n: int) -> ProviderError | None:
+        del n
+        return OverloadedError("boom", status=500) if "text 321" in texts else None
+
+    there = Texts(rule)
+    texts = [f"text {n}" for n in range(500)]
+
+    async def main(client: LLMClient) -> Responses[Any]:
+        return await client.embed(texts, show_progress=False)
+
+    responses = there.play(main)
+    [failed] = responses.failed
+    assert failed.error is not None
+    assert (failed.id, failed.error.code) == ("321", "overloaded")
+    assert Counter(there.paid) == Counter(set(texts) - {"text 321"})
+    # Five times together, and then as after a refusal, with a plain text of our own.
+    assert len(there.sends) <= 5 + 2 * 9 + 1

@@ -36,7 +36,7 @@ FEW: Final = 32
 _CLOSED_TO_US: Final = (GoneError, QuotaError)
 # Too much load; a 500 says nothing of the kind.
 _LOAD: Final = frozenset({503, 529})
-_FAILED: Final = 500
+FAILED: Final = 500
 _NO_WORD: Final = (NotSentError, OutcomeUnknownError)
 # At a server that never said a word: nobody has worked on it.
 _NEVER_CAME: Final = (NotSentError, ConnectionLostError)
@@ -115,7 +115,7 @@ def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
 
 def _may_be_the_prompt(error: ProviderError) -> bool:
     """Did the server fail at its work, as it may do at one prompt for ever?"""
-    return isinstance(error, OverloadedError) and error.status == _FAILED
+    return isinstance(error, OverloadedError) and error.status == FAILED
 
 
 def _count(

@@ -10,7 +10,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
-from headrace.core.errors import ProviderError, RejectedError, TooLargeError
+from headrace.core.errors import OverloadedError, ProviderError, RejectedError, TooLargeError
+from headrace.engine import health
 from headrace.engine.course import MovedOn
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def plain_text(context: RequestContext, max_attempts: int) -> RequestContext:
 
 def may_be_of_one(error: Exception) -> bool:
     """Was the pack refused as it is, so that a smaller one may be answered?"""
+    # A server may fail at one text for ever, and has by now failed at this pack so often.
+    if isinstance(error, OverloadedError):
+        return error.status == health.FAILED
     error = _meant(error)
     if isinstance(error, RejectedError):
         return error.status is not None

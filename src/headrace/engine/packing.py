@@ -7,10 +7,11 @@ any request, with the same retries and limits.
 
 A pack waits until it is full, or nothing has joined it for a moment. Who is cancelled before it
 leaves is not in it; afterwards it goes on for the others, and is cancelled with the last of them.
-Where the provider refuses a pack, one text may be to blame: its halves are asked by themselves,
-down to the one text that is refused alone. Or all texts share the mistake (dimensions that the
-model has not, a name that is wrong), and each would be refused alone, at the price of two requests
-a row. So when both halves are refused, with the same words but for numbers, and nothing of the pack
+Where the provider refuses a pack, or has failed at it (500) until its attempts were used up, one
+text may be to blame: its halves are asked by themselves, down to the one text that is refused alone
+(after a failure with one attempt each). Or all texts share the mistake (dimensions that the model
+has not, a name that is wrong), and each would be refused alone, at the price of two requests a
+row. So when both halves are refused, with the same words but for numbers, and nothing of the pack
 has been answered yet, a plain text of our own is asked in the same way: if that is refused so too,
 no text is to blame, and all rows have their error after four exchanges. If anything else becomes of
 it (an answer, for the price of one word, or trouble), the search goes on: it is sent once, since
@@ -26,7 +27,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from headrace.core.errors import HeadraceError, ProviderError
+from headrace.core.errors import HeadraceError, OverloadedError, ProviderError
 from headrace.core.operations import Embed, EmbedPack
 from headrace.engine.course import MovedOn, expired, failed, time_left
 from headrace.engine.pack_fault import MANY, Halves, may_be_of_one, plain_text
@@ -286,8 +287,12 @@ class Packer:
         else:
             return  # too large: nothing was sent
         shares = split(spent, [asker.weight for asker in askers])
+        # Who was sent in vain until no attempt was left has one more, in smaller company.
+        is_worn = isinstance(error, OverloadedError)
+        last = self._sender.max_attempts - 1 if is_worn else 0
         for asker, nanos in zip(askers, shares, strict=True):
-            asker.context = replace(asker.context, failures=been, spent_nanos=nanos)
+            used = max(asker.context.attempts, last)
+            asker.context = replace(asker.context, failures=been, spent_nanos=nanos, attempts=used)
             if asker.is_settled:
                 _count(asker, expired(asker.context), self._write_off)
 
