@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from headrace import ConfigError, LLMClient, Rerank, Responses
+from headrace import ConfigError, LLMClient, Rerank, Responses, Usage
 from headrace.core.errors import OverloadedError
 from headrace.testing import FakeServer, faults, plans
 from tests.scenarios.texts import Texts
@@ -45,14 +45,15 @@ def ask(body: bytes, texts: list[str], **options: Any) -> Responses[Any]:
 )
 def test_vectors_that_cannot_be_right_are_an_error_of_their_rows(body: bytes, says: str) -> None:
     for response in ask(body, ["a", "b"]):
+        assert response.error is not None
         assert response.error.code == "unreadable_reply"
         assert says in str(response.error)
-        assert response.usage.input_tokens == 1
+        assert response.usage == Usage(1)
 
 
 def test_a_length_that_the_server_did_not_keep_is_said() -> None:
     found = ask(rows([1, 2], [3, 4]), ["a", "b"], dimensions=5)
-    assert [list(response.parsed) for response in found] == [[1, 2], [3, 4]]
+    assert [list(response.parsed or ()) for response in found] == [[1, 2], [3, 4]]
     said = ("dimensions is not kept: the vectors have 2 numbers",)
     assert {response.adaptations for response in found} == {said}
 
@@ -62,11 +63,11 @@ def test_what_is_no_list_of_texts_is_refused(given: Any) -> None:  # noqa: ANN40
     client = LLMClient("cohere/m", base_url="http://127.0.0.1:1")
     with pytest.raises(ConfigError, match="one item or a list of them"):
         client.embed_sync(given)
-    for documents in (given, "abc", None, 5):
+    wrong: list[Any] = [given, None, 5, "abc"]
+    for documents in wrong:
         with pytest.raises(ConfigError, match="must be a list of texts"):
             client.rerank_sync("q", documents)
-    documents: Any = "abc"
-    answer = client.ask_sync(Rerank("q", documents))
+    answer = client.ask_sync(Rerank("q", wrong[-1]))
     assert answer.error is not None
     assert "documents must be a list of texts, not str" in str(answer.error)
 
