@@ -10,6 +10,7 @@ from headrace import (
     Audio,
     ConfigError,
     Conversation,
+    Endpoint,
     File,
     Image,
     LLMClient,
@@ -18,13 +19,27 @@ from headrace import (
     Text,
     ToolCall,
     ToolResult,
+    errors,
+    list_endpoints,
+    register_endpoint,
+    unregister_endpoint,
 )
 from headrace.testing import FakeServer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from headrace.config import Asked
 
 pytestmark = pytest.mark.once
+
+
+@pytest.fixture(autouse=True)
+def table() -> Iterator[None]:
+    """What is registered is so for one test."""
+    yield
+    if any(row.name == "vendor" for row in list_endpoints()):
+        unregister_endpoint("vendor")
 
 
 def refused(client: LLMClient, prompt: Asked, **options: Any) -> str:
@@ -105,13 +120,10 @@ def test_an_endpoint_that_lists_no_models_is_told_by_its_name() -> None:
 
 
 def test_a_text_without_a_voice_is_refused_by_its_name() -> None:
-    with (
-        FakeServer.in_thread() as server,
-        LLMClient("openai/m", base_url=server.base_url) as client,
-    ):
+    with FakeServer.in_thread() as server, to(server, "openai") as client:
         response = client.speak_sync("hi")
         assert response.error is not None
-        assert response.error.message.startswith("openai reads nothing out without a voice; give")
+        assert response.error.message.startswith("vendor reads nothing out without a voice; give")
         assert not server.received
         own = SamplingParams(extra_body={"voice": "mine"})
         assert client.speak_sync("hi", sampling_params=own).parsed is not None
@@ -134,9 +146,12 @@ CHAT: tuple[str, ...] = (
 
 
 def to(server: FakeServer, endpoint: str) -> LLMClient:
-    """A client that has a key, as clients of a vendor's own servers have."""
+    """A client of a vendor whose own address is the server's."""
+    row = next(row for row in list_endpoints() if row.name == endpoint)
     url = server.base_url if endpoint in {"openai", "openai-responses"} else server.anthropic_url
-    return LLMClient(f"{endpoint}/m", base_url=url, api_key="a-key-of-the-vendor")
+    own = {"name": "vendor", "base_url": url, "auth": "bearer", "regions": ()}
+    register_endpoint(Endpoint(**{**row.model_dump(), **own}))
+    return LLMClient("vendor/m", api_key="a-key-of-the-vendor")
 
 
 @pytest.mark.parametrize("endpoint", CHAT)
@@ -165,13 +180,27 @@ def test_a_call_without_its_result_is_that_prompts_error(endpoint: str) -> None:
             assert client.ask_sync(answered, tools=[add]).error is None
 
 
-def test_a_server_of_ones_own_may_read_a_call_without_its_result() -> None:
+# With a key, too: vLLM and llama.cpp are started with one, and gateways want one.
+@pytest.mark.parametrize("key", [None, "a-key-of-ones-own"])
+@pytest.mark.parametrize("endpoint", ["openai", "openai-responses", "vllm", "llamacpp"])
+def test_a_server_of_ones_own_takes_what_the_vendor_refuses(endpoint: str, key: str | None) -> None:
     asked = Conversation().user("a").assistant("", ToolCall("c1", "add", "{}")).user("b")
     with (
         FakeServer.in_thread() as server,
-        LLMClient("openai/m", base_url=server.base_url) as client,
+        LLMClient(f"{endpoint}/m", base_url=server.base_url, api_key=key) as client,
     ):
         assert client.ask_sync(asked).error is None
+        if endpoint.startswith("openai"):  # that one wants a voice, and says so itself
+            said = client.speak_sync("hi").error
+            assert isinstance(said, errors.RejectedError)
+            assert said.status == 400
+
+
+def test_another_region_of_the_vendor_refuses_what_the_vendor_does() -> None:
+    asked = Conversation().user("a").assistant("", ToolCall("c1", "add", "{}")).user("b")
+    url = "https://eu.api.openai.com/v1"
+    with LLMClient("openai/m", base_url=url, api_key="a-key") as client:
+        assert "has no result before the user's next turn" in refused(client, asked)
 
 
 def test_parameters_of_text_are_no_parameters_of_vectors_and_sounds() -> None:

@@ -195,6 +195,7 @@ class Endpoint(Checked):
     key_env: Names = ()
     needs_key: bool = True
     auth: Annotated[str, _AUTH] = "bearer"
+    lenient: bool = False
     service: str | None = None
     max_tokens_field: str = "max_tokens"
     renames: dict[str, str] = Field(default_factory=dict)

@@ -154,6 +154,7 @@ def _elsewhere(row: Endpoint, place: Place, *, has_key: bool) -> Endpoint:
     # Residency hosts of a vendor (eu.api.openai.com) are no other servers; they get no key either.
     if not address.is_under(base_url, row):
         own |= {"max_tokens_field": "max_tokens", "unsupported": (), "cache_marks": None}
+        own["lenient"] = True  # what the vendor refuses, others may take
     if not address.is_at(base_url, row):
         own["prices"] = ""  # another server has other models and prices, and so may a residency
     return row.model_copy(update=own)

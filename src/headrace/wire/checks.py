@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from headrace.core.tools import AnyTool
 
 _MODES: Final = frozenset({"auto", "none", "required"})
-# The APIs that read a call without its result as any other turn.
-_LENIENT: Final = frozenset({"ollama"})
 
 
 def check(context: RequestContext, route: Route) -> None:
@@ -27,9 +25,8 @@ def check(context: RequestContext, route: Route) -> None:
     if context.tools and context.params is not None:
         _check_choice(context.params.tool_choice, context.tools)
     messages = context.conversation.messages
-    row = route.endpoint
     # Servers of one's own mostly put all into one text, and refuse nothing.
-    if len(messages) > 1 and row.wire not in _LENIENT and row.auth != "none":
+    if len(messages) > 1 and not route.endpoint.lenient:
         _check_answered(messages)
 
 

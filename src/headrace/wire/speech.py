@@ -33,7 +33,7 @@ def encode(context: RequestContext, route: Route) -> Draft:
     asked, noted = cast("Speak", context.asked), Unsupported(context.params)
     offer = offer_of(route, asked.name)
     extra = {} if context.params is None else context.params.extra_body or {}
-    for name in offer.needs:
+    for name in () if route.endpoint.lenient else offer.needs:
         if getattr(asked, name, None) is None and offer.renames.get(name, name) not in extra:
             msg = f"{route.endpoint.name} reads nothing out without a {name}; give {name}=, with"
             raise RejectedError(f"{msg} a name that its documentation lists")
