@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 
 from headrace.core import fingerprint
 from headrace.core.conversation import Conversation, Prompt, brief
-from headrace.core.errors import BadRowError, ConfigError, HeadraceError, InvalidOutputError
+from headrace.core.errors import (
+    BadRowError,
+    ConfigError,
+    CutOffError,
+    HeadraceError,
+    InvalidOutputError,
+)
 from headrace.core.operations import Operation, operation
 from headrace.core.params import SamplingParams
 from headrace.core.quick import quick
@@ -133,9 +139,13 @@ class RequestContext:
         return (self.prompt, self.model, asked, self.tools, self.output_schema)
 
     def with_feedback(self) -> RequestContext:
-        """This request with what was wrong with the shape of the last answer that had another."""
-        misshapen = (e for e in reversed(self.failures) if isinstance(e, InvalidOutputError))
-        if (last := next(misshapen, None)) is None:
+        """This request with what was wrong with the shape of the last answer that had another.
+
+        To have been cut off is no mistake: it is not told.
+        """
+        whole = (e for e in reversed(self.failures) if not isinstance(e, CutOffError))
+        last = next((e for e in whole if isinstance(e, InvalidOutputError)), None)
+        if last is None:
             return self
         again = (
             f"That answer does not fit the schema: {last.problem}. Answer again, with nothing but"

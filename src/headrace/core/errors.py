@@ -331,12 +331,12 @@ class InvalidOutputError(ProviderError):
 class CutOffError(InvalidOutputError):
     """The answer was cut off by the bound on its output before it fitted the ``output_schema``.
 
-    The same bound would cut it again, and be paid for again, so it is not asked again.
+    The same bound would cut it again, and be paid for again, so that model is not asked again, but
+    another one where its bound is not known to be as low.
     """
 
     code = "cut_off"
     repeat_here = False
-    repeat_elsewhere = False
 
 
 class ReplyError(ProviderError):

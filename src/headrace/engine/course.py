@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headrace.core.errors import (
     Charged,
+    CutOffError,
     DeadlineError,
     GoneError,
     HeadraceError,
@@ -102,6 +103,8 @@ class Course:
             self._refused_at = now
             self.refused_since = self.refused_since or now
             return False
+        if isinstance(error, CutOffError):
+            return self._turn_away_bound(state)
         self._failed = (*self._failed, state)
         if error.repeat_here:
             return any(s not in self._failed and s.is_well(now) for s in self._lanes)
@@ -109,12 +112,20 @@ class Course:
         return self.has_route
 
     def turn_away_model(self, state: RouteState) -> bool:
-        """A codec refused, as for every key of this model; True where another one is left."""
+        """It is the same for every key of this model; True where another one is left."""
         row, model = state.route.endpoint, state.route.model
         alike = (s for s in self._lanes if s.route.endpoint == row and s.route.model == model)
         self._banned = (*self._banned, *alike)
         self._failed = (*self._failed, *self._banned)
         return self.has_route
+
+    def _turn_away_bound(self, state: RouteState) -> bool:
+        """An answer was cut off; True where another model is left that nothing binds as tightly."""
+        bound = _bound(self.context, state)
+        tight = () if bound is None else (s for s in self._lanes if _within(self.context, s, bound))
+        self._banned = (*self._banned, *tight)
+        self.may_move = self.may_move and _declared(self.context, None) is None
+        return self.turn_away_model(state)
 
     @property
     def has_route(self) -> bool:
@@ -308,10 +319,24 @@ def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int, int]:
     needed = lanes[0].learning.correction.of(estimated)
     # Refusing is final: what other prompts have taught must not do it alone.
     lanes = fitting(lanes, min(estimated, needed))
-    own = lanes[0].params
-    params = context.params if own is None else own | context.params
-    declared = None if params is None else params.max_tokens
-    most = lanes[0].route.model.max_output_tokens
+    declared, most = _declared(context, lanes[0]), lanes[0].route.model.max_output_tokens
     if not context.writes:
         return lanes, needed, estimated
     return lanes, needed + reservation.output_tokens(declared, most), estimated
+
+
+def _declared(context: RequestContext, state: RouteState | None) -> int | None:
+    """The ``max_tokens`` of the request, or what the client asks of that model alone."""
+    own = None if state is None else state.params
+    params = context.params if own is None else own | context.params
+    return None if params is None else params.max_tokens
+
+
+def _bound(context: RequestContext, state: RouteState) -> int | None:
+    """What is known to bound its output there; None: what the server does by itself."""
+    return _declared(context, state) or state.route.model.max_output_tokens
+
+
+def _within(context: RequestContext, state: RouteState, bound: int) -> bool:
+    known = _bound(context, state)
+    return known is not None and known <= bound
