@@ -32,7 +32,7 @@ from headrace.testing.provider import prompt_of
 from tests.clients import NOWHERE, check_nothing_is_held, made, quiet, run, virtual
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
     from headrace.core.model import Route
@@ -142,9 +142,9 @@ def rows(a: int | None, b: int | None) -> list[Model]:
     ],
 )
 def test_what_one_model_cuts_off_another_may_answer(
-    models: Any, params: Any, weights: list[float] | None
+    models: Sequence[str | Model], params: list[SamplingParams] | None, weights: list[float] | None
 ) -> None:
-    def say(context: RequestContext, route: Route, n: int) -> Outcome:
+    def say(context: RequestContext, route: Route, _: int) -> Outcome:
         assert len(context.conversation.messages) == 1  # what was cut off is no mistake
         return CUT if route.model.name == "a" else GOOD
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import orjson
 import pytest
 
 from headrace import Conversation, File, LLMClient
-from headrace.core.errors import BadRowError, ProviderError, RejectedError
+from headrace.core.errors import BadRowError, GoneError, ProviderError, RejectedError
 from headrace.core.model import Model, Route
 from headrace.core.reply import Reply
 from headrace.registry import endpoints
@@ -110,6 +111,48 @@ def test_files_come_are_asked_about_and_go(server: FakeServer) -> None:
         assert kept not in client.list_files_sync()
         with pytest.raises(ProviderError):
             client.get_file_sync(kept.id)
+
+
+def test_a_file_that_is_gone_is_told_by_its_id_and_no_fault_of_the_key(server: FakeServer) -> None:
+    with LLMClient("google/gemini", base_url=server.base_url, api_key="AIza-0123456789") as client:
+        for ask in (client.get_file_sync, client.download_file_sync, client.delete_file_sync):
+            with pytest.raises(GoneError) as caught:
+                ask("files/none")
+            assert "403" in caught.value.message
+            assert caught.value.message.endswith(
+                "check the file's id, 'files/none'; list_files tells which there are"
+            )
+
+
+def test_what_else_is_refused_there_is_told_as_it_is() -> None:
+    unpaid = reply(
+        {"error": {"code": 403, "message": "x", "details": [{"reason": "BILLING_DISABLED"}]}}, 403
+    )
+    page = Reply(403, b"<html>no</html>", {"content-type": "text/html"})
+    for refusal in (unpaid, page):
+        with pytest.raises(ProviderError) as caught:
+            files.check(way(), refusal, "a")
+        assert "file's id" not in caught.value.message
+    elsewhere = Route(
+        Model(id="openai/m"), endpoints.known()["openai"], "https://api.openai.com/v1"
+    )
+    with pytest.raises(GoneError, match="what the API key may do"):
+        files.check(elsewhere, reply({"error": {"message": "no"}}, 403), "a")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "name"),
+    [*product(("google", "openai"), ("", "..", "lone \ud800 surrogate")), ("google", "files/")],
+)
+def test_what_can_be_no_id_of_a_file_is_told_as_that(
+    server: FakeServer, endpoint: str, name: str
+) -> None:
+    with (
+        LLMClient(f"{endpoint}/m", base_url=server.base_url, api_key="AIza-01234567") as client,
+        pytest.raises(RejectedError, match=r"the name of a file.*; give its id$"),
+    ):
+        client.get_file_sync(name)
+    assert not server.received
 
 
 def test_what_a_model_made_is_downloaded(server: FakeServer) -> None:

@@ -96,7 +96,7 @@ class Listing(Assembly):
 
         async def send(exchange: HttpExchange, route: Route) -> StoredFile:
             reply = await exchange.get(files.one(route, file_id), files.headers(route))
-            files.check(reply, file_id)
+            files.check(route, reply, file_id)
             return files.read(reply)
 
         return await self._plainly(options, "files", send)
@@ -110,7 +110,7 @@ class Listing(Assembly):
 
         async def send(exchange: HttpExchange, route: Route) -> File:
             reply = await exchange.get(files.content(route, file_id), files.headers(route))
-            files.check(reply, file_id)
+            files.check(route, reply, file_id)
             if not reply.body:
                 msg = f"the file {file_id!r:.80} is empty; there is nothing to download"
                 raise ReplyError(msg, status=reply.status, reply=reply)
@@ -128,7 +128,7 @@ class Listing(Assembly):
 
         async def send(exchange: HttpExchange, route: Route) -> None:
             place = files.one(route, file_id)
-            files.check(await exchange.delete(place, files.headers(route)), file_id)
+            files.check(route, await exchange.delete(place, files.headers(route)), file_id)
 
         await self._plainly(options, "files", send)
 

@@ -34,7 +34,7 @@ from headrace.wire.limits import (
     keeps,
     read_limits,
 )
-from headrace.wire.remedy import remedy
+from headrace.wire.remedy import NOTHING, Lost, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -192,17 +192,17 @@ _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNOR
 _OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|calls / month|\AToo many tokens per day")
 
 
-def check(reply: Reply, lost: str = "") -> None:
+def check(reply: Reply, lost: Lost = NOTHING) -> None:
     """Raise the typed error that a reply with another status than 200 is.
 
-    The body of a 200 is not looked into; the codec does that, once. ``lost`` is what to do about a
-    404 where no model was asked.
+    The body of a 200 is not looked into; the codec does that, once. ``lost`` is what to do
+    about a status where no model was asked.
     """
     if reply.status != OK:
         raise from_reply(reply, lost)
 
 
-def from_reply(reply: Reply, lost: str = "") -> ProviderError:
+def from_reply(reply: Reply, lost: Lost = NOTHING) -> ProviderError:
     """The error that a reply with another status than 200 stands for; see ``check``."""
     status = reply.status
     if _FIRST_REDIRECT <= status < _FIRST_REFUSAL:
@@ -215,7 +215,7 @@ def from_reply(reply: Reply, lost: str = "") -> ProviderError:
         return unreadable(reply, "an answer comes with status 200")
     said = complaint.of_body(reply.body, reply.headers.get("x-amzn-errortype"))
     kind = _obey(reply.headers.get("x-should-retry"), _classify(status, said, reply))
-    return _error(kind, f"the server answered {status}", said, reply, lost=lost)
+    return _error(kind, f"the server answered {status}", said, reply, None, lost)
 
 
 def from_error_object(
@@ -232,7 +232,7 @@ def from_error_object(
         kind = _kind(said) or _by_text(said) or ReplyError
     else:
         kind = _classify(status, said, reply)
-    return _error(kind, "the server answered 200 with an error", said, reply, usage)
+    return _error(kind, "the server answered 200 with an error", said, reply, usage, NOTHING)
 
 
 def reported_cost(reply: Reply) -> int | None:
@@ -372,7 +372,7 @@ def _obey(wish: str | None, kind: Kind) -> Kind:
 
 
 def _error(  # noqa: PLR0917 - what an error is, each part once
-    kind: Kind, what: str, said: Complaint, reply: Reply, usage: Usage | None = None, lost: str = ""
+    kind: Kind, what: str, said: Complaint, reply: Reply, usage: Usage | None, lost: Lost
 ) -> ProviderError:
     message = reading.clean(said.message, _MESSAGE).rstrip(" .;")
     details = {

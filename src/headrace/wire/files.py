@@ -14,6 +14,7 @@ from headrace.wire import failure, reading
 from headrace.wire.draft import Draft
 from headrace.wire.form import form, related
 from headrace.wire.operation import offer_of
+from headrace.wire.remedy import NOT_FOUND
 from headrace.wire.segment import segment
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class _Way(NamedTuple):
     is_related: bool = False
     # A list that is empty is not there.
     omits_empty: bool = False
+    # What is answered for a file that is not there.
+    lost: tuple[int, ...] = (NOT_FOUND,)
 
 
 _USUAL: Final = _Way()
@@ -69,6 +72,7 @@ _WAYS: Final = {
         named="files/",
         is_related=True,
         omits_empty=True,
+        lost=(NOT_FOUND, 403),  # which may be another's, and this key's has no permission for
     ),
 }
 
@@ -128,7 +132,7 @@ def one(route: Route, identity: str) -> str:
     named = _way(route).named
     # A URI of Google's ends in the name.
     bare = identity.rpartition(named)[2] if named else identity
-    return f"{root(route)}/{segment(bare)}"
+    return f"{root(route)}/{segment(bare, 'a file', 'its id')}"
 
 
 def content(route: Route, identity: str) -> str:
@@ -136,9 +140,10 @@ def content(route: Route, identity: str) -> str:
     return one(route, identity) + _way(route).content
 
 
-def check(reply: Reply, identity: str) -> None:
+def check(route: Route, reply: Reply, identity: str) -> None:
     """Raise the error that a reply about one file is, where it is one."""
-    failure.check(reply, f"check the file's id, {identity!r:.80}; list_files tells which there are")
+    said = f"check the file's id, {identity!r:.80}; list_files tells which there are"
+    failure.check(reply, dict.fromkeys(_way(route).lost, said))
 
 
 def read(reply: Reply) -> StoredFile:
@@ -153,7 +158,7 @@ def read(reply: Reply) -> StoredFile:
 
 def read_all(route: Route, reply: Reply) -> Shelf:
     """What a reply lists; raises the error that it is otherwise."""
-    failure.check(reply, "check the base_url, where no files are kept")
+    failure.check(reply, {NOT_FOUND: "check the base_url, where no files are kept"})
     data, name = failure.read_object(reply), _way(route).rows
     rows = data.get(name, [] if _way(route).omits_empty else None)
     if type(rows) is not list:

@@ -12,6 +12,7 @@ from headrace.core.errors import ConfigError
 from headrace.core.listing import ListedModel
 from headrace.core.model import Price
 from headrace.wire import failure, reading
+from headrace.wire.remedy import NOT_FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +76,7 @@ def path(wire: str, cursor: str | None) -> tuple[str, tuple[tuple[str, str], ...
 
 def read(route: Route, reply: Reply) -> Listing:
     """What a reply lists; raises the error that it is otherwise."""
-    failure.check(reply, "check the base_url, where no models are listed")
+    failure.check(reply, {NOT_FOUND: "check the base_url, where no models are listed"})
     way = _WAYS.get(route.endpoint.wire, _USUAL)
     data = reading.load(reply.body) or {}
     rows = data.get(way.rows) if data else _bare(reply.body)  # Together writes the list alone

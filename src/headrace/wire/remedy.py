@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 from headrace.core.errors import (
     ContentFilterError,
@@ -37,13 +39,19 @@ _BY_STATUS: Final = {
     407: "check user name and password in proxy=",
 }
 
+NOT_FOUND: Final = 404
+# What to do about a status where no model was asked.
+Lost: TypeAlias = Mapping[int, str]
+NOTHING: Final[Lost] = MappingProxyType({})
 
-_NOT_FOUND: Final = 404
 
+def remedy(kind: type[ProviderError], status: int | None = None, lost: Lost = NOTHING) -> str:
+    """What to do, in a few words; ``lost`` is that where something else than a model is missing.
 
-def remedy(kind: type[ProviderError], status: int | None = None, lost: str = "") -> str:
-    """What to do, in a few words; ``lost`` is that where something else than a model is missing."""
-    if status == _NOT_FOUND and lost:
-        return lost
+    It goes by the status; one that says more things counts where a route would be closed.
+    """
+    said = lost.get(status or 0)
+    if said is not None and (status == NOT_FOUND or kind is GoneError):
+        return said
     closed = _BY_STATUS.get(status or 0) if kind is GoneError else None
     return closed or _REMEDIES[kind]
