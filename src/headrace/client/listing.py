@@ -8,7 +8,7 @@ from headrace.adapters import registered
 from headrace.adapters.http import HttpExchange
 from headrace.client.assembly import Assembly
 from headrace.config import refuse_unknown
-from headrace.core.errors import ConfigError, ReplyError
+from headrace.core.errors import ConfigError, HeldBackError, ReplyError
 from headrace.core.media import File, sniff
 from headrace.core.model import NO_MODEL
 from headrace.core.plain import kind_of
@@ -155,8 +155,11 @@ class Listing(Assembly):
         with self._loops.here() as scope:
             await choice.start()
             route = choice.lanes[0].route
-            there = route if way is None else way(route)
-            return await send(self._exchange(scope, there), route)
+            exchange = self._exchange(scope, route if way is None else way(route))
+            try:
+                return await send(exchange, route)
+            except HeldBackError:  # with renewed credentials, or for the time that AWS has
+                return await send(exchange, route)
 
     def _exchange(self, scope: LoopScope, route: Route) -> HttpExchange:
         return HttpExchange(scope.transport, route, self.config.request_timeout, _Open())

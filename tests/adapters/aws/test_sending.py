@@ -63,7 +63,7 @@ class Server:
         while head := await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b"":
             first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
             headers = {n.lower(): v for n, _, v in (line.partition(": ") for line in lines)}
-            body = await reader.readexactly(int(headers["content-length"]))
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
             self.seen.append((first, headers, body))
             self.on_request()
             status, said = self.replies.pop(0) if self.replies else (200, b"{}")

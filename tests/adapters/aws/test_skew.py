@@ -13,7 +13,8 @@ import pytest
 
 from headrace import LLMClient
 from headrace.adapters.aws.skew import Skew
-from headrace.core.errors import HeldBackError
+from headrace.adapters.clock import SystemClock
+from headrace.core.errors import GoneError, HeldBackError
 from tests.adapters.aws.test_sending import ANSWER, Here, Way, way
 
 if TYPE_CHECKING:
@@ -55,6 +56,25 @@ def test_a_request_is_signed_anew_for_the_time_that_aws_has(
     [told] = caplog.messages
     assert says in told
     assert "the clock should be set" in told
+
+
+def test_calls_beside_the_pipeline_are_signed_anew_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    keys = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "a-secret"}
+    listed = orjson.dumps({"object": "list", "data": [{"id": "gpt-oss"}]})
+
+    async def main() -> None:
+        async with way() as there:
+            there.server.date = formatdate(SystemClock().wall() + 15 * MINUTE, usegmt=True)
+            there.server.replies = [(403, EXPIRED), (200, listed), (403, EXPIRED)]
+            url = there.server.address
+            async with LLMClient("bedrock-openai/m", base_url=url, api_key=keys) as client:
+                assert [m.id for m in await client.list_models()] == ["bedrock-openai/gpt-oss"]
+                with pytest.raises(GoneError, match="Signature expired"):
+                    await client.list_models()
+            assert len(there.server.seen) == 3
+
+    asyncio.run(main())
 
 
 def _stamp(seconds: float) -> str:
