@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace import LLMClient, list_endpoints
+from headrace import Image, LLMClient, list_endpoints
 from headrace.testing import FakeServer, faults, plans, vector_of
 from tests.testing.asking import post
 
@@ -26,9 +26,17 @@ def offering(operation: str) -> dict[str, Endpoint]:
 EMBEDDING = offering("embed")
 MODELS = [
     *(f"{name}/m" for name in sorted(EMBEDDING)),
+    # What is otherwise for some models of an endpoint, known by their names.
+    *(
+        f"{name}/{part}m"
+        for name, row in sorted(EMBEDDING.items())
+        for part in row.operations["embed"].models
+    ),
     "bedrock/amazon.titan-embed-text-v2:0",
     "bedrock/us.cohere.embed-v4:0",
 ]
+# Nothing is told of what these cost.
+UNTOLD = {"vertex/multimodalm"}
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +63,8 @@ def test_every_endpoint_gets_true_vectors_and_is_told_what_they_cost(model: str)
     server = FakeServer()
     responses = embed(model, TEXTS, server)
     assert [vector(r) for r in responses] == [vector_of(text) for text in TEXTS]
-    assert sum(r.usage.input_tokens for r in responses if r.usage) == 6 + 2 * 100
+    used = sum(r.usage.input_tokens for r in responses if r.usage)
+    assert used == (0 if model in UNTOLD else 6 + 2 * 100)
     name, _, asked = model.partition("/")
     assert {(seen.model, seen.key) for seen in server.received} == {(asked, KEY)}
     offer = EMBEDDING[name].operations["embed"].of(asked)
@@ -65,11 +74,24 @@ def test_every_endpoint_gets_true_vectors_and_is_told_what_they_cost(model: str)
 @pytest.mark.parametrize("dimensions", [2, 4, 300])
 @pytest.mark.parametrize("model", MODELS)
 def test_vectors_are_as_long_as_is_asked(model: str, dimensions: int) -> None:
-    offer = EMBEDDING[model.partition("/")[0]].operations["embed"]
+    name, _, asked_model = model.partition("/")
+    offer = EMBEDDING[name].operations["embed"].of(asked_model)
     [response] = embed(model, ["a text"], FakeServer(), dimensions=dimensions, input_type="query")
     asked = None if "dimensions" in offer.unsupported else dimensions
     assert vector(response) == vector_of("a text", asked)
     assert len(vector(response)) == (asked or 4)
+
+
+def test_vertex_embeds_an_image_where_the_model_takes_one() -> None:
+    image = Image.from_bytes(b"\x89PNG\r\n\x1a\n", "image/png")
+
+    async def main() -> APIResponse[Any]:
+        async with FakeServer() as server:
+            url, model = server.base_url, "vertex/multimodalembedding@001"
+            async with LLMClient(model, base_url=url, api_key=KEY) as client:
+                return await client.embed(image, dimensions=128)
+
+    assert vector(asyncio.run(main())) == vector_of("iVBORw0KGgo=", 128)
 
 
 def test_longer_vectors_begin_with_the_shorter_ones_and_tell_texts_apart() -> None:

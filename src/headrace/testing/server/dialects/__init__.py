@@ -70,7 +70,7 @@ _ENDS: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/audio/speech", Speech()),
     ("/converse", _BEDROCK),
     ("/converse-stream", _BEDROCK),
-    (":predict", Formed(_GEMINI, EMBEDDINGS["vertex"])),
+    (":predict", Formed(_GEMINI, EMBEDDINGS["vertex predict"])),
     (":embedContent", Formed(_GEMINI, EMBEDDINGS["gemini content"])),
     ("/invoke", _INVOKED),
     ("/invoke-with-response-stream", _INVOKED),

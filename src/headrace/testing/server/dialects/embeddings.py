@@ -113,13 +113,19 @@ def _said(part: dict[str, Any]) -> str:
 
 
 def _gemini_size(data: dict[str, Any]) -> object:
-    first, *others = [each.get("outputDimensionality") for each in data["requests"]]
+    sizes = [each.get("outputDimensionality", _content_size(each)) for each in data["requests"]]
+    first, *others = sizes
     return first if all(size == first for size in others) else "several"
 
 
 def _gemini_model(data: dict[str, Any], target: str) -> str:
     del data
     return unquote(_GEMINI_PATH.findall(target)[-1])
+
+
+def _content_size(data: dict[str, Any]) -> object:
+    """Vertex has it among the options; at the top it has none."""
+    return (data.get("embedContentConfig") or {}).get("outputDimensionality")
 
 
 def _content_texts(content: object) -> object:
@@ -150,6 +156,39 @@ def _vertex_texts(instances: object) -> object:
 
 def _vertex_size(data: dict[str, Any]) -> object:
     return (data.get("parameters") or {}).get("outputDimensionality")
+
+
+def _multimodal(asked: Asked, vectors: list[object], n: int) -> dict[str, object]:
+    del asked, n
+    [vector] = vectors
+    return {"predictions": [vector]}
+
+
+def _multimodal_number(data: dict[str, Any], vector: list[float]) -> object:
+    [instance] = data["instances"]
+    return {"textEmbedding" if "text" in instance else "imageEmbedding": vector}
+
+
+def _multimodal_texts(instances: object) -> object:
+    try:
+        return [_told(each) for each in instances]  # type: ignore[attr-defined]  # what is no list is found out here
+    except (KeyError, TypeError):
+        return None
+
+
+def _told(instance: dict[str, Any]) -> object:
+    """A text, or the bytes of an image in base64."""
+    return instance["text"] if "text" in instance else instance["image"]["bytesBase64Encoded"]
+
+
+def _multimodal_size(data: dict[str, Any]) -> object:
+    return (data.get("parameters") or {}).get("dimension")
+
+
+def _predict(data: dict[str, Any], target: str) -> Asked:
+    """At Vertex the model says what the instances are."""
+    is_multimodal = "multimodal" in _gemini_model(data, target)
+    return _TABLE["vertex multimodal" if is_multimodal else "vertex"].read(data, target)
 
 
 def _cohere(asked: Asked, vectors: list[object], n: int) -> dict[str, object]:
@@ -187,6 +226,12 @@ def _titan(asked: Asked, vectors: list[object], n: int) -> dict[str, object]:
     }
 
 
+def _titan_size(data: dict[str, Any]) -> object:
+    """The models for images have it in a place of its own."""
+    image = (data.get("embeddingConfig") or {}).get("outputEmbeddingLength")
+    return data.get("dimensions") if image is None else image
+
+
 def _in_path(data: dict[str, Any], target: str) -> str:
     del data
     return model_of(target)
@@ -211,15 +256,24 @@ _TABLE: Final = {
         "content",
         _content,
         _content_texts,
-        lambda data: data.get("outputDimensionality"),
+        _content_size,
         _gemini_model,
     ),
     "vertex": _Embeddings(
         "instances", _vertex, _vertex_texts, _vertex_size, _gemini_model, most=250
     ),
+    "vertex multimodal": _Embeddings(
+        "instances",
+        _multimodal,
+        _multimodal_texts,
+        _multimodal_size,
+        _gemini_model,
+        _multimodal_number,
+        most=1,
+    ),
     "ollama": _Embeddings("input", _ollama),
-    "titan image": _Embeddings("inputImage", _titan, model=_in_path, most=1),
-    "titan": _Embeddings("inputText", _titan, model=_in_path, most=1),
+    "titan image": _Embeddings("inputImage", _titan, sizes=_titan_size, model=_in_path, most=1),
+    "titan": _Embeddings("inputText", _titan, sizes=_titan_size, model=_in_path, most=1),
     "cohere images": _Embeddings("images", _cohere, sizes=_cohere_size, needs=("input_type",)),
     "cohere images on bedrock": _Embeddings(
         "images", _cohere_on_bedrock, sizes=_cohere_size, model=_in_path, needs=("input_type",)
@@ -233,5 +287,8 @@ _TABLE: Final = {
         needs=("input_type",),
     ),
 }
-EMBEDDINGS: Final = {name: Form(row.field, row.read) for name, row in _TABLE.items()}
+EMBEDDINGS: Final = {
+    **{name: Form(row.field, row.read) for name, row in _TABLE.items()},
+    "vertex predict": Form("instances", _predict),
+}
 """By the name of the form."""
