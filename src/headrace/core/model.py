@@ -166,12 +166,18 @@ class Offer(Checked):
         if not isinstance(given, dict) or not isinstance(models := given.get("models"), dict):
             return given
         usual = {name: value for name, value in given.items() if name != "models"}
-        whole = {p: {**usual, **more} if type(more) is dict else more for p, more in models.items()}
-        return {**given, "models": whole}
+        return {**given, "models": {part: _over(usual, more) for part, more in models.items()}}
 
     def of(self, model: str) -> Offer:
         """What it is for a model of this name."""
         return next((offer for part, offer in self.models.items() if part in model), self)
+
+
+def _over(usual: dict[str, object], more: object) -> object:
+    """What is said of some models over what is ``usual``; anything else is left to be refused."""
+    if isinstance(more, Offer):
+        more = {name: getattr(more, name) for name in more.model_fields_set}
+    return {**usual, **more} if isinstance(more, dict) else more
 
 
 # The endpoint that is started on this machine, by whom it is first asked.
