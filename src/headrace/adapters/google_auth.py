@@ -4,8 +4,8 @@ A token given in code or by the environment is used as it is. Otherwise google-a
 application default credentials, in its order: the file of ``GOOGLE_APPLICATION_CREDENTIALS``
 (service accounts, workload identity), gcloud's login, the metadata server. Their token is kept for
 the process and renewed five minutes before its end, by one thread at a time, off the event loop.
-It is asked for on the client's own way out: by its proxy, trusting its ``ca_file``. What is asked
-in plain HTTP is this machine's own metadata server, where no proxy is on the way.
+It is asked for on the client's own way out: by its proxy, trusting its ``ca_file``. No proxy is on
+the way to this machine's own metadata server, which is asked in plain HTTP, or by its name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import re
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -57,6 +56,8 @@ _LOG_IN: Final = (
     " GOOGLE_OAUTH_ACCESS_TOKEN to a token"
 )
 
+# This machine's own, which may want TLS (``GCE_METADATA_MTLS_MODE``); no other can ask it.
+_METADATA: Final = frozenset({"metadata.google.internal", "169.254.169.254"})
 # Whose certificates are trusted where no file is given, as requests and OpenSSL are told.
 _TRUSTED: Final = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _INSTALL: Final = (
@@ -78,8 +79,10 @@ class Door:
         proxy = self.proxy
         if proxy is None and self.trust_env:
             proxy = Proxy.of_environment(url)
-        is_here = is_loopback(parts.hostname or "")
-        if proxy is None or parts.scheme != "https" or (is_here and not proxy.is_here):
+        host = parts.hostname or ""
+        if proxy is None or parts.scheme != "https" or host in _METADATA:
+            return {}
+        if is_loopback(host) and not proxy.is_here:
             return {}
         return {"https": proxy.reveal()}
 
@@ -259,7 +262,7 @@ class Tokens:
         request: Any = Request()
         request.session.verify = self._door.trusted
         request.session.trust_env = False  # beside its proxy: ~/.netrc, and no other file
-        ask: Any = partial(_through, self._door, request)
+        ask: Any = _Through(self._door, request)
         found = self._credentials
         if found is None:
             found, self._project = google.auth.default(scopes=[_SCOPE], request=ask)
@@ -274,11 +277,17 @@ class Tokens:
         return Token(Masked(found.token), now + left - early, now + left, self._project, quota)
 
 
-def _through(
-    door: Door, request: Callable[..., object], url: str, *given: object, **more: object
-) -> object:
-    """Make one ``request`` by the ``door``."""
-    return request(url, *given, **{"timeout": _ASKING, **more}, proxies=door.proxies(url))
+class _Through:
+    """Makes requests by the ``door``; google-auth mounts certificates of its own on ``session``."""
+
+    def __init__(self, door: Door, request: Any) -> None:  # noqa: ANN401  of an extra
+        self.session = request.session
+        self._door = door
+        self._request = request
+
+    def __call__(self, url: str, *given: object, **more: object) -> object:
+        asked = {"timeout": _ASKING, **more, "proxies": self._door.proxies(url)}
+        return self._request(url, *given, **asked)
 
 
 def _brief(error: Exception) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from google.auth.transport.requests import Request
 
-from headrace.adapters.google_auth import Door
+from headrace.adapters.google_auth import Door, _Through
 from headrace.adapters.proxy import Proxy
 from headrace.core.errors import GoneError, NotSentError, OverloadedError
 from tests.adapters.google.server import way
@@ -131,6 +132,8 @@ GOOGLE, METADATA = "https://oauth2.googleapis.com/token", "http://metadata.googl
         (Door(Proxy(FAR), trust_env=True), GOOGLE, FAR),
         (Door(Proxy(FAR)), METADATA, None),
         (Door(trust_env=True), METADATA, None),
+        (Door(Proxy(FAR)), METADATA.replace("http:", "https:"), None),
+        (Door(trust_env=True), "https://169.254.169.254/", None),
         (Door(Proxy(FAR)), "https://127.0.0.1/token", None),
         (Door(Proxy(NEAR)), "https://127.0.0.1/token", NEAR),
     ],
@@ -142,6 +145,12 @@ def test_which_proxy_is_on_the_way(
     for scheme in ("http", "https"):
         monkeypatch.setenv(f"{scheme}_proxy", NEAR)
     assert door.proxies(url) == ({} if proxy is None else {"https": proxy})
+
+
+def test_google_auth_finds_where_to_mount_the_certificates_of_its_metadata_server() -> None:
+    request = Request()
+    asking = _Through(Door(), request)
+    assert asking.session is request.session
 
 
 def test_an_environment_whose_proxy_is_no_url_closes_the_route(
