@@ -149,7 +149,9 @@ def test_what_one_model_cuts_off_another_may_answer(
         return CUT if route.model.name == "a" else GOOD
 
     async def main(client: LLMClient) -> list[APIResponse[Any]]:
-        return await quiet(client, [f"p{n}" for n in range(9)], output_schema=City)
+        found: list[APIResponse[Any]]
+        found = await quiet(client, [f"p{n}" for n in range(9)], output_schema=City)
+        return found
 
     found = virtual(
         Script(say),
