@@ -181,8 +181,13 @@ def test_files_come_and_go() -> None:
         assert await client.list_files() == [kept]
         again = await client.download_file(kept.id)
         assert (again.data, again.media_type) == (file.data, "application/pdf")
-        await client.delete_file(kept.id)
+        assert await client.get_file(kept) == kept
+        await client.delete_file(kept)
         assert await client.list_files() == []
+        wrong: list[Any] = [None, 5, file]
+        for each in wrong:
+            with pytest.raises(ConfigError, match="a file is named by its id, or by what"):
+                await client.get_file(each)
         for call in (client.download_file, client.delete_file):
             with pytest.raises(GoneError, match=f"check the file's id, '{kept.id}'; list_files"):
                 await call(kept.id)

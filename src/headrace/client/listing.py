@@ -9,6 +9,7 @@ from headrace.adapters.http import HttpExchange
 from headrace.client.assembly import Assembly
 from headrace.config import refuse_unknown
 from headrace.core.errors import ConfigError, HeldBackError, ReplyError
+from headrace.core.listing import StoredFile
 from headrace.core.media import File, sniff
 from headrace.core.model import NO_MODEL
 from headrace.core.plain import kind_of
@@ -18,7 +19,7 @@ from headrace.wire import files, models
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from headrace.core.listing import ListedModel, StoredFile
+    from headrace.core.listing import ListedModel
     from headrace.core.model import Endpoint, Route
     from headrace.engine.loops import LoopScope
 
@@ -91,48 +92,63 @@ class Listing(Assembly):
         """``list_files`` for scripts, threads and notebooks."""
         return self._portal.call(lambda: self.list_files(**options))
 
-    async def get_file(self, file_id: str, **options: Unpack[PlainCallOptions]) -> StoredFile:
+    async def get_file(
+        self, file_id: str | StoredFile, **options: Unpack[PlainCallOptions]
+    ) -> StoredFile:
         """What the vendor says of one file that it keeps."""
+        identity = _id_of(file_id)
 
         async def send(exchange: HttpExchange, route: Route) -> StoredFile:
-            reply = await exchange.get(files.one(route, file_id), files.headers(route))
-            files.check(route, reply, file_id)
+            reply = await exchange.get(files.one(route, identity), files.headers(route))
+            files.check(route, reply, identity)
             return files.read(reply)
 
         return await self._plainly(options, "files", send)
 
-    def get_file_sync(self, file_id: str, **options: Unpack[PlainCallOptions]) -> StoredFile:
+    def get_file_sync(
+        self, file_id: str | StoredFile, **options: Unpack[PlainCallOptions]
+    ) -> StoredFile:
         """``get_file`` for scripts, threads and notebooks."""
         return self._portal.call(lambda: self.get_file(file_id, **options))
 
-    async def download_file(self, file_id: str, **options: Unpack[PlainCallOptions]) -> File:
+    async def download_file(
+        self, file_id: str | StoredFile, **options: Unpack[PlainCallOptions]
+    ) -> File:
         """The bytes of a file; its media type is read from the first of them."""
+        identity = _id_of(file_id)
 
         async def send(exchange: HttpExchange, route: Route) -> File:
-            reply = await exchange.get(files.content(route, file_id), files.headers(route))
-            files.check(route, reply, file_id)
+            reply = await exchange.get(files.content(route, identity), files.headers(route))
+            files.check(route, reply, identity)
             if not reply.body:
-                msg = f"the file {file_id!r:.80} is empty; there is nothing to download"
+                msg = f"the file {identity!r:.80} is empty; there is nothing to download"
                 raise ReplyError(msg, status=reply.status, reply=reply)
             kind = sniff(reply.body) or "application/octet-stream"
             return File(data=reply.body, media_type=kind)
 
         return await self._plainly(options, "files", send)
 
-    def download_file_sync(self, file_id: str, **options: Unpack[PlainCallOptions]) -> File:
+    def download_file_sync(
+        self, file_id: str | StoredFile, **options: Unpack[PlainCallOptions]
+    ) -> File:
         """``download_file`` for scripts, threads and notebooks."""
         return self._portal.call(lambda: self.download_file(file_id, **options))
 
-    async def delete_file(self, file_id: str, **options: Unpack[PlainCallOptions]) -> None:
+    async def delete_file(
+        self, file_id: str | StoredFile, **options: Unpack[PlainCallOptions]
+    ) -> None:
         """Let the vendor forget a file."""
+        identity = _id_of(file_id)
 
         async def send(exchange: HttpExchange, route: Route) -> None:
-            place = files.one(route, file_id)
-            files.check(route, await exchange.delete(place, files.headers(route)), file_id)
+            place = files.one(route, identity)
+            files.check(route, await exchange.delete(place, files.headers(route)), identity)
 
         await self._plainly(options, "files", send)
 
-    def delete_file_sync(self, file_id: str, **options: Unpack[PlainCallOptions]) -> None:
+    def delete_file_sync(
+        self, file_id: str | StoredFile, **options: Unpack[PlainCallOptions]
+    ) -> None:
         """``delete_file`` for scripts, threads and notebooks."""
         self._portal.call(lambda: self.delete_file(file_id, **options))
 
@@ -222,3 +238,12 @@ def check_offers(route: Route, operation: str) -> None:
 
 
 _SAID: Final = {"files": "keep files"}
+
+
+def _id_of(file: object) -> str:
+    """Which file is meant: by its id, or what was told of it."""
+    found = file.id if isinstance(file, StoredFile) else file
+    if not isinstance(found, str):
+        msg = f"a file is named by its id, or by what list_files told of it, not by {kind_of(file)}"
+        raise ConfigError(msg)
+    return found
