@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from headrace.core.conversation import Conversation
 from headrace.core.errors import RejectedError
 from headrace.core.parts import ToolCall, ToolResult
 from headrace.core.spelling import meant
@@ -22,8 +23,13 @@ _MODES: Final = frozenset({"auto", "none", "required"})
 
 def check(context: RequestContext, route: Route) -> None:
     """Raise ``RejectedError`` where a tool is chosen or called that leads nowhere."""
-    if context.tools and context.params is not None:
-        _check_choice(context.params.tool_choice, context.tools)
+    # First, as it is for every request: a single message without tools has no such thing.
+    prompt, tools = context.prompt, context.tools
+    is_single = type(prompt) is Conversation and len(prompt.messages) == 1
+    if not tools and (is_single or type(prompt) is str):
+        return
+    if tools and context.params is not None:
+        _check_choice(context.params.tool_choice, tools)
     messages = context.conversation.messages
     # Servers of one's own mostly put all into one text, and refuse nothing.
     if len(messages) > 1 and not route.endpoint.lenient:
