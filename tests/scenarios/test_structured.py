@@ -21,7 +21,6 @@ from headrace import (
     Price,
     ProviderRequest,
     RequestContext,
-    SamplingParams,
     Usage,
     chunks,
     errors,
@@ -32,7 +31,7 @@ from headrace.testing.provider import prompt_of
 from tests.clients import NOWHERE, check_nothing_is_held, made, quiet, run, virtual
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from headrace.core.model import Route
@@ -121,72 +120,6 @@ def test_an_answer_that_was_cut_off_is_paid_for_once() -> None:
     assert response.error.said == '{"name": "Os'
     assert response.attempts == 1
     assert response.cost == pytest.approx(51e-6)
-
-
-BOTH: Final = ["openai/a", "openai/b"]
-CUT: Final = Answer('{"name": "Os', finish_reason="length")
-
-
-def rows(a: int | None, b: int | None) -> list[Model]:
-    both = zip(BOTH, (a, b), strict=True)
-    return [Model(id=id_, max_output_tokens=most) for id_, most in both]
-
-
-@pytest.mark.parametrize("weights", [None, [1, 1]])
-@pytest.mark.parametrize(
-    ("models", "params"),
-    [
-        (BOTH, None),
-        (rows(50, None), None),
-        (BOTH, [SamplingParams(max_tokens=50), SamplingParams(max_tokens=60)]),
-    ],
-)
-def test_what_one_model_cuts_off_another_may_answer(
-    models: Sequence[str | Model], params: list[SamplingParams] | None, weights: list[float] | None
-) -> None:
-    def say(context: RequestContext, route: Route, _: int) -> Outcome:
-        assert len(context.conversation.messages) == 1  # what was cut off is no mistake
-        return CUT if route.model.name == "a" else GOOD
-
-    async def main(client: LLMClient) -> list[APIResponse[Any]]:
-        found: list[APIResponse[Any]]
-        found = await quiet(client, [f"p{n}" for n in range(9)], output_schema=City)
-        return found
-
-    found = virtual(
-        Script(say),
-        main,
-        models=models,
-        sampling_params=params,
-        model_weights=weights,
-        api_key=["k1", "k2"],
-    )
-    assert [response.parsed for response in found] == [OSLO] * 9
-    assert {response.attempts for response in found} == {1, 2}
-
-
-@pytest.mark.parametrize("weights", [None, [1, 1]])
-def test_the_same_bound_is_paid_for_once_whoever_answers(weights: list[float] | None) -> None:
-    seen = Seen(*[CUT] * 4)
-    params = SamplingParams(max_tokens=50)
-    response = seen.ask(models=BOTH, sampling_params=params, model_weights=weights)
-    assert isinstance(response.error, errors.CutOffError)
-    assert response.attempts == len(seen.models) == 1
-
-
-def test_a_model_whose_row_binds_it_no_less_is_not_asked() -> None:
-    seen = Seen(*[CUT] * 4)
-    response = seen.ask(models=rows(50, 50))
-    assert isinstance(response.error, errors.CutOffError)
-    assert len(seen.models) == 1
-
-
-@pytest.mark.parametrize("weights", [None, [1, 1]])
-def test_each_model_cuts_an_answer_off_once(weights: list[float] | None) -> None:
-    seen = Seen(*[CUT] * 9)
-    response = seen.ask(models=BOTH, model_weights=weights, api_key=["k1", "k2"])
-    assert isinstance(response.error, errors.CutOffError)
-    assert sorted(seen.models) == ["a", "b"]
 
 
 def test_an_answer_that_was_cut_off_after_its_end_is_one() -> None:
