@@ -171,6 +171,7 @@ def test_a_refusal_that_was_billed_at_no_known_price_is_not_told_as_free() -> No
     blocked = {"index": 0, "message": {"role": "assistant"}, "finish_reason": "content_filter"}
     response, said = asked(replying(PLAIN, choice=blocked), "openai/of-nobody")
     assert isinstance(response.error, ContentFilterError)
+    assert response.uncertain_attempts == 0  # the vendor has said what it billed
     assert response.cost is None
     assert "cost unknown" in said
 

@@ -231,8 +231,13 @@ class Course:
 
 def uncertain(failures: tuple[HeadraceError, ...]) -> int:
     """How many of these attempts may have been charged though nothing could be read."""
-    attempts = (error for error in failures if isinstance(error, ProviderError))
-    return sum(error.charged is Charged.UNKNOWN and error.usage is None for error in attempts)
+    attempts = [e for e in failures if isinstance(e, ProviderError) and not _is_billed(e)]
+    return sum(error.charged is Charged.UNKNOWN for error in attempts)
+
+
+def _is_billed(error: ProviderError) -> bool:
+    """Does it say itself what was used? What broke off may have used more than it had told."""
+    return error.usage is not None and not isinstance(error, OutcomeUnknownError)
 
 
 def is_local(error: HeadraceError) -> bool:
