@@ -180,10 +180,8 @@ class Config(Checked):
         return Fleet(
             place,
             epoch,
-            limits={
-                "requests_per_minute": self.max_requests_per_minute,
-                "tokens_per_minute": self.max_tokens_per_minute,
-            },
+            requests_per_minute=self.max_requests_per_minute,
+            tokens_per_minute=self.max_tokens_per_minute,
             concurrency=self.max_concurrent_requests,
             clock=clock,
         )
