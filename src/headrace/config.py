@@ -180,8 +180,10 @@ class Config(Checked):
         return Fleet(
             place,
             epoch,
-            requests_per_minute=self.max_requests_per_minute,
-            tokens_per_minute=self.max_tokens_per_minute,
+            limits={
+                "requests_per_minute": self.max_requests_per_minute,
+                "tokens_per_minute": self.max_tokens_per_minute,
+            },
             concurrency=self.max_concurrent_requests,
             clock=clock,
         )

@@ -15,9 +15,11 @@ from headrace.core.errors import (
     TooLargeError,
 )
 from headrace.engine.admission import Admission, Permit, Waiter, fitting
-from headrace.engine.scope import RouteState, Scope
+from headrace.engine.limits import Scope
+from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import Concurrency
 from headrace.policy.buckets import SECOND
+from headrace.policy.cost import Cost, cost
 from headrace.providers.catalog import Catalog
 from headrace.registry.resolve import Place, route
 from headrace.testing import Script, scripted
@@ -51,9 +53,8 @@ class Hall:
 
     def __init__(self, slots: int | None = None, *, rpm: float | None = None) -> None:
         concurrency = Concurrency(slots or 1_000_000, fixed=slots is not None)
-        self.client = Scope(
-            "client", concurrency=concurrency, requests_per_minute=rpm, tokens_per_minute=None
-        )
+        limits = {"requests_per_minute": rpm}
+        self.client = Scope("client", concurrency=concurrency, limits=limits)
         self.admission = Admission()
         self.notes = Notes()
         self.now = 1_000 * SECOND
@@ -64,11 +65,11 @@ class Hall:
         return RouteState(route(model, Place(base_url=NOWHERE)), self.client)
 
     def ask(self, *lanes: RouteState, tokens: int = 0) -> Permit | Waiter:
-        permit = self.admission.try_admit(lanes, tokens, self.now)
+        permit = self.admission.try_admit(lanes, cost(tokens, 0), self.now)
         if permit is not None:
             return permit
         future: asyncio.Future[Permit] = self.loop.create_future()
-        waiter = Waiter(lanes, tokens, self.admission.number(), future, self.notes)
+        waiter = Waiter(lanes, cost(tokens, 0), self.admission.number(), future, self.notes)
         self.admission.enqueue(waiter, self.now)
         return waiter
 
@@ -79,7 +80,7 @@ class Hall:
 
     def give_back(self, permit: Permit | Waiter | None) -> None:
         assert isinstance(permit, Permit)
-        permit.state.leave(permit.admitted_at, self.now, sent=True, difference=0)
+        permit.leave(self.now, None)
         self.admission.pump(self.now)
 
     def later(self, seconds: float) -> None:
@@ -252,9 +253,9 @@ class Counted(RouteState):
 
     asked = 0
 
-    def wait(self, now: int, tokens: int) -> int:
+    def wait(self, now: int, cost: Cost) -> int:
         self.asked += 1
-        return super().wait(now, tokens)
+        return super().wait(now, cost)
 
 
 @pytest.mark.parametrize("waiters", [100, 10_000])

@@ -14,6 +14,7 @@ from headrace.core.model import Price
 from headrace.engine.fleet import Fleet, listed
 from headrace.engine.pipeline import Choice
 from headrace.engine.scope import RouteState
+from headrace.policy.cost import ONE
 from headrace.registry.resolve import Place
 from headrace.testing import Script
 from tests.clients import made, run
@@ -27,8 +28,7 @@ def fleet() -> Fleet:
     return Fleet(
         place,
         lambda _: 1,
-        requests_per_minute=None,
-        tokens_per_minute=None,
+        limits={},
         concurrency=None,
     )
 
@@ -107,7 +107,7 @@ def test_models_with_parameters_of_their_own_are_named_with_them(fleet: Fleet) -
 
 def test_a_fork_holds_nothing(fleet: Fleet) -> None:
     [state] = fleet.choice("openai/m").lanes
-    state.take(0, 0)
+    state.take(0, ONE)
     fleet.forget_flights()
     assert state.own.in_flight == 0
 

@@ -21,10 +21,12 @@ from headrace.core.errors import (
 )
 from headrace.engine import health
 from headrace.engine.admission import Permit
-from headrace.engine.scope import RouteState, Scope
+from headrace.engine.limits import Scope
+from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import Concurrency
 from headrace.policy.breaker import State
 from headrace.policy.buckets import SECOND
+from headrace.policy.cost import ONE
 from headrace.registry.resolve import Place, route
 
 if TYPE_CHECKING:
@@ -38,15 +40,13 @@ BUSY: Final = OverloadedError("busy", status=503)
 @pytest.fixture
 def state() -> RouteState:
     concurrency = Concurrency(1_000_000)
-    client = Scope(
-        "client", concurrency=concurrency, requests_per_minute=None, tokens_per_minute=None
-    )
+    client = Scope("client", concurrency=concurrency, limits={})
     place = Place(base_url="http://127.0.0.1:1/v1")
     return RouteState(route(Model(id="openai/m"), place), client)
 
 
 def fail(state: RouteState, error: ProviderError, now: int = NOW, sent: int = NOW - SECOND) -> bool:
-    return health.fail(Permit(state, 0, sent), error, now, 0.5, PATIENCE, is_fed=True)
+    return health.fail(Permit(state, ONE, sent), error, now, 0.5, PATIENCE, is_fed=True)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_hint_parks_for_as_long_as_it_says(state: RouteState) -> None:
 
 
 def test_one_attempt_parks_once(state: RouteState) -> None:
-    permit = Permit(state, 0, NOW - SECOND)
+    permit = Permit(state, ONE, NOW - SECOND)
     limit = RateLimitError("slow", status=429, hint=7.0)
     assert health.park(permit, 7.0, NOW, 0.5)
     assert health.fail(permit, limit, NOW + SECOND, 0.5, PATIENCE, is_fed=True)
@@ -75,7 +75,7 @@ def test_one_attempt_parks_once(state: RouteState) -> None:
 
 
 def test_what_a_body_asks_for_beyond_its_head_is_heard(state: RouteState) -> None:
-    permit = Permit(state, 0, NOW - SECOND)
+    permit = Permit(state, ONE, NOW - SECOND)
     assert health.park(permit, None, NOW, 0.5)
     assert health.fail(
         permit,

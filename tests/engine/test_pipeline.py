@@ -12,6 +12,7 @@ from headrace.core.response import APIResponse, Usage
 from headrace.engine.course import failed
 from headrace.engine.fleet import Fleet
 from headrace.engine.pipeline import CROWD, readdress
+from headrace.policy.cost import ONE
 from headrace.providers.catalog import Catalog
 from headrace.registry.resolve import Place
 from headrace.testing import Script, VirtualClock, run_virtual, scripted
@@ -30,8 +31,7 @@ def fleet() -> Fleet:
     return Fleet(
         place,
         lambda _: 1,
-        requests_per_minute=None,
-        tokens_per_minute=None,
+        limits={},
         concurrency=None,
     )
 
@@ -62,7 +62,7 @@ def test_a_repetition_is_a_draw_of_its_own(fleet: Fleet) -> None:
 def test_crowded_is_who_waits_and_not_who_flies(fleet: Fleet) -> None:
     choice = fleet.choice(["openai/a", "openai/b"])
     one, two = choice.lanes
-    one.take(0, 0)
+    one.take(0, ONE)
     assert not choice.is_crowded()
     one.waiting, two.waiting = CROWD - 1, 1
     assert choice.is_crowded()

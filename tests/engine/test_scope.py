@@ -11,10 +11,12 @@ from headrace import Model, Price, SamplingParams
 from headrace.core.errors import GoneError
 from headrace.core.model import Rates
 from headrace.core.prices import PriceList
-from headrace.engine.scope import Limit, RouteState, Scope
+from headrace.engine.limits import Limit, Scope
+from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import START, Concurrency
 from headrace.policy.breaker import NEVER
 from headrace.policy.buckets import SECOND
+from headrace.policy.cost import NOTHING, ONE, cost
 from headrace.registry.resolve import Place, route
 
 PLACE: Final = Place(base_url="http://127.0.0.1:1/v1")
@@ -22,9 +24,8 @@ NOW: Final = 1_000 * SECOND
 
 
 def scope(slots: int | None = None, **limits: float | None) -> Scope:
-    given: dict[str, Any] = {"requests_per_minute": None, "tokens_per_minute": None, **limits}
     concurrency = Concurrency(slots or 1_000_000, fixed=slots is not None)
-    return Scope("client", concurrency=concurrency, **given)
+    return Scope("client", concurrency=concurrency, limits=limits)
 
 
 def state(client: Scope | None = None, **limits: Any) -> RouteState:
@@ -64,40 +65,41 @@ def test_a_limit_is_full_when_its_minute_is() -> None:
 def test_room_is_room_in_every_scope_at_once() -> None:
     client = scope(slots=2)
     one, two = state(client, max_concurrent_requests=1), state(client)
-    one.take(NOW, 0)
-    assert one.wait(NOW, 0) == NEVER
-    assert two.wait(NOW, 0) <= 0
-    two.take(NOW, 0)
-    assert two.wait(NOW, 0) == NEVER
-    one.leave(NOW, NOW, sent=True, difference=0)
-    assert one.wait(NOW, 0) <= 0
-    assert two.wait(NOW, 0) <= 0
+    one.take(NOW, ONE)
+    assert one.wait(NOW, ONE) == NEVER
+    assert two.wait(NOW, ONE) <= 0
+    two.take(NOW, ONE)
+    assert two.wait(NOW, ONE) == NEVER
+    one.leave(NOW, NOW, ONE, None)
+    assert one.wait(NOW, ONE) <= 0
+    assert two.wait(NOW, ONE) <= 0
 
 
 def test_the_longest_wait_of_all_limits_counts() -> None:
     route_state = state(scope(requests_per_minute=60), tokens_per_minute=60)
-    route_state.take(NOW, 60)
-    assert route_state.wait(NOW, 1) > 50 * SECOND
-    assert route_state.wait(NOW, 0) == pytest.approx(SECOND, rel=0.01)
-    assert route_state.has_token_limit
-    assert route_state.most_tokens == 60
+    route_state.take(NOW, cost(60, 0))
+    assert route_state.wait(NOW, cost(1, 0)) > 50 * SECOND
+    assert route_state.wait(NOW, ONE) == pytest.approx(SECOND, rel=0.01)
+    assert route_state.counts_tokens
+    assert route_state.most_input == 60
 
 
 def test_what_was_not_sent_costs_no_request_and_what_was_not_used_no_tokens() -> None:
     route_state = state(requests_per_minute=60, tokens_per_minute=6_000)
-    route_state.take(NOW, 6_000)
-    route_state.leave(NOW, NOW, sent=False, difference=-6_000)
-    assert route_state.wait(NOW, 6_000) <= 0
-    route_state.take(NOW, 100)
-    route_state.leave(NOW, NOW, sent=True, difference=500)
+    route_state.take(NOW, cost(6_000, 0))
+    route_state.leave(NOW, NOW, cost(6_000, 0), NOTHING)
+    assert route_state.wait(NOW, cost(6_000, 0)) <= 0
+    route_state.take(NOW, cost(100, 0))
+    route_state.leave(NOW, NOW, cost(100, 0), cost(600, 0))
     # An overrun is a debt that the next ones pay.
-    assert route_state.wait(NOW, 100) == pytest.approx(6 * SECOND, rel=0.05)
+    assert route_state.wait(NOW, cost(100, 0)) == pytest.approx(6 * SECOND, rel=0.05)
 
 
 def test_without_rates_nothing_is_counted() -> None:
     route_state = state()
     assert not route_state.rated
-    assert not route_state.has_token_limit
+    # A server that tells its limits may come to tell one of tokens.
+    assert route_state.counts_tokens
     assert route_state.own.concurrency.limit == START
 
 
@@ -110,16 +112,16 @@ def test_quiet_trouble_and_an_end() -> None:
     route_state = state()
     assert route_state.is_well(NOW)
     route_state.parked_until = NOW + 5 * SECOND
-    assert route_state.wait(NOW, 0) == 5 * SECOND
+    assert route_state.wait(NOW, ONE) == 5 * SECOND
     assert not route_state.is_well(NOW)
     assert route_state.is_well(NOW + 5 * SECOND)
     for _ in range(5):
         route_state.breaker.fail(NOW + 5 * SECOND, 0.5)
     assert not route_state.is_well(NOW + 5 * SECOND)
-    route_state.take(NOW + 10 * SECOND, 0)
-    assert route_state.wait(NOW + 10 * SECOND, 0) == NEVER  # the probe is out
+    route_state.take(NOW + 10 * SECOND, ONE)
+    assert route_state.wait(NOW + 10 * SECOND, ONE) == NEVER  # the probe is out
     route_state.gone = GoneError("401")
-    assert route_state.wait(NOW, 0) == NEVER
+    assert route_state.wait(NOW, ONE) == NEVER
     assert not route_state.is_well(NOW)
     route_state.revive(NOW)
     assert route_state.gone is not None  # a server that asked for quiet gets it
@@ -137,11 +139,11 @@ def test_revival_leaves_alone_what_is_not_gone() -> None:
 def test_a_fork_holds_nothing() -> None:
     client = scope(slots=1)
     route_state = state(client)
-    route_state.take(NOW, 0)
+    route_state.take(NOW, ONE)
     route_state.waiting = 3
     route_state.forget_flights()
     assert (route_state.waiting, client.in_flight) == (0, 0)
-    assert route_state.wait(NOW, 0) <= 0
+    assert route_state.wait(NOW, ONE) <= 0
 
 
 def test_an_answer_depends_on_endpoint_model_codec_and_own_parameters() -> None:

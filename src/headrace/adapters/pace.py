@@ -69,6 +69,11 @@ class _Bucket(AsyncLimiter):
         with suppress(StopIteration):
             self.acquire(amount).send(None)
 
+    def level(self) -> float:
+        """How full it is; above the brim, where something is owed."""
+        self._leak()
+        return self._level
+
     def pour(self, amount: float) -> float:
         """Fill in (above the brim, if need be) or take out; returns what could not be taken."""
         self._leak()
@@ -83,12 +88,24 @@ class Pacer:
     __slots__ = ("_bucket", "_burst", "_credit", "_most_credit")
 
     def __init__(self, per_minute: float) -> None:
+        self._credit = 0.0
+        self._set(per_minute)
+
+    def _set(self, per_minute: float) -> None:
         per_second = per_minute / 60
         self._burst = max(1.0, per_second * _BURST_SECONDS)
         self._bucket = _Bucket(self._burst, per_second)
-        self._credit = 0.0
         # A second's worth: enough to go on at the full rate, too little to burst.
         self._most_credit = max(self._burst, per_second)
+
+    def change(self, now: int, per_minute: float) -> None:
+        """Go on at another rate; what was taken, and what is owed, is carried over."""
+        self._bucket.told.now = now / _NANOS
+        owed = self._bucket.level()
+        self._set(per_minute)
+        self._bucket.told.now = now / _NANOS
+        self._bucket.pour(owed)
+        self._credit = min(self._credit, self._most_credit)
 
     def wait(self, now: int, cost: float) -> int:
         """Nanoseconds until ``cost`` may pass; 0 when it may pass now."""

@@ -104,7 +104,10 @@ class Model(Checked):
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     price: Price | None = None
     requests_per_minute: Positive | None = None
+    requests_per_day: Positive | None = None
     tokens_per_minute: Positive | None = None
+    input_tokens_per_minute: Positive | None = None
+    output_tokens_per_minute: Positive | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
     key_env: Names = ()
     regions: Names = ()
@@ -221,6 +224,7 @@ class Endpoint(Checked):
     price: Price | None = None
     prices: str | None = None
     limit_headers: LimitHeaders | None = None
+    limits_count: Literal["declared", "used"] = "used"
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
 
     @property

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from headrace.adapters import keys
 from headrace.core.errors import NoRouteError, TooLargeError
 from headrace.policy.breaker import NEVER, State
+from headrace.policy.cost import NOTHING
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from headrace.core.errors import HeadraceError
     from headrace.core.model import Route
     from headrace.engine.scope import RouteState
+    from headrace.policy.cost import Cost
 
 _UNAUTHORIZED: Final = 401
 Lanes: TypeAlias = "tuple[RouteState, ...]"
@@ -59,46 +61,48 @@ class Waker(Protocol):
 class Permit:
     """The right to have one attempt in flight on one route."""
 
-    __slots__ = ("admitted_at", "is_over", "is_probe", "quiet", "state", "tokens")
+    __slots__ = ("admitted_at", "cost", "is_over", "is_probe", "mark", "quiet", "state")
 
-    def __init__(self, state: RouteState, tokens: int, admitted_at: int) -> None:
+    def __init__(self, state: RouteState, cost: Cost, admitted_at: int) -> None:
         self.state = state
-        self.tokens = tokens
+        self.cost = cost
         self.admitted_at = admitted_at
         self.is_probe = state.breaker.state is State.PROBING
         # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
         self.quiet: float | None = None
         self.is_over = False
+        # All that was admitted up to this one, where the server tells what is left.
+        self.mark = None if state.hearing is None else state.hearing.note(cost, admitted_at)
 
-    def leave(self, now: int, *, sent: bool, used: int | None) -> None:
-        """The attempt is over, having ``used`` so many tokens (None: as reserved). Lock held.
+    def leave(self, now: int, used: Cost | None) -> None:
+        """The attempt is over, having ``used`` so much (None: as reserved). Lock held.
 
         Only the first time counts: one whose loop was closed may come to its end later.
         """
         if self.is_over:
             return
         self.is_over = True
-        difference = 0 if used is None else used - self.tokens
-        self.state.leave(self.admitted_at, now, sent=sent, difference=difference)
+        self.state.leave(self.admitted_at, now, self.cost, used)
 
     def withdraw(self, now: int) -> None:
         """Nothing was sent: everything that was reserved goes back. Lock held."""
-        self._end(now, sent=False, used=0)
+        self._end(now, NOTHING)
 
     def settle(self, now: int) -> None:
         """Nobody knows what became of it: what was reserved counts as spent. Lock held."""
-        self._end(now, sent=True, used=None)
+        self._end(now, None)
 
-    def _end(self, now: int, *, sent: bool, used: int | None) -> None:
+    def _end(self, now: int, used: Cost | None) -> None:
         if self.is_probe and not self.is_over:
             self.state.breaker.give_back(now)
-        self.leave(now, sent=sent, used=used)
+        self.leave(now, used)
 
 
 class Waiter:
     """One request that waits for a permit."""
 
     __slots__ = (
+        "cost",
         "error",
         "future",
         "gone",
@@ -106,15 +110,14 @@ class Waiter:
         "lanes",
         "number",
         "permit",
-        "tokens",
         "waker",
     )
 
     def __init__(
-        self, lanes: Lanes, tokens: int, number: int, future: asyncio.Future[Permit], waker: Waker
+        self, lanes: Lanes, cost: Cost, number: int, future: asyncio.Future[Permit], waker: Waker
     ) -> None:
         self.lanes = lanes
-        self.tokens = tokens
+        self.cost = cost
         self.number = number
         self.future = future
         self.waker = waker
@@ -163,15 +166,15 @@ class Admission:
         """A place in the order of asking; a request keeps it until it fails."""
         return next(self._numbers)
 
-    def try_admit(self, lanes: Lanes, tokens: int, now: int) -> Permit | None:
+    def try_admit(self, lanes: Lanes, cost: Cost, now: int) -> Permit | None:
         """Admit at once if there is room and nobody waits for the same routes. Lock held."""
         best: RouteState | None = None
         for state in lanes:
-            if state.waiting or state.wait(now, tokens) > 0:
+            if state.waiting or state.wait(now, cost) > 0:
                 continue
             if best is None or state.own.in_flight < best.own.in_flight:
                 best = state
-        return None if best is None else _grant(best, tokens, now)
+        return None if best is None else _grant(best, cost, now)
 
     def enqueue(self, waiter: Waiter, now: int) -> None:
         """Let ``waiter`` stand in line. Lock held."""
@@ -201,7 +204,7 @@ class Admission:
             if state is not None:
                 heappop(queue)
                 _forget(head)
-                permit = head.permit = _grant(state, head.tokens, now)
+                permit = head.permit = _grant(state, head.cost, now)
                 if not head.waker.deliver(head):
                     head.permit = None
                     permit.withdraw(now)
@@ -249,7 +252,7 @@ def _find_room(head: Waiter, blocked: set[RouteState], now: int) -> tuple[RouteS
     for state in head.lanes:
         if state in blocked:
             continue
-        wait = state.wait(now, head.tokens)
+        wait = state.wait(now, head.cost)
         if wait > 0:
             least = min(least, wait)
         elif best is None or state.own.in_flight < best.own.in_flight:
@@ -261,9 +264,9 @@ def _all_gone(lanes: Lanes) -> bool:
     return all(state.gone is not None for state in lanes)
 
 
-def _grant(state: RouteState, tokens: int, now: int) -> Permit:
-    state.take(now, tokens)
-    return Permit(state, tokens, now)
+def _grant(state: RouteState, cost: Cost, now: int) -> Permit:
+    state.take(now, cost)
+    return Permit(state, cost, now)
 
 
 def no_route(lanes: Lanes) -> NoRouteError:
@@ -286,10 +289,12 @@ def _reason(route: Route, gone: HeadraceError) -> str:
 
 def fitting(lanes: Lanes, input_tokens: int) -> Lanes:
     """The routes whose limits have room for that many input tokens; ``TooLargeError``: none has."""
-    fit = tuple(s for s in lanes if not s.has_token_limit or input_tokens <= s.most_tokens)
+    if len(lanes) == 1 and input_tokens <= lanes[0].most_input:
+        return lanes
+    fit = tuple(state for state in lanes if input_tokens <= state.most_input)
     if fit:
         return lanes if len(fit) == len(lanes) else fit
-    most = max(state.most_tokens for state in lanes)
+    most = max(state.most_input for state in lanes)
     msg = (
         f"the prompt needs about {input_tokens} tokens and the limit is {most:g} a minute;"
         " raise tokens per minute or shorten the prompt"

@@ -110,7 +110,7 @@ class Sender(Outcomes):
                     self.break_off(course, permit, error, record)
                     raise
                 else:
-                    self.succeed(permit, response)
+                    self.succeed(permit, response, reply)
                     if record is not None:
                         await record.answer(response, reply)
                     return response
@@ -151,11 +151,11 @@ class Sender(Outcomes):
         now = self.clock.now()
         lanes = course.eligible(now)
         with self.admission.lock:
-            permit = self.admission.try_admit(lanes, course.tokens, now)
+            permit = self.admission.try_admit(lanes, course.cost, now)
             if permit is not None:
                 return permit
             future: asyncio.Future[Permit] = scope.loop.create_future()
-            waiter = Waiter(lanes, course.tokens, course.number, future, scope)
+            waiter = Waiter(lanes, course.cost, course.number, future, scope)
             waiter.is_fresh = not course.context.failures
             self.admission.enqueue(waiter, now)
         try:

@@ -21,12 +21,14 @@ from headrace.core.response import APIResponse, Usage
 from headrace.engine.admission import fitting, no_route
 from headrace.policy import reservation
 from headrace.policy.buckets import SECOND
+from headrace.policy.cost import ONE, cost
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.engine.admission import Lanes, Permit
     from headrace.engine.leaving import WriteOff
     from headrace.engine.scope import RouteState
+    from headrace.policy.cost import Cost
 
 
 class MovedOn(Exception):  # noqa: N818  no error: the request goes on elsewhere
@@ -48,13 +50,13 @@ class Course:
         "_lanes",
         "_refused_at",
         "context",
+        "cost",
         "lost",
         "may_move",
         "number",
         "refused_since",
         "sends",
         "singled_out",
-        "tokens",
     )
 
     def __init__(
@@ -70,7 +72,7 @@ class Course:
         self.sends = sent(context.failures)
         self.lost = False
         self.singled_out = self.refused_since = self._refused_at = 0
-        self._lanes, self.tokens, self._estimated = _fit(context, lanes)
+        self._lanes, self.cost, self._estimated = _fit(context, lanes)
         self._failed = _failed_before(context, self._lanes) if context.failures else ()
         self._banned: tuple[RouteState, ...] = ()
 
@@ -312,22 +314,23 @@ def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]
     )
 
 
-def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, int, int]:
-    """The routes that have room for it, the tokens to reserve there, and the input's estimate.
+def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, Cost, int]:
+    """The routes that have room for it, the cost to reserve there, and the input's estimate.
 
     Input, corrected by what replies have used, and declared output; nothing is reserved where no
     limit counts tokens.
     """
-    if not lanes[0].has_token_limit and not any(state.has_token_limit for state in lanes):
-        return lanes, 0, 0
+    if not lanes[0].counts_tokens and not any(state.counts_tokens for state in lanes):
+        return lanes, ONE, 0
     estimated = reservation.input_tokens(context.asked, context.params, context.schemas)
     needed = lanes[0].learning.correction.of(estimated)
     # Refusing is final: what other prompts have taught must not do it alone.
     lanes = fitting(lanes, min(estimated, needed))
     declared, most = _declared(context, lanes[0]), lanes[0].route.model.max_output_tokens
     if not context.writes:
-        return lanes, needed, estimated
-    return lanes, needed + reservation.output_tokens(declared, most), estimated
+        return lanes, cost(needed, 0), estimated
+    output = reservation.output_tokens(declared, most)
+    return lanes, cost(needed, output, declared or 0), estimated
 
 
 def _declared(context: RequestContext, state: RouteState | None) -> int | None:

@@ -13,13 +13,14 @@ from headrace.adapters.clock import SystemClock
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.model import LOCAL, Model
 from headrace.engine import pricing
+from headrace.engine.limits import Scope
 from headrace.engine.pipeline import Choice
-from headrace.engine.scope import RouteState, Scope
+from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import Concurrency
 from headrace.registry import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from headrace.adapters.clock import Clock
     from headrace.core.context import RequestContext
@@ -41,8 +42,7 @@ class Fleet:
         place: Place,
         epoch: Callable[[Route], int],
         *,
-        requests_per_minute: float | None,
-        tokens_per_minute: float | None,
+        limits: Mapping[str, float | None],
         concurrency: int | None,
         clock: Clock | None = None,
     ) -> None:
@@ -52,8 +52,7 @@ class Fleet:
         self._scope = Scope(
             "client",
             concurrency=Concurrency(concurrency or NO_BOUND, fixed=concurrency is not None),
-            requests_per_minute=requests_per_minute,
-            tokens_per_minute=tokens_per_minute,
+            limits=limits,
         )
         self._table = registered.table()
         self._groups: dict[str, Lanes] = {}

@@ -24,6 +24,7 @@ from headrace.engine.course import is_local, time_left
 from headrace.engine.leaving import undo
 from headrace.policy import retry
 from headrace.policy.buckets import SECOND
+from headrace.policy.cost import NOTHING, ONE, spent
 from headrace.wire import failure
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from headrace.core.response import APIResponse
     from headrace.engine.course import Course
     from headrace.engine.scope import RouteState
+    from headrace.policy.cost import Cost
 
 
 class Record(Protocol):
@@ -102,13 +104,18 @@ class Outcomes:
             permit.settle(now)
             self.admission.pump(now)
 
-    def succeed(self, permit: Permit, response: APIResponse[object]) -> None:
+    def succeed(self, permit: Permit, response: APIResponse[object], reply: Reply | None) -> None:
         """An answer came: the route is well, and what was not used goes back."""
         now = self.clock.now()
-        used = None if response.usage is None else response.usage.total_tokens
+        used = None if response.usage is None else spent(response.usage)
+        hearing, limits = permit.state.hearing, None
+        if hearing is not None and reply is not None and hearing.is_news(permit.admitted_at, now):
+            limits = failure.read_limits(reply.headers)
         with self.admission.lock:
+            if limits is not None:
+                permit.state.hear(limits, permit, now)
             closed = health.succeed(permit.state, now)
-            permit.leave(now, sent=True, used=used)
+            permit.leave(now, used)
             self._budget.succeed()
             self.admission.pump(now)
         if closed:
@@ -192,7 +199,7 @@ class Outcomes:
             forgiven = health.fail(
                 permit, error, now, self._chance(), self._patience, is_fed=is_fed
             )
-            permit.leave(now, sent=error.code != "not_sent", used=_used(error))
+            permit.leave(now, _used(error))
             after = (state.breaker.state, state.gone, state.parked_until)
             self.admission.pump(now)
         if before != after:
@@ -257,11 +264,13 @@ class Outcomes:
             self.tell(BreakerChanged(state.route.id, name))
 
 
-def _used(error: ProviderError) -> int | None:
-    """Tokens to charge for a failed attempt: none where nothing began, else what was reserved.
+def _used(error: ProviderError) -> Cost | None:
+    """What to charge for a failed attempt: no tokens where nothing began, else what was reserved.
 
     What a stream had used when it broke off is not what it will have used in the end.
     """
+    if error.code == "not_sent":
+        return NOTHING
     if error.usage is not None and not isinstance(error, OutcomeUnknownError):
-        return error.usage.total_tokens
-    return 0 if error.charged == "no" else None
+        return spent(error.usage)
+    return ONE if error.charged == "no" else None

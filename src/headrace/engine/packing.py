@@ -343,8 +343,8 @@ def _bounds(lanes: Lanes) -> tuple[int, float]:
         items.append(1 if offer is None else offer.items)
         if offer is not None and offer.tokens is not None:
             tokens.append(offer.tokens)
-        if state.has_token_limit:
-            tokens.append(state.most_tokens / PORTION)
+        if state.counts_tokens:
+            tokens.append(state.most_input / PORTION)
     return min(items), min(tokens)
 
 

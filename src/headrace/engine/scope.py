@@ -1,4 +1,4 @@
-"""What limits belong to: scopes, and the state of a route, which lists its scopes.
+"""The state of a route, which lists the scopes that limit it.
 
 Everything here is synchronous arithmetic that is told the time; ``engine.admission`` guards it
 with its lock.
@@ -9,96 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.adapters.clock import SystemClock
-from headrace.adapters.pace import Pacer
 from headrace.core.fingerprint import identity_of
+from headrace.engine.hearing import Hearing
 from headrace.engine.learning import Learning
+from headrace.engine.limits import NAMES, Scope
 from headrace.engine.pricing import Pricing
 from headrace.policy.adaptive import START, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
-from headrace.policy.buckets import Ring
+from headrace.wire import failure
 
 if TYPE_CHECKING:
     from headrace.adapters.clock import Clock
     from headrace.core.errors import HeadraceError
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
-
-
-class Limit:
-    """A rate per minute: even pacing now, and nothing above it in any 60 seconds."""
-
-    __slots__ = ("_pacer", "_ring", "per_minute")
-
-    def __init__(self, per_minute: float) -> None:
-        self.per_minute = per_minute
-        self._pacer = Pacer(per_minute)
-        self._ring = Ring(per_minute)
-
-    def wait(self, now: int, cost: float) -> int:
-        """Nanoseconds until ``cost`` may be admitted."""
-        return self._ring.wait(now, cost) or self._pacer.wait(now, cost)
-
-    def take(self, now: int, cost: float) -> None:
-        """Admit ``cost``; ``wait`` said 0 at the same ``now``."""
-        self._ring.add(now, cost)
-        self._pacer.take(now, cost)
-
-    def settle(self, admitted_at: int, now: int, difference: float) -> None:
-        """Return what was not used (negative), or charge what was used beyond it."""
-        self._ring.settle(admitted_at, now, difference)
-        self._pacer.settle(now, difference)
-
-
-def _limit(per_minute: float | None) -> Limit | None:
-    return None if per_minute is None else Limit(per_minute)
-
-
-class Scope:
-    """Something that limits belong to: the client as a whole, or one route."""
-
-    __slots__ = ("concurrency", "in_flight", "name", "requests", "tokens")
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        concurrency: Concurrency,
-        requests_per_minute: float | None,
-        tokens_per_minute: float | None,
-    ) -> None:
-        self.name = name
-        self.concurrency = concurrency
-        self.requests = _limit(requests_per_minute)
-        self.tokens = _limit(tokens_per_minute)
-        self.in_flight = 0
-
-    @property
-    def is_rated(self) -> bool:
-        """Has it limits beside its slots?"""
-        return self.requests is not None or self.tokens is not None
-
-    def wait(self, now: int, tokens: int) -> int:
-        """Nanoseconds until the rates have room for one request of ``tokens``."""
-        wait = 0
-        if self.requests is not None:
-            wait = self.requests.wait(now, 1)
-        if self.tokens is not None and tokens:
-            wait = max(wait, self.tokens.wait(now, tokens))
-        return wait
-
-    def take(self, now: int, tokens: int) -> None:
-        """Charge one request to the rates."""
-        if self.requests is not None:
-            self.requests.take(now, 1)
-        if self.tokens is not None and tokens:
-            self.tokens.take(now, tokens)
-
-    def settle(self, admitted_at: int, now: int, *, sent: bool, difference: int) -> None:
-        """Return what one request did not use, or charge what it used beyond it."""
-        if self.requests is not None and not sent:
-            self.requests.settle(admitted_at, now, -1)
-        if self.tokens is not None and difference:
-            self.tokens.settle(admitted_at, now, difference)
+    from headrace.engine.admission import Permit
+    from headrace.policy.cost import Cost
+    from headrace.wire.failure import Limits
 
 
 class RouteState:
@@ -109,11 +36,13 @@ class RouteState:
         "_identity",
         "answered",
         "breaker",
+        "counts_tokens",
         "fresh",
         "gone",
-        "has_token_limit",
+        "hearing",
         "last_good",
         "learning",
+        "most_input",
         "own",
         "params",
         "parked_at",
@@ -146,12 +75,12 @@ class RouteState:
         self.own = Scope(
             route.id,
             concurrency=Concurrency(_ceiling(route, client)),
-            requests_per_minute=model.requests_per_minute,
-            tokens_per_minute=model.tokens_per_minute,
+            limits={name: getattr(model, name) for name in NAMES},
         )
         self.scopes = (client, self.own)
-        self.rated = tuple(scope for scope in self.scopes if scope.is_rated)
-        self.has_token_limit = any(scope.tokens is not None for scope in self.scopes)
+        # Where limits are told, they may come to count tokens while requests wait.
+        self.hearing = Hearing(self.own) if route.endpoint.limit_headers else None
+        self.rate()
         self.breaker = Breaker()
         self.gone: HeadraceError | None = None
         self.answered = False
@@ -162,8 +91,26 @@ class RouteState:
         self.last_good = 0
         self.waiting = self.fresh = 0
 
-    def wait(self, now: int, tokens: int) -> int:
-        """Nanoseconds until a request of ``tokens`` may go out here; ``NEVER`` for an event."""
+    def rate(self) -> None:
+        """See anew which scopes have limits beside their slots, and what they allow one request."""
+        self.rated = tuple(scope for scope in self.scopes if scope.is_rated)
+        may_be_told = self.hearing is not None and self.hearing.may_come
+        self.counts_tokens = may_be_told or any(scope.counts_tokens for scope in self.scopes)
+        # The most input tokens that one request may ever have here.
+        self.most_input = min(scope.most_input for scope in self.scopes)
+
+    def hear(self, limits: Limits, permit: Permit, now: int) -> None:
+        """What a reply tells of the limits; lock held."""
+        if self.hearing is None or permit.mark is None:
+            return
+        if limits is failure.NO_LIMITS:
+            self.hearing.hear_nothing(now)
+        else:
+            self.hearing.hear(limits, permit.mark, permit.admitted_at, now)
+        self.rate()
+
+    def wait(self, now: int, cost: Cost) -> int:
+        """Nanoseconds until a request of this cost may go out here; ``NEVER`` for an event."""
         if self.gone is not None:
             return NEVER
         for scope in self.scopes:
@@ -173,7 +120,7 @@ class RouteState:
         if self.breaker.state is not State.CLOSED:
             wait = max(wait, self.breaker.wait(now))
         for scope in self.rated:
-            wait = max(wait, scope.wait(now, tokens))
+            wait = max(wait, scope.wait(now, cost))
         return wait
 
     def is_well(self, now: int) -> bool:
@@ -182,21 +129,26 @@ class RouteState:
             return False
         return self.parked_until <= now
 
-    def take(self, now: int, tokens: int) -> None:
+    def take(self, now: int, cost: Cost) -> None:
         """Admit one request in every scope at once."""
         if self.breaker.state is not State.CLOSED:
             self.breaker.pass_through()
         for scope in self.scopes:
             scope.in_flight += 1
         for scope in self.rated:
-            scope.take(now, tokens)
+            scope.take(now, cost)
 
-    def leave(self, admitted_at: int, now: int, *, sent: bool, difference: int) -> None:
-        """One request is back: free its slots and settle what it used."""
+    def leave(self, admitted_at: int, now: int, cost: Cost, used: Cost | None) -> None:
+        """One request is back: free its slots and settle what it used (None: as reserved)."""
         for scope in self.scopes:
             scope.in_flight -= 1
+        if used is None or not self.rated:
+            return
+        is_declared = self.route.endpoint.limits_count == "declared"
         for scope in self.rated:
-            scope.settle(admitted_at, now, sent=sent, difference=difference)
+            is_theirs = scope is self.own and is_declared
+            charged = cost.charged(used) if is_theirs else used
+            scope.settle(admitted_at, now, charged - cost)
 
     def forget_flights(self) -> None:
         """Nothing is in flight: in a forked child that was the parent's."""
@@ -231,11 +183,6 @@ class RouteState:
             parts = (place, route.model.name, codec, own)
             self._identity = (route, identity_of(*parts))
         return self._identity[1]
-
-    @property
-    def most_tokens(self) -> float:
-        """The most tokens that one request may ever cost here."""
-        return min(s.tokens.per_minute for s in self.scopes if s.tokens is not None)
 
 
 def _ceiling(route: Route, client: Scope) -> int:

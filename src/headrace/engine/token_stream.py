@@ -152,7 +152,7 @@ class Attempts:
         if course.context.output_schema is not None:
             raw = shape.fitted(raw, course.context)
         response = course.finish(raw, permit, self._sender.clock.now())
-        self._sender.succeed(permit, response)
+        self._sender.succeed(permit, response, raw.reply)
         return response
 
     async def _next(self, course: Course, chunks: AsyncGenerator[Chunk]) -> Chunk:

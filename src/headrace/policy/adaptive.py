@@ -41,6 +41,11 @@ class Concurrency:
             self._level = min(self._level + 1 / self._level, float(self.ceiling))
         self.limit = min(self.limit + 1, int(self._level))
 
+    def forgive(self) -> None:
+        """What it was cut for is known to be another limit: begin anew."""
+        self._level = float(self.ceiling)
+        self.limit = self.ceiling
+
     def throttle(self, now: int, sent_at: int) -> None:
         """The server refused a request that was sent at ``sent_at`` because of load."""
         if not self.is_fixed and sent_at > self._cut_at:

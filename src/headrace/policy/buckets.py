@@ -1,4 +1,4 @@
-"""What was admitted in the last minute, so that a limit holds in *any* sixty seconds.
+"""What was admitted lately, so that a limit holds in *any* sixty seconds, or any day.
 
 Pure arithmetic: the caller brings the time, as integer nanoseconds of a monotonic clock.
 """
@@ -9,6 +9,7 @@ from typing import Final
 
 SECOND: Final = 1_000_000_000
 MINUTE: Final = 60 * SECOND
+DAY: Final = 1_440 * MINUTE
 # Requests admitted evenly arrive unevenly; a quarter of a second is kept for that, so that the
 # server, too, sees no sixty seconds above the limit.
 JITTER: Final = SECOND // 4
@@ -18,21 +19,22 @@ _DUST: Final = 1e-6
 
 
 class Ring:
-    """The cost admitted in the last minute, kept in fixed memory.
+    """The cost admitted within the last ``interval`` nanoseconds, kept in fixed memory.
 
-    Time is cut into slots of about 60 ms; a slot counts until the whole of it is a minute old, so
-    the sum is never too small. ``limit`` is the cost allowed in any 60 seconds.
+    Time is cut into slots, of about 60 ms for a minute; a slot counts until the whole of it is too
+    old, so the sum is never too small. ``limit`` is the cost allowed in any such span.
     """
 
-    __slots__ = ("_costs", "_last", "_slot", "_sum", "_turn", "limit")
+    __slots__ = ("_costs", "_last", "_slot", "_sum", "_turn", "forgotten", "limit")
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, interval: int = MINUTE) -> None:
         self.limit = limit
-        self._slot = (MINUTE + JITTER) // (_SLOTS - 1)
+        self._slot = (interval + JITTER) // (_SLOTS - 1)
         self._costs = [0.0] * _SLOTS
         self._last = 0
         self._sum = 0.0
         self._turn = 0
+        self.forgotten = 0.0
 
     def used(self, now: int) -> float:
         """What counts against the limit at ``now``."""
@@ -68,8 +70,22 @@ class Ring:
         if now >= self._turn:
             self._advance(now)
         excess = self._sum + min(cost, self.limit) - self.limit
-        if excess <= _DUST:
-            return 0
+        return 0 if excess <= _DUST else self.until(now, excess)
+
+    def change(self, limit: float) -> None:
+        """Go on with another limit; what was admitted under a larger one counts in proportion.
+
+        Counted in full it would stop everything until it is too old, at a server that has gone on
+        refilling, too; what a server holds against us it tells in what is left.
+        """
+        if limit < self.limit:
+            part = limit / self.limit
+            self._costs = [cost * part for cost in self._costs]
+            self._sum *= part
+        self.limit = limit
+
+    def until(self, now: int, excess: float) -> int:
+        """Nanoseconds until so much of it is too old to count, or all of it."""
         slot = self._last - _SLOTS
         while excess > _DUST and slot < self._last:
             slot += 1
@@ -80,6 +96,7 @@ class Ring:
         slot = now // self._slot
         if (steps := slot - self._last) <= 0:
             return
+        before = self._sum
         if steps >= _SLOTS:
             self._costs = [0.0] * _SLOTS
             self._sum = 0.0
@@ -87,5 +104,6 @@ class Ring:
             for old in range(self._last + 1, slot + 1):
                 self._sum -= self._costs[old % _SLOTS]
                 self._costs[old % _SLOTS] = 0.0
+        self.forgotten += before - self._sum
         self._last = slot
         self._turn = (slot + 1) * self._slot
