@@ -73,6 +73,8 @@ def fail(
         state.answered = True
     if isinstance(error, RateLimitError) or error.status in _LOAD:
         state.own.concurrency.throttle(now, permit.admitted_at)
+    if isinstance(error, RateLimitError) and state.hearing is not None:
+        state.hearing.refuse()
     if isinstance(error, RateLimitError) or error.hint:
         park(permit, error.hint, now, chance)
     forgiven = isinstance(error, RateLimitError)

@@ -112,10 +112,10 @@ class Outcomes:
         if hearing is not None and reply is not None and hearing.is_news(permit.admitted_at, now):
             limits = failure.read_limits(reply.headers)
         with self.admission.lock:
-            if limits is not None:
-                permit.state.hear(limits, permit, now)
-            closed = health.succeed(permit.state, now)
             permit.leave(now, used)
+            closed = health.succeed(permit.state, now)
+            if limits is not None:
+                permit.state.hear(limits, permit, now, self._patience)
             self._budget.succeed()
             self.admission.pump(now)
         if closed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.adapters.clock import SystemClock
+from headrace.core.errors import QuotaError
 from headrace.core.fingerprint import identity_of
 from headrace.engine.hearing import Hearing
 from headrace.engine.learning import Learning
@@ -16,6 +17,7 @@ from headrace.engine.limits import NAMES, Scope
 from headrace.engine.pricing import Pricing
 from headrace.policy.adaptive import START, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
+from headrace.policy.buckets import SECOND
 from headrace.wire import failure
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class RouteState:
     __slots__ = (
         "_epoch",
         "_identity",
+        "_without_quota",
         "answered",
         "breaker",
         "counts_tokens",
@@ -83,6 +86,7 @@ class RouteState:
         self.rate()
         self.breaker = Breaker()
         self.gone: HeadraceError | None = None
+        self._without_quota: QuotaError | None = None
         self.answered = False
         self.parked_at = -1
         self.parked_until = 0
@@ -99,15 +103,28 @@ class RouteState:
         # The most input tokens that one request may ever have here.
         self.most_input = min(scope.most_input for scope in self.scopes)
 
-    def hear(self, limits: Limits, permit: Permit, now: int) -> None:
-        """What a reply tells of the limits; lock held."""
+    def hear(self, limits: Limits, permit: Permit, now: int, patience: int) -> None:
+        """What a reply tells of the limits; lock held. ``patience`` in nanoseconds."""
         if self.hearing is None or permit.mark is None:
             return
         if limits is failure.NO_LIMITS:
             self.hearing.hear_nothing(now)
         else:
             self.hearing.hear(limits, permit.mark, permit.admitted_at, now)
+            self._see_quota(now, patience)
         self.rate()
+
+    def _see_quota(self, now: int, patience: int) -> None:
+        """Where nothing is left for longer than anybody waits, the route is closed, and not mute."""
+        amount, wait = (0.0, 0) if self.hearing is None else self.hearing.exhausted(now)
+        if wait > patience and self.gone is None:
+            msg = (
+                f"nothing is left of what {self.route.id} allows ({amount:g}), for"
+                f" {wait / SECOND:.0f} s; ask for more, or run again then"
+            )
+            self.gone = self._without_quota = QuotaError(msg)
+        elif wait <= patience and self.gone is not None and self.gone is self._without_quota:
+            self.gone = self._without_quota = None
 
     def wait(self, now: int, cost: Cost) -> int:
         """Nanoseconds until a request of this cost may go out here; ``NEVER`` for an event."""
