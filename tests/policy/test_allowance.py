@@ -73,6 +73,8 @@ def test_who_is_refused_in_what_was_taken_for_a_second_goes_back_to_a_minute() -
     assert found.interval == SECOND
     found.refuse()
     assert found.seen(News(100, 50, SECOND // 2, None, 9 * SECOND)) == MINUTE
+    assert found.seen(News(100, 50, SECOND // 2, None, 11 * SECOND)) == MINUTE
+    assert found.seen(News(100, 50, SECOND // 2, None, 12 * SECOND)) == SECOND
 
 
 def test_what_we_have_sent_ourselves_is_not_held_by_others() -> None:

@@ -61,13 +61,24 @@ class Waker(Protocol):
 class Permit:
     """The right to have one attempt in flight on one route."""
 
-    __slots__ = ("admitted_at", "cost", "is_over", "is_probe", "mark", "quiet", "state")
+    __slots__ = (
+        "admitted_at",
+        "cost",
+        "crowd",
+        "is_over",
+        "is_probe",
+        "mark",
+        "quiet",
+        "state",
+    )
 
     def __init__(self, state: RouteState, cost: Cost, admitted_at: int) -> None:
         self.state = state
         self.cost = cost
         self.admitted_at = admitted_at
         self.is_probe = state.breaker.state is State.PROBING
+        # So many are in flight on its route, with this one.
+        self.crowd = state.own.in_flight
         # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
         self.quiet: float | None = None
         self.is_over = False

@@ -19,6 +19,7 @@ from headrace.core.errors import (
     ReplyError,
 )
 from headrace.policy import retry
+from headrace.policy.adaptive import USED
 from headrace.policy.breaker import State
 from headrace.policy.buckets import SECOND
 
@@ -42,13 +43,18 @@ _NO_WORD: Final = (NotSentError, OutcomeUnknownError)
 _NEVER_CAME: Final = (NotSentError, ConnectionLostError)
 
 
-def succeed(state: RouteState, now: int) -> bool:
-    """The route answered; True when that closed its breaker."""
+def succeed(permit: Permit, now: int, size: int = 0) -> bool:
+    """The route answered with ``size`` tokens of output; True when that closed its breaker."""
+    state = permit.state
     state.answered = True
     state.last_good = now
-    state.throttles = 0
+    if permit.admitted_at > state.parked_at and state.throttles:
+        state.throttles = 0
+        state.found.succeed(now)
     state.troubled_since = None
-    state.own.concurrency.succeed()
+    latency = now - permit.admitted_at
+    in_flight = state.own.in_flight + permit.is_over
+    state.own.concurrency.succeed(now, in_flight, latency, size, permit.crowd)
     return state.breaker.succeed()
 
 
@@ -71,12 +77,10 @@ def fail(
         return True
     if not isinstance(error, _NO_WORD):
         state.answered = True
-    if isinstance(error, RateLimitError) or error.status in _LOAD:
-        state.own.concurrency.throttle(now, permit.admitted_at)
-    if isinstance(error, RateLimitError) and state.hearing is not None:
-        state.hearing.refuse()
     if isinstance(error, RateLimitError) or error.hint:
         park(permit, error.hint, now, chance)
+    if isinstance(error, RateLimitError) or error.status in _LOAD:
+        _refuse(permit, error, now)
     forgiven = isinstance(error, RateLimitError)
     if error.trips_breaker:
         forgiven = _count(state, error, now, chance, is_fed=is_fed) or forgiven
@@ -88,6 +92,26 @@ def fail(
     if error.trips_breaker or forgiven:
         _lose_patience(state, error, now, patience)
     return forgiven
+
+
+def _refuse(permit: Permit, error: ProviderError, now: int) -> None:
+    """The server refused for load: fewer at once, or fewer in a minute, whichever it may be."""
+    state, slots = permit.state, permit.state.own.concurrency
+    is_rate = isinstance(error, RateLimitError)
+    was_full = state.own.in_flight >= slots.limit * USED
+    # Where so many at once were refused before, it is that again.
+    crowd = min(permit.crowd, state.own.in_flight)
+    is_crowd = was_full and slots.has_met(crowd)
+    if is_rate and state.hearing is not None and state.hearing.has_heard:
+        state.hearing.refuse()
+    elif is_rate:
+        is_crowd = is_crowd and slots.limit > 1
+        state.found.refuse(now, permit.admitted_at, state.throttles, for_rate=not is_crowd)
+    if state.throttles > 1 and not is_crowd:
+        slots.shrink()
+    elif was_full or not is_rate or not state.found.is_binding:
+        is_long = not is_rate or bool(error.hint)
+        slots.throttle(now, permit.admitted_at, crowd, gently=is_long)
 
 
 def give_back(permit: Permit, now: int) -> None:

@@ -113,7 +113,8 @@ class Outcomes:
             limits = failure.read_limits(reply.headers)
         with self.admission.lock:
             permit.leave(now, used)
-            closed = health.succeed(permit.state, now)
+            size = 0 if response.usage is None else response.usage.output_tokens
+            closed = health.succeed(permit, now, size)
             if limits is not None:
                 permit.state.hear(limits, permit, now, self._patience)
             self._budget.succeed()

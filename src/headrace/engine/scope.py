@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from headrace.adapters.clock import SystemClock
 from headrace.core.errors import QuotaError
 from headrace.core.fingerprint import identity_of
+from headrace.engine.found import Found
 from headrace.engine.hearing import Hearing
 from headrace.engine.learning import Learning
 from headrace.engine.limits import NAMES, Scope
 from headrace.engine.pricing import Pricing
-from headrace.policy.adaptive import START, Concurrency
+from headrace.policy.adaptive import MOST, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
 from headrace.policy.buckets import SECOND
 from headrace.wire import failure
@@ -40,6 +41,7 @@ class RouteState:
         "answered",
         "breaker",
         "counts_tokens",
+        "found",
         "fresh",
         "gone",
         "hearing",
@@ -77,12 +79,13 @@ class RouteState:
         self.learning = Learning()
         self.own = Scope(
             route.id,
-            concurrency=Concurrency(_ceiling(route, client)),
+            concurrency=_concurrency(route, client),
             limits={name: getattr(model, name) for name in NAMES},
         )
         self.scopes = (client, self.own)
         # Where limits are told, they may come to count tokens while requests wait.
         self.hearing = Hearing(self.own) if route.endpoint.limit_headers else None
+        self.found = Found()
         self.rate()
         self.breaker = Breaker()
         self.gone: HeadraceError | None = None
@@ -102,6 +105,11 @@ class RouteState:
         self.counts_tokens = may_be_told or any(scope.counts_tokens for scope in self.scopes)
         # The most input tokens that one request may ever have here.
         self.most_input = min(scope.most_input for scope in self.scopes)
+
+    @property
+    def is_told(self) -> bool:
+        """Does the server tell its limits, so that none has to be found out?"""
+        return self.hearing is not None and self.hearing.has_heard
 
     def hear(self, limits: Limits, permit: Permit, now: int, patience: int) -> None:
         """What a reply tells of the limits; lock held. ``patience`` in nanoseconds."""
@@ -138,7 +146,7 @@ class RouteState:
             wait = max(wait, self.breaker.wait(now))
         for scope in self.rated:
             wait = max(wait, scope.wait(now, cost))
-        return wait
+        return wait if self.is_told else max(wait, self.found.wait(now))
 
     def is_well(self, now: int) -> bool:
         """Is nothing known against it: not gone, no trouble, no quiet?"""
@@ -154,6 +162,8 @@ class RouteState:
             scope.in_flight += 1
         for scope in self.rated:
             scope.take(now, cost)
+        if not self.is_told:
+            self.found.take(now)
 
     def leave(self, admitted_at: int, now: int, cost: Cost, used: Cost | None) -> None:
         """One request is back: free its slots and settle what it used (None: as reserved)."""
@@ -202,12 +212,9 @@ class RouteState:
         return self._identity[1]
 
 
-def _ceiling(route: Route, client: Scope) -> int:
-    """Where the route's concurrency starts: the model's own, the client's, the endpoint's."""
+def _concurrency(route: Route, client: Scope) -> Concurrency:
+    """The model's own, the client's or the endpoint's; else it is found out."""
     given = client.concurrency.ceiling if client.concurrency.is_fixed else None
-    return (
-        route.model.max_concurrent_requests
-        or given
-        or route.endpoint.max_concurrent_requests
-        or START
-    )
+    row = route.endpoint.max_concurrent_requests
+    stated = route.model.max_concurrent_requests or given or row
+    return Concurrency(stated or MOST, stated=stated is not None)

@@ -53,12 +53,12 @@ class Counting:
     one of a second; when it comes again after a second with no longer one between, it is a second.
     """
 
-    __slots__ = ("_brief_since", "_is_refuted", "_odd_at", "interval")
+    __slots__ = ("_brief_since", "_enough", "_odd_at", "interval")
 
     def __init__(self) -> None:
         self.interval = MINUTE
         self._brief_since: int | None = None
-        self._is_refuted = False
+        self._enough = _BEYOND_A_SECOND
         self._odd_at = -NEVER
 
     def seen(self, news: News) -> int:
@@ -72,9 +72,10 @@ class Counting:
         return self.interval
 
     def refuse(self) -> None:
-        """A request was refused though all had been kept: what was inferred too boldly is not so."""
+        """A request was refused though all had been kept: the second has to be shown for longer."""
         if self.interval == SECOND:
-            self.interval, self._is_refuted = MINUTE, True
+            self.interval, self._brief_since = MINUTE, None
+            self._enough *= 2
 
     def refills(self, now: int) -> bool:
         """Have its resets lately been those of a bucket that gains all the time?"""
@@ -87,11 +88,11 @@ class Counting:
             self._brief_since = None
             return MINUTE
         refilled = MINUTE * news.held / news.limit
-        if refilled < _CLEAR or not 0 < reset <= refilled / 2 or self._is_refuted:
+        if refilled < _CLEAR or not 0 < reset <= refilled / 2:
             return self.interval
         if self._brief_since is None:
             self._brief_since = news.asked_at
-        is_shown = news.asked_at - self._brief_since > _BEYOND_A_SECOND
+        is_shown = news.asked_at - self._brief_since > self._enough
         return SECOND if is_shown else self.interval
 
     def _is_refill(self, news: News) -> bool:

@@ -83,6 +83,12 @@ class Ring:
             self._sum *= part
         self.limit = limit
 
+    def since(self, now: int, span: int) -> float:
+        """What was admitted within a shorter span."""
+        self._advance(now)
+        first = max((now - span) // self._slot, self._last - _SLOTS + 1)
+        return sum(self._costs[slot % _SLOTS] for slot in range(first, self._last + 1))
+
     def forget(self, before: int) -> None:
         """What was admitted before that moment does not count any more."""
         for slot in range(self._last - _SLOTS + 1, min(before // self._slot, self._last + 1)):
