@@ -26,8 +26,8 @@ _TITLE: Final = re.compile(r"<title[^>]{0,100}>([^<]{1,300})", re.IGNORECASE)
 class Complaint:
     """``names`` are its codes and types in lower case, ``details`` what is worth showing of it.
 
-    ``wait`` is the seconds of quiet that it asks for, and ``quotas`` what is used up, as Google says
-    both in the body; ``headers`` are those that OpenRouter puts there, with names in lower case.
+    ``wait`` is the seconds of quiet that it asks for, ``quotas`` names what is used up (Google puts
+    both into the body); ``headers`` are those that OpenRouter puts there, in lower case.
     """
 
     message: str

@@ -34,8 +34,8 @@ _PART: Final = re.compile(
     rf"([0-9]+(?:\.[0-9]+)?) ?({'|'.join(sorted(_UNITS, key=len, reverse=True))})s?(?![a-z])",
     _FLAGS,
 )
-# "Try again in 6m0s" (OpenAI, Groq), "retry after 7 seconds" (Azure), "retry in 34.07s" (Google),
-# "wait 8 hours 24 minutes before" (GitHub).
+# OpenAI and Groq write "try again in 6m0s", Azure "retry after 7 seconds", Google "retry in 3.4s",
+# GitHub "wait 8 hours 24 minutes".
 _WORDS: Final = re.compile(
     r"\b(?:(?:try(?:ing)? again|retry(?:ing)?) (?:in|after)|wait(?: for)?) (?:about )?~?"
     rf"((?:{_PART.pattern}(?:,? and |, | )?)+)",
