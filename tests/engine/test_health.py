@@ -89,6 +89,18 @@ def test_what_a_body_asks_for_beyond_its_head_is_heard(state: RouteState) -> Non
     assert state.throttles == 1
 
 
+def test_what_a_body_asks_for_takes_the_place_of_a_guess(state: RouteState) -> None:
+    state.throttles = 5
+    storm = [Permit(state, ONE, NOW - SECOND) for _ in range(3)]
+    for permit in storm:
+        assert health.park(permit, None, NOW, 0.5) == (permit is storm[0])
+    guessed = state.parked_until
+    assert guessed > NOW + 10 * SECOND
+    for permit, hint in zip(storm, [0.2, 0.1, 0.3], strict=True):
+        health.park(permit, hint, NOW, 0.5)
+    assert state.parked_until == NOW + int(0.3 * SECOND)
+
+
 def test_a_storm_without_hints_is_one_quiet_and_the_next_is_longer(state: RouteState) -> None:
     limit = RateLimitError("slow", status=429)
     for _ in range(20):

@@ -160,18 +160,20 @@ class Admission:
         self.feeds = []
 
     def is_fed(self) -> bool:
-        """Has a run more to ask than what is live?"""
+        """Has a run more to ask than what is live? Lock held."""
         return any(feed() for feed in self.feeds)
 
     @contextmanager
     def fed_by(self, feed: Callable[[], bool]) -> Iterator[None]:
         """A run goes on meanwhile, and ``feed`` says whether it has more to ask."""
-        self.feeds.append(feed)
+        with self.lock:
+            self.feeds.append(feed)
         try:
             yield
         finally:
-            if feed in self.feeds:  # a forked child knows nothing of it
-                self.feeds.remove(feed)
+            with self.lock:
+                if feed in self.feeds:  # a forked child knows nothing of it
+                    self.feeds.remove(feed)
 
     def number(self) -> int:
         """A place in the order of asking; a request keeps it until it fails."""

@@ -123,19 +123,21 @@ def give_back(permit: Permit, now: int) -> None:
 def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
     """The server asked for quiet: once for each attempt, and once for each storm without a hint.
 
-    A body that asks for more than the head did, which came first, is heard, too.
+    A body that asks for more than the head did, which came first, is heard, too; and what a server
+    asks for takes the place of what was guessed in the same storm, be it less.
     """
     state, asked = permit.state, hint or 0.0
     if permit.quiet is not None and asked <= permit.quiet:
         return False
     permit.quiet = asked
+    is_told_better = asked > 0 and state.is_guessed
     if permit.admitted_at > state.parked_at:
         state.throttles += 1
-        state.parked_at = now
+        state.parked_at, is_told_better = now, False
     until = now + retry.park(hint, state.throttles, chance)
-    if until <= state.parked_until:
+    if until <= state.parked_until and not is_told_better:
         return False
-    state.parked_until = until
+    state.parked_until, state.is_guessed = until, not asked
     return True
 
 

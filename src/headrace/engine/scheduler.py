@@ -104,7 +104,8 @@ class Schedule:
     ) -> None:
         """Raises ``ConfigError`` where ``prompts`` is a single prompt or cannot be drawn from."""
         self._handle = handle
-        self._width = min(width, max(1, _length(prompts, width)))
+        self._length = _length(prompts)
+        self._width = width if self._length is None else min(width, max(1, self._length))
         self._is_crowded = is_crowded
         self._on_stop = on_stop
         self._drawn = 0
@@ -120,8 +121,8 @@ class Schedule:
             self._work = partial(self._work_sync, iter(_several(prompts)))
 
     def is_fed(self) -> bool:
-        """May there be more to draw? Known only once the end was met."""
-        return not self._ended
+        """May there be more to draw? Of a list it is known, else only once the end was met."""
+        return not self._ended and (self._length is None or self._drawn < self._length)
 
     async def run(self) -> None:
         """Work until the source ends.
@@ -235,5 +236,5 @@ def _several(prompts: Iterable[object]) -> Iterable[object]:
     return prompts
 
 
-def _length(prompts: object, default: int) -> int:
-    return len(prompts) if isinstance(prompts, list | tuple) else default
+def _length(prompts: object) -> int | None:
+    return len(prompts) if isinstance(prompts, list | tuple) else None

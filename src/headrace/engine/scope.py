@@ -45,6 +45,7 @@ class RouteState:
         "fresh",
         "gone",
         "hearing",
+        "is_guessed",
         "last_good",
         "learning",
         "most_input",
@@ -93,6 +94,7 @@ class RouteState:
         self.answered = False
         self.parked_at = -1
         self.parked_until = 0
+        self.is_guessed = False  # how long it is parked
         self.throttles = 0
         self.troubled_since: int | None = None
         self.last_good = 0
