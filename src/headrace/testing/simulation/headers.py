@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -53,6 +54,8 @@ def limit_headers(
     return found
 
 
-def hint_headers(seconds: float) -> dict[str, str]:
-    """How long to wait, to the millisecond."""
+def hint_headers(seconds: float, *, whole: bool = False) -> dict[str, str]:
+    """How long to wait: to the millisecond, or in ``whole`` seconds as most vendors say it."""
+    if whole:
+        return {"retry-after": str(math.ceil(seconds))}
     return {"retry-after-ms": f"{seconds * 1000:.0f}"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import orjson
 
+from headrace.core.errors import NotSentError
 from headrace.core.reply import Reply
 from headrace.core.response import APIResponse, Usage
 from headrace.providers.base import ProviderRequest
@@ -34,6 +35,9 @@ class SimulatedRequest(ProviderRequest):
             answered = True
         finally:
             self.vendor.leave(send, answered=answered)
+        if not send.status:
+            msg = "a simulated vendor refused the connection"
+            raise NotSentError(msg)
         return self.decode(self.context, self.route, reply_of(self.vendor, send))
 
     @classmethod
@@ -69,7 +73,7 @@ def reply_of(vendor: Vendor, send: Send) -> Reply:
     if terms.headers is not None:
         headers = limit_headers(terms.headers, send.levels, running_clock().wall())
     if send.wait and terms.hints:
-        headers |= hint_headers(send.wait)
+        headers |= hint_headers(send.wait, whole=terms.hints == "seconds")
     if send.status == failure.OK:
         said = f"echo: {send.prompt[:32]}"
         body: object = {"said": said, "input": send.input, "output": send.output}

@@ -1,0 +1,102 @@
+"""Limits in virtual time: how much of what a vendor allows is used, and at what price.
+
+Each scenario is a simulated vendor and what is asked of it; aims are those of the issue of limits.
+``--only NAME`` runs those whose names hold a text, ``--list`` names them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.report import put_into, say
+from benchmarks.scenarios import ALL
+from benchmarks.scenarios.scenario import FORMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from benchmarks.scenarios import Figures, Scenario
+
+MARK: Final = "limits"
+# Each has a column; what else was found stands in one for all.
+COLUMNS: Final = (
+    "used",
+    "429s",
+    "429s of all",
+    "late 429s",
+    "late 429s of all",
+    "90 % after",
+    "most in 60 s",
+    "largest waits",
+    "tail",
+)
+QUIET: Final = ("lost", "wall time")
+
+
+def written(name: str, figures: Figures) -> str:
+    """One figure; empty where there is none."""
+    found = figures.get(name)
+    return "" if found is None else FORMS[name](found)
+
+
+def line(scenario: Scenario, figures: Figures) -> str:
+    """One row of the table."""
+    missed = scenario.missed(figures)
+    others = [name for name in figures if name not in (*COLUMNS, *QUIET)]
+    others += [name for name in QUIET if figures.get(name) and name in aimed(scenario)]
+    more = ", ".join(f"{name} {written(name, figures)}" for name in dict.fromkeys(others))
+    verdict = f"**missed**: {', '.join(missed)}" if missed else "met"
+    cells = [written(name, figures) for name in COLUMNS]
+    return " | ".join(
+        ["| " + scenario.name, *cells, more, "; ".join(map(str, scenario.aims)), verdict + " |"]
+    )
+
+
+def aimed(scenario: Scenario) -> set[str]:
+    """The figures that it has aims for."""
+    return {aim.figure for aim in scenario.aims}
+
+
+def head() -> str:
+    """The first two lines of the table."""
+    names = ("scenario", *COLUMNS, "more", "aim", "")
+    return f"| {' | '.join(names)} |\n|{'---|' * len(names)}"
+
+
+def lines(scenarios: Iterable[Scenario], *, small: bool) -> Iterator[str]:
+    """The rows, each as soon as it is there."""
+    for scenario in scenarios:
+        figures = scenario.run(small=small)
+        say(f"{figures['wall time'] or 0:6.1f} s  {scenario.name}")
+        yield line(scenario, figures)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks limits")
+    parser.add_argument("--only", action="append", metavar="NAME", help="those with this in a name")
+    parser.add_argument("--list", action="store_true", help="name them")
+    parser.add_argument("--quick", action="store_true", help="as short as the tests run them")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
+    given = parser.parse_args(arguments)
+    chosen = [s for s in ALL if not given.only or any(part in s.name for part in given.only)]
+    if not chosen:
+        parser.error(f"no scenario is named so; there are {'; '.join(s.name for s in ALL)}")
+    if given.list:
+        print("\n".join(scenario.name for scenario in chosen))
+        return
+    print(head(), flush=True)
+    rows = []
+    for row in lines(chosen, small=given.quick):
+        print(row, flush=True)
+        rows.append(row)
+    if given.write is not None:
+        page = given.write.read_text(encoding="utf-8")
+        table = "\n".join([head(), *rows]) + "\n"
+        given.write.write_text(put_into(page, table, MARK), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
