@@ -17,7 +17,7 @@ from benchmarks.scenarios.scenario import FORMS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from benchmarks.scenarios import Figures, Scenario
+    from benchmarks.scenarios import Figures, Measured
 
 MARK: Final = "limits"
 # Each has a column; what else was found stands in one for all.
@@ -41,7 +41,7 @@ def written(name: str, figures: Figures) -> str:
     return "" if found is None else FORMS[name](found)
 
 
-def line(scenario: Scenario, figures: Figures) -> str:
+def line(scenario: Measured, figures: Figures) -> str:
     """One row of the table."""
     missed = scenario.missed(figures)
     others = [name for name in figures if name not in (*COLUMNS, *QUIET)]
@@ -54,7 +54,7 @@ def line(scenario: Scenario, figures: Figures) -> str:
     )
 
 
-def aimed(scenario: Scenario) -> set[str]:
+def aimed(scenario: Measured) -> set[str]:
     """The figures that it has aims for."""
     return {aim.figure for aim in scenario.aims}
 
@@ -65,7 +65,7 @@ def head() -> str:
     return f"| {' | '.join(names)} |\n|{'---|' * len(names)}"
 
 
-def lines(scenarios: Iterable[Scenario], *, small: bool) -> Iterator[str]:
+def lines(scenarios: Iterable[Measured], *, small: bool) -> Iterator[str]:
     """The rows, each as soon as it is there."""
     for scenario in scenarios:
         figures = scenario.run(small=small)

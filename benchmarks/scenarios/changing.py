@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.scenarios.scenario import MINUTE, OK, Scenario, after_replies, at_least, at_most
+from benchmarks.scenarios.scenario import (
+    MINUTE,
+    OK,
+    Scenario,
+    after_replies,
+    at_least,
+    at_most,
+    spare,
+)
 from headrace import Model, SamplingParams
 from headrace.testing.simulation import Terms, used
 
@@ -19,8 +27,6 @@ if TYPE_CHECKING:
 COUNTINGS: Final[tuple[Counting, ...]] = ("continuous", "minute", "sliding")
 PER_MINUTE: Final = 600
 CHANGE: Final = 90.0
-END, SMALL_END = 240.0, 210.0
-SPARE: Final = 75.0
 # Without headers, so long after a limit was halved nothing is refused any more.
 SOON: Final = 10.0
 # So long after it was doubled 90 % of it are used.
@@ -49,9 +55,9 @@ def halved(counting: Counting, headers: HeaderDialect | None) -> Scenario:
         since=CHANGE,
         aims=(at_most("late 429s", 0), at_least("used", 0.9)),
         start=CHANGE + MINUTE,
-        end=END,
-        small_end=SMALL_END,
-        spare=SPARE + CHANGE,
+        end=CHANGE + 3 * MINUTE,
+        small_end=CHANGE + 2 * MINUTE,
+        spare=spare(counting) + CHANGE,
     )
 
 
@@ -66,9 +72,9 @@ def doubled(counting: Counting, headers: HeaderDialect | None) -> Scenario:
         since=CHANGE,
         aims=(at_most("90 % after", ADOPTED), at_least("used", 0.9)),
         start=CHANGE + ADOPTED,
-        end=END,
-        small_end=SMALL_END,
-        spare=SPARE - CHANGE / 2,
+        end=CHANGE + ADOPTED + 2 * MINUTE,
+        small_end=CHANGE + ADOPTED + MINUTE,
+        spare=spare(counting) - CHANGE / 2 + 15.0,
     )
 
 

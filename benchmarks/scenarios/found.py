@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Final, Literal
 
-from benchmarks.scenarios.scenario import Scenario, at_least, at_most
+from benchmarks.scenarios.scenario import Scenario, at_least, at_most, spare
 from headrace.testing.simulation import Terms
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ AIMS: Final = (
     at_least("used", 0.9),
     at_most("late 429s of all", 0.01),
 )
+# Whole minutes after it.
 END, SMALL_END = 210.0, 150.0
-SPARE: Final = 75.0
 LATENCIES: Final = {60: 2.0, 600: 1.0, 6_000: 0.5}
 COUNTINGS: Final[tuple[Counting, ...]] = ("continuous", "minute", "sliding")
 HINTS: Final[tuple[Literal[False, "seconds"], ...]] = ("seconds", False)
@@ -41,7 +41,7 @@ def found(per_minute: float, counting: Counting, hints: Literal[False, "seconds"
         start=FOUND,
         end=END,
         small_end=SMALL_END,
-        spare=SPARE,
+        spare=spare(counting),
     )
 
 
@@ -62,13 +62,13 @@ def at_once() -> Scenario:
 def knee(name: str, terms: Terms, limit: float) -> Scenario:
     """A server that slows down instead of refusing."""
     return Scenario(
-        name=f"found: the knee of a server that slows down, {name}",
+        name=f"found: knee at {name}",
         terms=terms,
         limit=limit,
         aims=(at_most("90 % after", FOUND), at_least("used", 0.9), at_most("in flight", 2.0)),
         start=FOUND,
         end=END,
-        small_end=90.0,
+        small_end=SMALL_END,
         more=crowd,
     )
 

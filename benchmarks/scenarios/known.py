@@ -31,7 +31,8 @@ LARGE: Final = (
     at_most("largest waits", 2.0),
 )
 OFF: Final = (at_least("used", 0.95), at_most("429s of all", 0.001))
-SMALL_END: Final = 90.0
+# More than a minute, so that any 60 s can be looked at.
+SMALL_END: Final = 75.0
 COUNTINGS: Final[tuple[Counting, ...]] = ("continuous", "minute", "sliding", "second")
 # One of so many prompts has 60 % of a minute's tokens, which is one in two or three minutes.
 SELDOM: Final = 500

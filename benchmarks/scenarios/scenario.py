@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from headrace.testing.simulation import Report, Send, Terms, Vendor, one, simula
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from headrace.testing.windows import Counting
 
 MINUTE: Final = 60.0
 NANOS: Final = 1e9
@@ -48,6 +51,7 @@ FORMS: Final[dict[str, Callable[[float], str]]] = {
     "probes": "{:.0f}".format,
     "other prompts": "{:.0%}".format,
     "stray sends": "{:.0f}".format,
+    "CPU a request": "{:.1f} us".format,
     "wall time": "{:.1f} s".format,
 }
 
@@ -121,8 +125,24 @@ def nothing(scene: Scene) -> Figures:
     return {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
+@dataclass(frozen=True, kw_only=True)
+class Measured(ABC):
+    """Something with a name, figures, and aims for some of them."""
+
+    name: str
+    aims: tuple[Aim, ...]
+
+    @abstractmethod
+    def run(self, *, small: bool = False) -> Figures:
+        """What it shows; ``small`` takes as long as it has to, and no longer."""
+
+    def missed(self, figures: Figures) -> list[str]:
+        """The figures whose aims are not met."""
+        return [aim.figure for aim in self.aims if not aim.is_met(figures)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario(Measured):
     """``limit`` a minute is what ``used`` is measured against, from ``start`` to ``end`` seconds.
 
     ``small_end``: the end in the tests. ``each``: what one prompt costs on average; there are as
@@ -130,10 +150,8 @@ class Scenario:
     late. ``since``: from when on 90 % of the limit is waited for. ``more``: further figures.
     """
 
-    name: str
     terms: Terms | Mapping[float, Terms]
     limit: float
-    aims: tuple[Aim, ...]
     start: float = 0.0
     end: float = 180.0
     small_end: float = 0.0
@@ -148,7 +166,7 @@ class Scenario:
     seed: int = 0
 
     def run(self, *, small: bool = False) -> Figures:
-        """What it shows; ``small`` runs as long as it has to, and no longer."""
+        """See ``Measured``."""
         began = time.perf_counter()
         scene = self.played(small=small)
         wall = time.perf_counter() - began
@@ -164,10 +182,6 @@ class Scenario:
         with suppress(NoRouteError):
             simulate(vendor, asked, seconds=end * PATIENCE, **self.options)
         return Scene(self, end, asked, vendor, Report(vendor.sends, self.cost))
-
-    def missed(self, figures: Figures) -> list[str]:
-        """The figures whose aims are not met."""
-        return [aim.figure for aim in self.aims if not aim.is_met(figures)]
 
 
 def _figures(scene: Scene) -> Figures:
@@ -190,6 +204,11 @@ def _figures(scene: Scene) -> Figures:
         "tail": None if lost else report.tail(),
         "lost": lost,
     }
+
+
+def spare(counting: Counting) -> float:
+    """Seconds' worth of prompts beyond the end: a full bucket lets a minute's through at once."""
+    return 75.0 if counting == "continuous" else 20.0
 
 
 def after_replies(number: int, since: float = 0.0) -> Callable[[Report], float]:

@@ -155,7 +155,7 @@ def many() -> Scenario:
         terms=Terms(requests_per_minute=per_minute, counting="sliding", first_token=0.5),
         limit=per_minute,
         end=600.0,
-        small_end=60.0,
+        small_end=30.0,
         spare=0.0,
         aims=(at_least("used", 0.99), at_most("429s", 0), at_most("wall time", 60.0), *KEPT),
         options={"max_requests_per_minute": per_minute},

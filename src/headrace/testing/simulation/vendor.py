@@ -138,7 +138,9 @@ class Vendor:
         now, prompt = self.now(), prompt_of(context)
         terms, self._seen[prompt] = self.terms(now), self._seen[prompt] + 1
         size = reservation.input_tokens(context.asked, context.params, context.schemas)
-        factor = 1 + terms.bias + terms.off * (2 * self._draw(prompt, "size") - 1)
+        factor = 1 + terms.bias
+        if terms.off:
+            factor += terms.off * (2 * self._draw(prompt, "size") - 1)
         declared = context.params.max_tokens if context.params else None
         scope = 0 if terms.shared else route.number
         send = Send(
@@ -175,7 +177,7 @@ class Vendor:
             send.status = 401
         elif model in terms.retired:
             send.status = 404
-        elif self._draw(send.prompt, "failure") < terms.failures:
+        elif terms.failures and self._draw(send.prompt, "failure") < terms.failures:
             send.status = terms.failure_status
         elif (most := terms.max_concurrent_requests) is not None and send.in_flight > most:
             send.status = 429
