@@ -1,17 +1,19 @@
 """Limits in virtual time: how much of what a vendor allows is used, and at what price.
 
-Each scenario is a simulated vendor and what is asked of it; aims are those of the issue of limits.
-``--only NAME`` runs those whose names hold a text, ``--list`` names them all.
+Each scenario is a simulated vendor, what is asked of it, and the aims for what is to come out.
+``--only NAME`` runs those whose names hold a text, ``--list`` names all, and with ``--seed`` the
+dice fall otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.report import put_into, say
-from benchmarks.scenarios import ALL
+from benchmarks.scenarios import ALL, Scenario
 from benchmarks.scenarios.scenario import FORMS
 
 if TYPE_CHECKING:
@@ -79,9 +81,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", action="append", metavar="NAME", help="those with this in a name")
     parser.add_argument("--list", action="store_true", help="name them")
     parser.add_argument("--quick", action="store_true", help="as short as the tests run them")
+    parser.add_argument("--seed", type=int, help="of all dice (default 7)")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
     given = parser.parse_args(arguments)
     chosen = [s for s in ALL if not given.only or any(part in s.name for part in given.only)]
+    if given.seed is not None:
+        chosen = [replace(s, seed=given.seed) if isinstance(s, Scenario) else s for s in chosen]
     if not chosen:
         parser.error(f"no scenario is named so; there are {'; '.join(s.name for s in ALL)}")
     if given.list:
