@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from benchmarks.scenarios.scenario import Scenario, at_least, at_most, spare
 from headrace.testing.simulation import Terms
@@ -23,15 +23,17 @@ AIMS: Final = (
 END, SMALL_END = 210.0, 150.0
 LATENCIES: Final = {60: 2.0, 600: 1.0, 6_000: 0.5}
 COUNTINGS: Final[tuple[Counting, ...]] = ("continuous", "minute", "sliding")
-HINTS: Final[tuple[Literal[False, "seconds"], ...]] = ("seconds", False)
+Hints: TypeAlias = Literal[False, "seconds", "body"]
+HINTS: Final[tuple[Hints, ...]] = ("seconds", False)
+# What each is called.
+SAID: Final[dict[Hints, str]] = {"seconds": "Retry-After", "body": "RetryInfo", False: "no hint"}
 
 
-def found(per_minute: float, counting: Counting, hints: Literal[False, "seconds"]) -> Scenario:
+def found(per_minute: float, counting: Counting, hints: Hints) -> Scenario:
     """So many requests a minute, with or without a Retry-After."""
     latency = LATENCIES[int(per_minute)]
-    said = "Retry-After" if hints else "no hint"
     return Scenario(
-        name=f"found: {per_minute:,} requests, {counting}, {said}",
+        name=f"found: {per_minute:,} requests, {counting}, {SAID[hints]}",
         terms=Terms(
             requests_per_minute=per_minute, counting=counting, first_token=latency, hints=hints
         ),
@@ -75,14 +77,14 @@ def knee(name: str, terms: Terms, limit: float) -> Scenario:
 
 def crowd(scene: Scene) -> Figures:
     """How many it serves at once, against what it serves at full speed."""
-    terms = scene.scenario.terms
-    parallel = terms.parallel if isinstance(terms, Terms) else None
+    parallel = scene.scenario.base.parallel
     late = [send.in_flight for send in scene.report.sends if FOUND <= send.at < scene.end]
     return {"in flight": median(late) / parallel if late and parallel else None}
 
 
 FINDING: Final = (
     *(found(n, counting, hints) for n in LATENCIES for counting in COUNTINGS for hints in HINTS),
+    found(600, "sliding", "body"),
     at_once(),
     knee("20 at once", Terms(parallel=20, first_token=1.0), 1_200),
     knee(

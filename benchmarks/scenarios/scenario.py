@@ -167,6 +167,11 @@ class Scenario(Measured):
     more: Callable[[Scene], Figures] = nothing
     seed: int = 7
 
+    @property
+    def base(self) -> Terms:
+        """The terms that it begins with."""
+        return self.terms if isinstance(self.terms, Terms) else self.terms[0.0]
+
     def run(self, *, small: bool = False) -> Figures:
         """See ``Measured``."""
         began = time.perf_counter()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.scenarios.scenario import Scenario, after_replies, at_least, at_most, spare
 from headrace import SamplingParams
-from headrace.testing.simulation import Terms, declared
+from headrace.testing.clock import running_clock
+from headrace.testing.simulation import Terms, declared, used
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from headrace.testing.simulation.headers import HeaderDialect
     from headrace.testing.windows import Counting
 
@@ -18,6 +23,8 @@ START, END, SMALL_END = 30.0, 210.0, 150.0
 # Where sixty seconds cost thousands of requests, the tests look at no more.
 ONE_MINUTE: Final = 90.0
 MANY: Final = 3_000
+# At which prompt the clock jumps by how many seconds.
+JUMPS: Final = {700: 3_600.0, 1_200: -7_200.0}
 
 
 def told(headers: HeaderDialect, counting: Counting, per_minute: float, latency: float) -> Scenario:
@@ -67,6 +74,51 @@ def tokens(counting: Counting) -> Scenario:
     )
 
 
+def groq() -> Scenario:
+    """Requests of a day and tokens of a minute, under the names that others use for a minute's."""
+    return Scenario(
+        name="told: groq, 14,400 requests a day and 60,000 tokens, continuous, 1 s",
+        terms=Terms(
+            requests_per_day=14_400,
+            tokens_per_minute=60_000,
+            first_token=1.0,
+            headers="groq",
+            hints="seconds",
+            counts="used",
+        ),
+        limit=60_000,
+        each=105,
+        cost=used,
+        late=after_replies(1),
+        aims=AIMS,
+        start=START,
+        end=END,
+        small_end=SMALL_END,
+        spare=spare("continuous"),
+        options={"models": "groq/any", "sampling_params": SamplingParams(max_tokens=100)},
+    )
+
+
+def of_refusals(per_minute: float) -> Scenario:
+    """A refused request counts as well, so that asking again makes it worse."""
+    row = told("openai", "sliding", per_minute, 1.0)
+    name, terms = f"{row.name}, refusals count", replace(row.base, refusals_count=True)
+    return replace(row, name=name, terms=terms)
+
+
+def clock_jumps() -> Scenario:
+    """Resets are dates, and our wall clock jumps on and back meanwhile."""
+
+    def prompts() -> Iterator[object]:
+        for n in count():
+            if n in JUMPS:
+                running_clock().epoch += JUMPS[n]
+            yield f"p{n}"
+
+    row = told("anthropic", "sliding", 600, 1.0)
+    return replace(row, name=f"{row.name}, clock jumps by hours", prompts=prompts)
+
+
 def of_two_keys(*, shared: bool) -> Scenario:
     """Two keys, with limits of their own or with one account's."""
     whose = "one account" if shared else "two accounts"
@@ -109,6 +161,10 @@ TOLD: Final = (
     tokens("continuous"),
     tokens("minute"),
     tokens("sliding"),
+    groq(),
+    of_refusals(60),
+    of_refusals(600),
+    clock_jumps(),
     of_two_keys(shared=False),
     of_two_keys(shared=True),
 )

@@ -31,6 +31,7 @@ KNOWN_MISSED: Final[dict[str, tuple[str, ...]]] = {
     "told: anthropic, 60 requests, minute, 10 s": ("used",),
     "told: mistral, 60 requests, sliding, 3 s": ("used",),
     "told: together, 6,000 requests, second, 3 s": ("used",),
+    "told: openai, 60 requests, sliding, 1 s, refusals count": ("used",),
     "found: 60 requests, continuous, Retry-After": ("late 429s of all",),
     "found: 60 requests, continuous, no hint": ("late 429s of all",),
     "found: 60 requests, minute, Retry-After": ("late 429s of all",),
@@ -48,6 +49,7 @@ KNOWN_MISSED: Final[dict[str, tuple[str, ...]]] = {
     "found: 6,000 requests, minute, no hint": ("late 429s of all",),
     "found: 6,000 requests, sliding, Retry-After": ("late 429s of all",),
     "found: 6,000 requests, sliding, no hint": ("used", "late 429s of all"),
+    "found: 600 requests, sliding, RetryInfo": ("late 429s of all",),
     "found: 50 at once, 1 s": ("used",),
     "found: knee at 20 at once": ("in flight",),
     "found: knee at 20 at once, answers of all lengths": ("in flight",),
@@ -64,7 +66,6 @@ KNOWN_MISSED: Final[dict[str, tuple[str, ...]]] = {
     "admission: 10 waiting for slots beside limits": ("CPU a request",),
     "admission: 10 waiting for limits": ("CPU a request",),
 }
-
 # Ten times the requests of others that show the same.
 LONG: Final = ("told: fireworks, 6,000", "told: together, 6,000", "found: 6,000 requests, minute")
 

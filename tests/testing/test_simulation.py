@@ -78,7 +78,9 @@ TELLS_NO_RESET = {"mistral", "fireworks"}
 
 @pytest.mark.parametrize("dialect", get_args(HeaderDialect))
 def test_headers_are_read_as_they_are_meant(dialect: HeaderDialect) -> None:
-    levels = {what: Level(100, 40, 12.5) for what in ("requests", "tokens", "input_tokens")}
+    # Groq tells of a day's requests, under the names that others use for a minute's.
+    requests = "requests_of_day" if dialect == "groq" else "requests"
+    levels = {what: Level(100, 40, 12.5) for what in (requests, "tokens", "input_tokens")}
     found = read_limits(limit_headers(dialect, levels, 1_767_225_600.25))
     told = [found.requests] if dialect == "fireworks" else [found.requests, found.tokens]
     for limit in told:
@@ -163,8 +165,9 @@ def test_a_vendor_may_count_more_than_an_estimate() -> None:
     assert sends[1].input == round(1.15 * sends[0].input)
 
 
-def test_a_hint_in_whole_seconds_is_never_too_short() -> None:
-    terms = Terms(requests_per_minute=60, counting="sliding", hints="seconds")
+@pytest.mark.parametrize("hints", [True, "seconds", "body"])
+def test_a_hint_is_never_too_short(hints: Literal[True, "seconds", "body"]) -> None:
+    terms = Terms(requests_per_minute=60, counting="sliding", hints=hints)
     sends = simulate(Vendor(terms), PROMPTS[:70], max_concurrent_requests=65).vendor.sends
     refused = next(send for send in sends if send.status == 429)
     later = min(send.at for send in sends if send.at > (refused.ended or 0.0))
@@ -183,3 +186,22 @@ def test_when_a_rate_is_reached_may_be_asked_from_later_on() -> None:
     report = Report(sends)
     assert report.reaches(600) == 0
     assert report.reaches(600, since=8.0) == 20
+
+
+def test_a_day_has_a_limit_of_its_own() -> None:
+    terms = Terms(requests_per_day=1_440, headers="groq")
+    sends = simulate(Vendor(terms), PROMPTS[:60], max_concurrent_requests=1).vendor.sends
+    level = sends[-1].levels["requests_of_day"]
+    assert (level.limit, level.remaining) == (1_440, 1_440 - 60)
+    assert level.reset == pytest.approx(60 * 60, abs=60)
+
+
+def test_what_is_refused_may_count_as_well() -> None:
+    terms = Terms(requests_per_minute=60, counting="sliding", refusals_count=True)
+    taken = [send.at for send in run(terms, count=100).sends if send.status == 200]
+    patient = [
+        send.at
+        for send in run(replace(terms, refusals_count=False), count=100).sends
+        if send.status == 200
+    ]
+    assert max(taken) > max(patient)

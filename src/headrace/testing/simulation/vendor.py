@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from headrace.policy import reservation
 from headrace.testing.clock import running_clock
 from headrace.testing.provider import prompt_of
-from headrace.testing.simulation.headers import HeaderDialect
-from headrace.testing.windows import Counting, Level, Window, window
+from headrace.testing.simulation.headers import OF_DAY, HeaderDialect
+from headrace.testing.windows import DAY, MINUTE, Counting, Level, Window, day_window, window
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _OK: Final = 200
 _SECOND: Final = 1_000_000_000
-_LIMITS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
+_LIMITS: Final = ("requests", OF_DAY, "tokens", "input_tokens", "output_tokens")
 _NORMAL: Final = NormalDist()
 
 
@@ -45,10 +45,13 @@ class Terms:
     ``bias``: by how much it counts more (or, below 0, less) on the whole.
     ``failures``: the share of requests that end with ``failure_status``; 0 refuses the connection.
     ``revoked`` are keys, by number, and ``retired`` models that it does not know any more.
-    ``hints``: whether a 429 says how long to wait, to the millisecond or in whole ``"seconds"``.
+    ``refusals_count``: whether a request that is refused counts all the same, as OpenAI says.
+    ``hints``: whether a 429 says how long to wait: in its headers to the millisecond or in whole
+    ``"seconds"``, or in its ``"body"`` as Google does.
     """
 
     requests_per_minute: float | None = None
+    requests_per_day: float | None = None
     tokens_per_minute: float | None = None
     input_tokens_per_minute: float | None = None
     output_tokens_per_minute: float | None = None
@@ -68,10 +71,13 @@ class Terms:
     revoked: frozenset[int] = frozenset()
     retired: frozenset[str] = frozenset()
     headers: HeaderDialect | None = None
-    hints: bool | Literal["seconds"] = True
+    hints: bool | Literal["seconds", "body"] = True
+    refusals_count: bool = False
 
     def per_minute(self, what: str) -> float | None:
-        """The limit of one dimension."""
+        """The limit of one dimension; what a day allows is spread over it."""
+        if what == OF_DAY:
+            return self.requests_per_day and self.requests_per_day * MINUTE / DAY
         limit: float | None = getattr(self, f"{what}_per_minute")
         return limit
 
@@ -195,6 +201,7 @@ class Vendor:
         said = send.declared if terms.counts == "declared" else 0
         costs = {
             "requests": 1,
+            OF_DAY: 1,
             "tokens": send.input + said,
             "input_tokens": send.input,
             "output_tokens": said,
@@ -206,6 +213,9 @@ class Vendor:
         if not wait:
             for cost, each in windows:
                 each.take(cost, at)
+        elif terms.refusals_count and (requests := found["requests"]) is not None:
+            requests.take(1, at)
+            wait = max(wait, requests.wait_for(1, at))
         return wait
 
     def _window(self, scope: int, what: str, now: float) -> Window | None:
@@ -216,7 +226,8 @@ class Vendor:
         place = (scope, what, terms.counting)
         found = self._windows.get(place)
         if found is None:
-            found = self._windows[place] = window(terms.counting, limit, now + self._phase)
+            new = day_window if what == OF_DAY else window
+            found = self._windows[place] = new(terms.counting, limit, now + self._phase)
         elif found.limit != limit:
             found.change(limit, now + self._phase)
         return found
