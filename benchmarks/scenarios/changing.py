@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headrace.testing.windows import Counting
 
 COUNTINGS: Final[tuple[Counting, ...]] = ("continuous", "minute", "sliding")
-PER_MINUTE: Final = 600
+PER_MINUTE: Final = 300
 CHANGE: Final = 90.0
 # Without headers, so long after a limit was halved nothing is refused any more.
 SOON: Final = 10.0
@@ -48,7 +48,7 @@ def halved(counting: Counting, headers: HeaderDialect | None) -> Scenario:
     """Half as much in the middle of a run; what was used before may count for a minute."""
     told = "told by headers" if headers else "no headers"
     return Scenario(
-        name=f"halved: 600 to 300 requests, {counting}, {told}",
+        name=f"halved: 300 to 150 requests, {counting}, {told}",
         terms=_terms(counting, headers, 0.5),
         limit=PER_MINUTE / 2,
         late=after_replies(2, CHANGE) if headers else CHANGE + SOON,
@@ -65,7 +65,7 @@ def doubled(counting: Counting, headers: HeaderDialect | None) -> Scenario:
     """Twice as much in the middle of a run."""
     told = "told by headers" if headers else "no headers"
     return Scenario(
-        name=f"doubled: 600 to 1,200 requests, {counting}, {told}",
+        name=f"doubled: 300 to 600 requests, {counting}, {told}",
         terms=_terms(counting, headers, 2.0),
         limit=PER_MINUTE * 2,
         late=CHANGE + ADOPTED,
@@ -79,7 +79,7 @@ def doubled(counting: Counting, headers: HeaderDialect | None) -> Scenario:
 
 
 # What is declared for an answer, and what it is.
-MOST, SAID, TOKENS = 1_000, 100, 200_000
+MOST, SAID, TOKENS = 1_000, 100, 60_000
 INPUT: Final = 5
 
 

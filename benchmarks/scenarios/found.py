@@ -20,7 +20,7 @@ AIMS: Final = (
     at_most("late 429s of all", 0.01),
 )
 # Whole minutes after it.
-END, SMALL_END = 210.0, 150.0
+END, SMALL_END, ONE_MINUTE = 210.0, 150.0, 90.0
 LATENCIES: Final = {60: 2.0, 600: 1.0, 6_000: 0.5}
 COUNTINGS: Final[tuple[Counting, ...]] = ("continuous", "minute", "sliding")
 Hints: TypeAlias = Literal[False, "seconds", "body"]
@@ -57,7 +57,7 @@ def at_once() -> Scenario:
         aims=AIMS,
         start=FOUND,
         end=END,
-        small_end=90.0,
+        small_end=ONE_MINUTE,
     )
 
 
@@ -70,7 +70,7 @@ def knee(name: str, terms: Terms, limit: float) -> Scenario:
         aims=(at_most("90 % after", FOUND), at_least("used", 0.9), at_most("in flight", 2.0)),
         start=FOUND,
         end=END,
-        small_end=SMALL_END,
+        small_end=ONE_MINUTE,
         more=crowd,
     )
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.scenarios.scenario import Scenario, after_replies, at_least, at_most, spare
+from benchmarks.scenarios.scenario import MINUTE, Scenario, after_replies, at_least, at_most, spare
 from headrace import SamplingParams
 from headrace.testing.clock import running_clock
 from headrace.testing.simulation import Terms, declared, used
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 AIMS: Final = (at_most("late 429s", 0), at_least("used", 0.9))
 # Whole minutes, whatever a minute is counted from.
-START, END, SMALL_END = 30.0, 210.0, 150.0
-# Where sixty seconds cost thousands of requests, the tests look at no more.
-ONE_MINUTE: Final = 90.0
-MANY: Final = 3_000
+START, END, SMALL_END = 30.0, 210.0, 90.0
 # At which prompt the clock jumps by how many seconds.
 JUMPS: Final = {700: 3_600.0, 1_200: -7_200.0}
 
@@ -43,7 +40,7 @@ def told(headers: HeaderDialect, counting: Counting, per_minute: float, latency:
         aims=AIMS,
         start=START,
         end=END,
-        small_end=SMALL_END if per_minute <= MANY else ONE_MINUTE,
+        small_end=SMALL_END,
         spare=spare(counting),
         options={"models": f"{headers}/any"},
     )
@@ -137,7 +134,7 @@ def of_two_keys(*, shared: bool) -> Scenario:
         aims=AIMS,
         start=START,
         end=END,
-        small_end=SMALL_END,
+        small_end=START + 2 * MINUTE,
         options={"api_key": ["sk-one", "sk-two"]},
     )
 

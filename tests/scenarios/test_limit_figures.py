@@ -53,13 +53,13 @@ KNOWN_MISSED: Final[dict[str, tuple[str, ...]]] = {
     "found: 50 at once, 1 s": ("used",),
     "found: knee at 20 at once": ("in flight",),
     "found: knee at 20 at once, answers of all lengths": ("in flight",),
-    "halved: 600 to 300 requests, minute, told by headers": ("late 429s",),
-    "halved: 600 to 300 requests, sliding, told by headers": ("late 429s",),
-    "halved: 600 to 300 requests, continuous, no headers": ("late 429s", "used"),
-    "halved: 600 to 300 requests, minute, no headers": ("late 429s", "used"),
-    "halved: 600 to 300 requests, sliding, no headers": ("late 429s", "used"),
-    "doubled: 600 to 1,200 requests, minute, no headers": ("used",),
-    "doubled: 600 to 1,200 requests, sliding, no headers": ("90 % after",),
+    "halved: 300 to 150 requests, minute, told by headers": ("late 429s",),
+    "halved: 300 to 150 requests, sliding, told by headers": ("late 429s",),
+    "halved: 300 to 150 requests, continuous, no headers": ("late 429s", "used"),
+    "halved: 300 to 150 requests, minute, no headers": ("late 429s", "used"),
+    "halved: 300 to 150 requests, sliding, no headers": ("late 429s", "used"),
+    "doubled: 300 to 600 requests, minute, no headers": ("used",),
+    "doubled: 300 to 600 requests, sliding, no headers": ("90 % after",),
     "outage of 60 s: 503": ("90 % after",),
     "outage of 60 s: 429 without a hint": ("probes", "90 % after"),
     "outage of 60 s: 503, limit told by headers": ("90 % after",),
@@ -67,7 +67,12 @@ KNOWN_MISSED: Final[dict[str, tuple[str, ...]]] = {
     "admission: 10 waiting for limits": ("CPU a request",),
 }
 # Ten times the requests of others that show the same.
-LONG: Final = ("told: fireworks, 6,000", "told: together, 6,000", "found: 6,000 requests, minute")
+LONG: Final = (
+    "told: fireworks, 6,000",
+    "told: together, 6,000",
+    "found: 6,000 requests, minute",
+    "found: 6,000 requests, sliding",
+)
 
 # Calls of Python and C that take about ten microseconds together.
 CALLS: Final = 80
