@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.scenarios.scenario import (
+    BURST,
     MINUTE,
     OK,
     Scenario,
     after_replies,
     at_least,
     at_most,
-    spare,
 )
 from headrace import Model, SamplingParams
 from headrace.testing.simulation import Terms, used
@@ -57,7 +57,7 @@ def halved(counting: Counting, headers: HeaderDialect | None) -> Scenario:
         start=CHANGE + MINUTE,
         end=CHANGE + 3 * MINUTE,
         small_end=CHANGE + 2 * MINUTE,
-        spare=spare(counting) + CHANGE,
+        spare=2 * (BURST + CHANGE),
     )
 
 
@@ -74,7 +74,7 @@ def doubled(counting: Counting, headers: HeaderDialect | None) -> Scenario:
         start=CHANGE + ADOPTED,
         end=CHANGE + ADOPTED + 2 * MINUTE,
         small_end=CHANGE + ADOPTED + MINUTE,
-        spare=spare(counting) - CHANGE / 2 + 15.0,
+        spare=BURST,
     )
 
 

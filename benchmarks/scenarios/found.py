@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from benchmarks.scenarios.scenario import Scenario, at_least, at_most, spare
+from benchmarks.scenarios.scenario import BURST, Scenario, at_least, at_most
 from headrace.testing.simulation import Terms
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def found(per_minute: float, counting: Counting, hints: Hints) -> Scenario:
         start=FOUND,
         end=END,
         small_end=SMALL_END,
-        spare=spare(counting),
+        spare=BURST,
     )
 
 

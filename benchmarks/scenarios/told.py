@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.scenarios.scenario import MINUTE, Scenario, after_replies, at_least, at_most, spare
+from benchmarks.scenarios.scenario import BURST, MINUTE, Scenario, after_replies, at_least, at_most
 from headrace import SamplingParams
 from headrace.testing.clock import running_clock
 from headrace.testing.simulation import Terms, declared, used
@@ -41,7 +41,7 @@ def told(headers: HeaderDialect, counting: Counting, per_minute: float, latency:
         start=START,
         end=END,
         small_end=SMALL_END,
-        spare=spare(counting),
+        spare=BURST,
         options={"models": f"{headers}/any"},
     )
 
@@ -66,7 +66,7 @@ def tokens(counting: Counting) -> Scenario:
         start=START,
         end=END,
         small_end=SMALL_END,
-        spare=spare(counting),
+        spare=BURST,
         options={"sampling_params": SamplingParams(max_tokens=1_000)},
     )
 
@@ -91,7 +91,7 @@ def groq() -> Scenario:
         start=START,
         end=END,
         small_end=SMALL_END,
-        spare=spare("continuous"),
+        spare=BURST,
         options={"models": "groq/any", "sampling_params": SamplingParams(max_tokens=100)},
     )
 
