@@ -34,8 +34,8 @@ OFF: Final = (at_least("used", 0.95), at_most("429s of all", 0.001))
 # More than a minute, so that any 60 s can be looked at.
 SMALL_END: Final = 75.0
 COUNTINGS: Final[tuple[Counting, ...]] = ("continuous", "minute", "sliding", "second")
-# One of so many prompts has 60 % of a minute's tokens, which is one in two or three minutes.
-SELDOM: Final = 500
+# One of so many prompts has 60 % of a minute's tokens, which is one in four minutes.
+SELDOM: Final = 1_000
 
 
 def _aims(counting: Counting) -> tuple[Aim, ...]:
@@ -132,8 +132,8 @@ def large(counting: Counting) -> Scenario:
         aims=LARGE,
         options={"models": Model(id=ANY, tokens_per_minute=per_minute)},
         more=waits_of(most),
-        end=420.0,
-        small_end=280.0,
+        end=900.0,
+        small_end=560.0,
     )
 
 

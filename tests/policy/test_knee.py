@@ -12,7 +12,7 @@ from headrace.policy.buckets import SECOND
 
 def serve(knee: float, rounds: int, slow: float = 1.0, seed: int = 1) -> list[int]:
     """The limits that a server's answers lead to, which bears ``knee`` at full speed."""
-    dice = random.Random(seed)  # noqa: S311 - dice that fall the same each time
+    dice = random.Random(seed)
     slots, now, limits = Concurrency(), 0, []
     for n in range(rounds):
         crowd = slots.limit

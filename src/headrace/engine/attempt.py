@@ -159,10 +159,14 @@ class Sender(Outcomes):
             waiter.is_fresh = not course.context.failures
             self.admission.enqueue(waiter, now)
         try:
-            return await self._wait(waiter, course, scope)
+            permit = await self._wait(waiter, course, scope)
         except NoRouteError:
             if not course.has_route:
                 raise course.no_route() from None
+        else:
+            for draw in scope.drawers:
+                draw()
+            return permit
         return await self.admit(course, scope)  # those it waited for are gone, others are not
 
     async def _wait(self, waiter: Waiter, course: Course, scope: LoopScope) -> Permit:

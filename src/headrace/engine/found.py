@@ -34,8 +34,10 @@ class Found:
     """What one route bears, in requests a minute; ``engine.admission`` guards it."""
 
     __slots__ = (
+        "_before",
         "_begun",
         "_cut_at",
+        "_is_known",
         "_is_pressed",
         "_is_window",
         "_level",
@@ -58,8 +60,8 @@ class Found:
         self._rate = float("inf")
         self._begun = self._seen_at = self._shut_at = self._refused_at = 0
         self._cut_at = -1
-        self._taken = 0.0
-        self._is_pressed = self._is_window = False
+        self._before = self._taken = 0.0
+        self._is_pressed = self._is_window = self._is_known = False
 
     @property
     def rate(self) -> float | None:
@@ -101,20 +103,33 @@ class Found:
         if in_a_row > (1 if self._is_window else SHUT):
             if not self._shut_at:
                 self._shut_at, self._taken = self._cut_at, self._ring.used(now)
+                self._is_known = self._shut_at - self._begun >= MINUTE
             self._refused_at = now
             return
         borne = self._borne(now) if is_full else None
         if self._pacer is not None or borne is not None:
-            self._cut(now, min(self._rate, borne or self._rate))
+            refused = min(self._rate, borne or self._rate)
+            if in_a_row == 1:
+                self._before = refused
+            self._cut(now, refused)
 
     def succeed(self, now: int) -> None:
-        """The first answer after a storm; it may be that of a new minute, where these are counted.
+        """The first answer after a storm.
 
-        Then all that was borne in the one before was what a minute may have.
+        It may be that of a new minute, where these are counted: then all that was borne in the one
+        before was what a minute may have. Else it was an outage, and no more is known than before.
         """
         was_shut, self._shut_at = self._shut_at, 0
-        self._is_window = bool(was_shut) and self._has_turned(now)
-        if self._is_window and was_shut - self._begun < MINUTE and self._pacer is not None:
+        # Where a rate has been found, little of a minute is left when it is used up.
+        is_long = self._is_known and now - was_shut > MINUTE // 2
+        self._is_window = bool(was_shut) and not is_long and self._has_turned(now)
+        if not was_shut or self._pacer is None:
+            return
+        if not self._is_window:
+            self._level.cut(self._before, self._level.span)
+            self._level.grow(self._level.span)
+            self._pace(now)
+        elif not self._is_known:
             span = max(now - self._begun, MINUTE)
             self._cut(now, min(self._rate, self._taken * MINUTE / span))
 

@@ -48,7 +48,9 @@ def succeed(permit: Permit, now: int, size: int = 0) -> bool:
     state = permit.state
     state.answered = True
     state.last_good = now
-    if permit.admitted_at > state.parked_at and state.throttles:
+    # What was sent with others that were refused shows as well that the route is not shut.
+    since = state.parked_at if state.throttles == 1 else state.parked_before
+    if state.throttles and permit.admitted_at > since:
         state.throttles = 0
         state.found.succeed(now)
     state.troubled_since = None
@@ -136,7 +138,8 @@ def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
     is_told_better = asked > 0 and state.is_guessed
     if permit.admitted_at > state.parked_at:
         state.throttles += 1
-        state.parked_at, is_told_better = now, False
+        state.parked_before, state.parked_at = state.parked_at, now
+        is_told_better = False
     until = now + retry.park(hint, state.throttles, chance)
     if until <= state.parked_until and not is_told_better:
         return False

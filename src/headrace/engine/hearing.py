@@ -149,7 +149,7 @@ class Hearing:
         counting = self._counting.setdefault(index, Counting())
         interval, told = counting.seen(news), self._told.get(index)
         if not self._told:
-            self._scope.concurrency.forgive()
+            self._scope.concurrency.trust()
         if told is None or told.interval != interval:
             told = self._begin(index, interval, news, mark, now)
             ours = 0.0

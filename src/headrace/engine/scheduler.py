@@ -207,13 +207,18 @@ class Schedule:
     async def _one(self, prompt: object) -> None:
         number = self._drawn
         self._drawn += 1
-        # Another worker is of use when this one has to wait, unless others are about to go on.
-        if not self._breather.ready and len(self._workers) < self._width and not self._is_crowded():
-            self._add()
+        self.widen()
         try:
             await self._handle(number, prompt)
         except Exception as error:  # noqa: BLE001 - what stops the run; raised by run()
             self._fail(error)
+
+    def widen(self) -> None:
+        """Let another worker draw if it is of use: none is about to go on, and few wait."""
+        if self._ended or self._breather.ready or len(self._workers) >= self._width:
+            return
+        if not self._is_crowded():
+            self._add()
 
     def _fail(self, error: Exception) -> None:
         if self._failure is not None:

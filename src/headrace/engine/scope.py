@@ -52,6 +52,7 @@ class RouteState:
         "own",
         "params",
         "parked_at",
+        "parked_before",
         "parked_until",
         "pricing",
         "rated",
@@ -89,11 +90,13 @@ class RouteState:
         self.hearing = Hearing(self.own) if route.endpoint.limit_headers else None
         self.found = Found(int(clock.wall() * SECOND) - clock.now())
         self.rate()
+        if self.rated:
+            self.own.concurrency.trust()
         self.breaker = Breaker()
         self.gone: HeadraceError | None = None
         self._without_quota: QuotaError | None = None
         self.answered = False
-        self.parked_at = -1
+        self.parked_at = self.parked_before = -1
         self.parked_until = 0
         self.is_guessed = False  # how long it is parked
         self.throttles = 0
@@ -174,11 +177,11 @@ class RouteState:
             scope.in_flight -= 1
         if used is None or not self.rated:
             return
-        is_declared = self.route.endpoint.limits_count == "declared"
+        if self.route.endpoint.limits_count == "declared":
+            used = cost.charged(used)
+        difference = used - cost
         for scope in self.rated:
-            is_theirs = scope is self.own and is_declared
-            charged = cost.charged(used) if is_theirs else used
-            scope.settle(admitted_at, now, charged - cost)
+            scope.settle(admitted_at, now, difference)
 
     def forget_flights(self) -> None:
         """Nothing is in flight: in a forked child that was the parent's."""

@@ -41,29 +41,29 @@ class Level:
     level was in use. At twice the level it goes on from there as if that had been refused.
     """
 
-    __slots__ = ("_span", "_spent", "top")
+    __slots__ = ("_spent", "span", "top")
 
     DROP: Final = 0.1
 
     def __init__(self) -> None:
         self.top = float("inf")
-        self._span = self._spent = SECOND
+        self.span = self._spent = SECOND
 
     @property
     def value(self) -> float:
         """Where it stands now."""
-        return self.top * (1 + self.DROP * (self._spent / self._span - 1) ** 3)
+        return self.top * (1 + self.DROP * (self._spent / self.span - 1) ** 3)
 
     def cut(self, refused: float, span: int) -> None:
         """``refused`` is too much; come back to it in ``span`` nanoseconds."""
         self.top = refused
-        self._span, self._spent = span, 0
+        self.span, self._spent = span, 0
 
     def grow(self, spent: int) -> None:
         """It was in use for so many nanoseconds more."""
         self._spent += spent
         if self.value > 2 * self.top:
-            self.top, self._spent = 2 * self.top, self._span
+            self.top, self._spent = 2 * self.top, self.span
 
 
 class Concurrency:
@@ -161,11 +161,12 @@ class Concurrency:
         if not self.is_fixed:
             self.limit = 1
 
-    def forgive(self) -> None:
-        """The refusals so far were for something else."""
-        self._level = Level()
-        self._cut_at = -1
-        self.limit = max(self.limit, min(FIRST, self.ceiling))
+    def trust(self) -> None:
+        """A rate is known: how many are in flight follows from it, and what was refused before."""
+        if not self.is_fixed:
+            self._level, self._knee = Level(), None
+            self._cut_at = -1
+            self.limit = self.ceiling
 
     def _grow(self) -> None:
         if self._knee is not None and self._knee.is_trying:
