@@ -25,6 +25,7 @@ MEANINGFUL: Final = 20
 SHUT: Final = 3
 # How far beyond what was borne on average it may be sought.
 BEYOND: Final = 1.1
+WITHIN: Final = 1.15
 LEAST: Final = 1.0
 # Which part of a change is worth a new pace.
 _STEP: Final = 0.003
@@ -161,10 +162,15 @@ class Found:
             span = min(2 * span, known)
         return borne * MINUTE / span if borne >= MEANINGFUL else None
 
+    def _aim(self, now: int) -> float:
+        """What the level says; but a minute that is counted as such ends before it shows more."""
+        is_early = self._is_window and now - self._cut_at < MINUTE
+        return min(self._level.value, self._level.top * WITHIN) if is_early else self._level.value
+
     def _grow(self, now: int) -> None:
         self._level.grow(min(now - self._seen_at, self._most_spent) if self._is_pressed else 0)
         self._seen_at, self._is_pressed = now, False
-        if abs(self._level.value / self._rate - 1) > _STEP:
+        if abs(self._aim(now) / self._rate - 1) > _STEP:
             self._pace(now)
 
     @property
@@ -172,7 +178,7 @@ class Found:
         return max(SECOND, int(2 * MINUTE / self._rate))
 
     def _pace(self, now: int) -> None:
-        self._rate = self._level.value
+        self._rate = self._aim(now)
         if self._pacer is None:
             self._pacer = Pacer(self._rate)
             self._pacer.take(now, 1)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # More often than this nobody needs to be told, unless others use the limit, too.
 OFTEN: Final = SECOND // 50
+# What is said to be there at a moment is asked for a little later: resets are rounded.
+MARGIN: Final = SECOND // 20
 # After so many replies that told nothing, prompts are not measured any more for what may be told.
 SILENT: Final = 16
 # What is beyond these is no limit of requests or tokens, but a word for having none, or a fault.
@@ -52,7 +54,7 @@ class Told(Limit):
     def hear(self, news: News, ours: float, now: int, *, refills: bool) -> None:
         """A message; ``ours`` had been admitted when the request that brings it was."""
         if news.reset is not None:
-            self._asked_at, self._full_at = news.asked_at, now + news.reset
+            self._asked_at, self._full_at = news.asked_at, now + news.reset + MARGIN
         if self.interval != SECOND:
             self.others.hear(news, ours, now, self.interval, refills=refills)
 
