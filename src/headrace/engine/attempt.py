@@ -149,6 +149,8 @@ class Sender(Outcomes):
     async def admit(self, course: Course, scope: LoopScope) -> Permit:
         """Wait for the first of the request's routes that has room for it."""
         now = self.clock.now()
+        if course.sends:
+            course.measure()
         lanes = course.eligible(now)
         with self.admission.lock:
             permit = self.admission.try_admit(lanes, course.cost, now)

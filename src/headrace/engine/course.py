@@ -72,9 +72,15 @@ class Course:
         self.sends = sent(context.failures)
         self.lost = False
         self.singled_out = self.refused_since = self._refused_at = 0
-        self._lanes, self.cost, self._estimated = _fit(context, lanes)
+        self._lanes, self.cost, self._estimated = lanes, ONE, 0
+        self.measure()
         self._failed = _failed_before(context, self._lanes) if context.failures else ()
         self._banned: tuple[RouteState, ...] = ()
+
+    def measure(self) -> None:
+        """What it costs, and who has room for it; a server may tell late that it counts tokens."""
+        if self.cost is ONE:
+            self._lanes, self.cost, self._estimated = _fit(self.context, self._lanes)
 
     def eligible(self, now: int) -> Lanes:
         """Routes to try next: healthy ones that have not failed this request, if there are any."""
