@@ -142,6 +142,7 @@ class Config(Checked):
     deadline: Seconds | None = None
     patience: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 900.0
     coalesce: bool | None = None
+    remember_limits: bool | None = None
     seed: int = 0
     allow_http: bool = False
     proxy: Annotated[Proxy, PlainSerializer(str)] | None = None
@@ -174,9 +175,18 @@ class Config(Checked):
         return config
 
     def fleet(
-        self, place: Place, epoch: Callable[[Route], int], clock: Clock | None = None
+        self,
+        place: Place,
+        epoch: Callable[[Route], int],
+        clock: Clock | None = None,
+        *,
+        is_tried_out: bool = True,
     ) -> Fleet:
-        """The routes of a client with these limits, around the endpoints at ``place``."""
+        """The routes of a client with these limits, around the endpoints at ``place``.
+
+        ``is_tried_out``: in a world of a test's own, of which nothing is remembered unasked.
+        """
+        remembers = self.remember_limits
         return Fleet(
             place,
             epoch,
@@ -186,6 +196,7 @@ class Config(Checked):
             },
             concurrency=self.max_concurrent_requests,
             clock=clock,
+            remembers=False if remembers is None and is_tried_out else remembers,
         )
 
     def usual(self, fleet: Fleet, models: Sequence[object], params: object) -> Call:

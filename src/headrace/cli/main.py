@@ -213,6 +213,7 @@ def _add_client_options(group: argparse._ArgumentGroup) -> None:
     add("--patience", type=float, metavar="S", help="with a server that gives nothing; 900 s")
     add("--cache", metavar="PATH", help='a file that keeps answers, or "memory"')
     add("--coalesce", action=argparse.BooleanOptionalAction, help="identical rows share an answer")
+    add("--remember-limits", action=argparse.BooleanOptionalAction, help="for the next run")
     add("--seed", type=int, metavar="N", help="of the draw of weighted models")
     add("--allow-http", action="store_true", help="plain http to other machines")
     add("--proxy", metavar="URL")

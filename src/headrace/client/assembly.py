@@ -67,6 +67,7 @@ class Assembly(Estimating):
         patience: float = 900.0,
         cache: str | os.PathLike[str] | caches.Cache | None = None,
         coalesce: bool | None = None,
+        remember_limits: bool | None = None,
         seed: int = 0,
         allow_http: bool = False,
         proxy: str | None = None,
@@ -95,6 +96,7 @@ class Assembly(Estimating):
             deadline=deadline,
             patience=patience,
             coalesce=coalesce,
+            remember_limits=remember_limits,
             seed=seed,
             allow_http=allow_http,
             proxy=proxy,
@@ -107,7 +109,12 @@ class Assembly(Estimating):
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)
         self._shares = self.config.shares(self._cache)
-        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock)
+        self._fleet = self.config.fleet(
+            place,
+            self._catalog.epoch,
+            self._clock,
+            is_tried_out=any(part is not None for part in (clock, catalog, disk, chance)),
+        )
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         opener = self.config.opener(self._clock)
         self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
@@ -155,6 +162,7 @@ class Assembly(Estimating):
         """Close connections, cache and background thread. The client may be used again."""
         await self._loops.aclose()
         await asyncio.to_thread(self._portal.close)
+        await self._fleet.keep()
         if self._cache is not None:
             await self._cache.aclose()
 

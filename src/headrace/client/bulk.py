@@ -148,6 +148,7 @@ class Bulk(Assembly):
         self._fleet.revive(run.started_at)
         async with AsyncExitStack() as stack:
             stack.enter_context(collector.relieved())
+            stack.push_async_callback(self._fleet.keep)
             stack.callback(self._close, run)
             journal = await self._open_journal(call, run)
             if journal is not None:
