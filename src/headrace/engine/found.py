@@ -112,10 +112,15 @@ class Found:
             span = max(now - self._begun, MINUTE)
             self._cut(now, min(self._rate, self._taken * MINUTE / span))
 
-    def known(self) -> tuple[float, bool] | None:
-        """The pace that was borne, and whether it is counted by windows; None: nothing refused."""
-        pace = self._level.borne
-        return None if pace is None else (pace, self._is_window)
+    def known(self, now: int) -> tuple[float, bool] | None:
+        """The pace that was borne, and whether it is counted by windows; None: nothing refused.
+
+        Beyond what was refused only what went out in a whole minute counts.
+        """
+        if self._pacer is None:
+            return None
+        top = self._level.top
+        return max(top, min(self._level.value, self._ring.used(now))), self._is_window
 
     def recall(self, now: int, pace: float, *, by_windows: bool) -> None:
         """Begin just below the pace that an earlier run has found."""

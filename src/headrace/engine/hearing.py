@@ -48,6 +48,11 @@ class Told(Limit):
         """The amount in its own interval, as the server said it."""
         return self.amount if self.interval >= DAY else self.amount * self.interval / MINUTE
 
+    def start_evenly(self, now: int) -> None:
+        """At the full rate from the first moment on, a burst beside it would be too much."""
+        if self._pacer is not None:
+            self._pacer.start_evenly(now)
+
     def change(self, now: int, amount: float, held: float) -> None:
         """Go on with another amount, of which the server says that it holds so much."""
         self.amount = amount
@@ -165,6 +170,7 @@ class Hearing:
         for rate in rates:
             index, interval = DIMENSIONS.index(rate.what), int(rate.seconds * SECOND)
             told = self._told[index] = Told(interval, rate.amount, now)
+            told.start_evenly(now)
             self._counting[index] = Counting(interval)
             self._scope.replace(index, None, told)
             self._recalled.add(index)

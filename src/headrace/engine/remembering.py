@@ -79,7 +79,9 @@ class Remembering:
             return None
         before = self._known[state]
         empty = Known(self._name(state), self._models[state], self._clock.wall())
-        known = state.known(empty).over(before, is_stated=state.own.concurrency.is_stated)
+        known = state.known(empty, self._clock.now()).over(
+            before, is_stated=state.own.concurrency.is_stated
+        )
         if not known.is_news(before):
             return None
         self._known[state] = known

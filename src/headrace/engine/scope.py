@@ -118,11 +118,11 @@ class RouteState:
         """Is there something to read before its first request?"""
         return self.is_to_recall or self.pricing.is_unread
 
-    def known(self, empty: Known) -> Known:
+    def known(self, empty: Known, now: int) -> Known:
         """``empty``, and what was found out of the limits here."""
         at_once, is_bound = self.own.concurrency.known() or (None, False)
         told = self.hearing.known() if self.hearing is not None else ()
-        found = None if told else self.found.known()
+        found = None if told else self.found.known(now)
         pace, by_windows = found or (None, False)
         return replace(
             empty,
@@ -136,8 +136,8 @@ class RouteState:
 
     def recall(self, known: Known, now: int) -> None:
         """Begin with what an earlier run has found out; what the user has stated stays."""
-        if known.at_once is not None:
-            self.own.concurrency.recall(now, known.at_once, is_bound=known.is_bound)
+        if known.first_at_once is not None:
+            self.own.concurrency.recall(now, known.first_at_once, is_bound=known.is_bound)
         if known.per_minute is not None and not self.route.model.requests_per_minute:
             self.found.recall(now, known.per_minute, by_windows=known.by_windows)
         if self.hearing is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, TypeAlias, TypeGuard
 
+from headrace.policy.adaptive import FIRST
 from headrace.policy.cost import DIMENSIONS
 
 FORMAT: Final = 1
@@ -57,6 +58,15 @@ class Known:
     correction: float | None = None
 
     @property
+    def first_at_once(self) -> float | None:
+        """So many at once to begin with: below what a server was refused, whole where it tells.
+
+        One that only gets slower has to show once more, from half of it on, when that begins.
+        """
+        is_sure = self.is_bound or self.told or self.at_once is None
+        return self.at_once if is_sure else self.at_once / 2
+
+    @property
     def is_empty(self) -> bool:
         """Is nothing known?"""
         return not self.figures()
@@ -85,13 +95,19 @@ class Known:
         if before is None:
             return self
         more: dict[str, Any] = {}
-        if is_stated:
+        if is_stated or self._has_hardly_begun(before):
             more |= {"at_once": before.at_once, "is_bound": before.is_bound}
         if self.per_minute is None and not self.told:
             more |= {"per_minute": before.per_minute, "by_windows": before.by_windows}
         if self.correction is None:
             more["correction"] = before.correction
         return replace(self, **more)
+
+    def _has_hardly_begun(self, before: Known) -> bool:
+        """Was it too short to come to where it was before?"""
+        first = before.first_at_once
+        is_open = not self.is_bound and not before.is_bound
+        return is_open and first is not None and (self.at_once or FIRST) <= max(first, FIRST)
 
     def form(self) -> dict[str, object]:
         """As JSON, with what is known alone."""
