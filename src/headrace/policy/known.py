@@ -63,8 +63,9 @@ class Known:
 
         One that only gets slower has to show once more, from half of it on, when that begins.
         """
-        is_sure = self.is_bound or self.told or self.at_once is None
-        return self.at_once if is_sure else self.at_once / 2
+        if self.at_once is None or self.is_bound or self.told:
+            return self.at_once
+        return self.at_once / 2
 
     @property
     def is_empty(self) -> bool:
