@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from headrace.adapters import remembered
 from headrace.core.model import LOCAL
 from headrace.policy.breaker import State
+from headrace.policy.buckets import MINUTE
 from headrace.policy.known import Known
 from headrace.registry.address import is_loopback
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from headrace.core.model import Endpoint, Route
     from headrace.engine.scope import RouteState
 
+# Who has used up a minute gets nothing until it is over.
+LATELY: Final = 2 * MINUTE
 _log: Final = logging.getLogger("headrace")
 
 
@@ -75,13 +78,12 @@ class Remembering:
 
     def _news(self, state: RouteState) -> Known | None:
         """What is to be written down of a route."""
-        if state.is_to_recall or not _is_telling(state):
+        now = self._clock.now()
+        if state.is_to_recall or not _is_telling(state, now):
             return None
         before = self._known[state]
         empty = Known(self._name(state), self._models[state], self._clock.wall())
-        known = state.known(empty, self._clock.now()).over(
-            before, is_stated=state.own.concurrency.is_stated
-        )
+        known = state.known(empty, now).over(before, is_stated=state.own.concurrency.is_stated)
         if not known.is_news(before):
             return None
         self._known[state] = known
@@ -92,10 +94,10 @@ class Remembering:
         return self._models[state] + route.id.removeprefix(route.model.called)
 
 
-def _is_telling(state: RouteState) -> bool:
-    """Did it answer, and is it well, so that what it bears now says what it will bear?"""
+def _is_telling(state: RouteState, now: int) -> bool:
+    """Did it answer lately, and is it well, so that what it bears now says what it will bear?"""
     is_well = state.gone is None and state.breaker.state is State.CLOSED
-    return is_well and bool(state.last_good) and state.throttles <= 1
+    return is_well and state.last_good > max(0, now - LATELY)
 
 
 def _place(route: Route, row: Endpoint | None) -> str | None:
