@@ -59,7 +59,7 @@ def test_it_is_shown_to_people(folder: Path, capsys: pytest.CaptureFixture[str])
 
 def test_it_is_shown_to_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert folder.is_dir()
-    remembered.write(replace(OLD, route="h:80/\x9b模", at=NOW))
+    remembered.write(replace(OLD, route="h:80/\x9b模", at=SystemClock().wall()))
     assert main(["limits", "--json"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["route"] for line in lines][1:] == [
