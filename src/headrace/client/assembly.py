@@ -49,6 +49,7 @@ class Assembly(Estimating):
 
     _made_of: tuple[tuple[Any, ...], dict[str, Any]]
     _given_hidden: frozenset[str]
+    last_run: Run | None = None
 
     def __init__(
         self,
@@ -103,24 +104,18 @@ class Assembly(Estimating):
             ca_file=ca_file,
             trust_env=trust_env,
         )
-        check_world(chance, clock=clock, catalog=catalog, disk=disk)
+        is_test = check_world(chance, clock=clock, catalog=catalog, disk=disk)
         place = Place(base_url=base_url, api_keys=api_keys, allow_http=self.config.allow_http)
         self._clock, self._disk = clock or SystemClock(), disk
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)
         self._shares = self.config.shares(self._cache)
-        self._fleet = self.config.fleet(
-            place,
-            self._catalog.epoch,
-            self._clock,
-            is_tried_out=any(part is not None for part in (clock, catalog, disk, chance)),
-        )
+        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock, is_test=is_test)
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         opener = self.config.opener(self._clock)
         self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
         self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
-        self.last_run: Run | None = None
 
     # Or the looser one of __new__ would be shown.
     __signature__ = called_as(__init__)
