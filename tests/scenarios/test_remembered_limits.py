@@ -63,6 +63,15 @@ def test_told_limits_are_kept_from_the_first_request_on(counting: Counting, limi
     assert again(terms).refusals() == 0
 
 
+def test_slow_answers_are_many_at_once_from_the_first_second_on() -> None:
+    terms = replace(TOLD, first_token=5.0)
+    first, second = again(terms, 100), again(terms)
+    assert first.share(PER_MINUTE, 0, 5) < 0.2
+    assert second.share(PER_MINUTE, 0, 5) >= 0.85
+    assert second.share(PER_MINUTE, 5, 50) >= 0.95
+    assert second.refusals() == 0
+
+
 @pytest.mark.parametrize("counting", ["minute", "sliding", "second"])
 @pytest.mark.parametrize("hints", [True, False])
 def test_a_pace_that_was_found_out_is_where_the_next_run_begins(

@@ -171,10 +171,13 @@ class Sender(Outcomes):
             if course.context.deadline is not None:
                 left = self.time_left(course, course.context.deadline)
                 expiry = scope.loop.call_later(left, _expire, waiter, course)
-            return await waiter.future
+            permit = await waiter.future
         except BaseException as error:
             undo(error, self.admission.lock, self._abandon, waiter)
             raise
+        else:
+            scope.grow()
+            return permit
         finally:
             if expiry is not None:
                 expiry.cancel()

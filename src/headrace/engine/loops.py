@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Hashable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Iterator
     from types import TracebackType
 
     from headrace.adapters.http import Transport
@@ -34,6 +34,7 @@ class LoopScope:
         self.loop = asyncio.get_running_loop()
         self.flights: dict[Hashable, Flight] = {}
         self.permits: set[Permit] = set()
+        self._growers: list[Callable[[], None]] = []
         self._make_transport = make_transport
         self._pump = pump
         self._transport: Transport | None = None
@@ -60,6 +61,20 @@ class LoopScope:
         self._users -= 1
         if not self._users and self._transport is not None and not self.loop.is_closed():
             self._idle = self.loop.call_later(IDLE, self._close_idle)
+
+    @contextmanager
+    def growing(self, grow: Callable[[], None]) -> Iterator[None]:
+        """A run goes on meanwhile, and may draw more when there is room in the line."""
+        self._growers.append(grow)
+        try:
+            yield
+        finally:
+            self._growers.remove(grow)
+
+    def grow(self) -> None:
+        """One of those that stood in line here was admitted."""
+        for grow in self._growers:
+            grow()
 
     def transport(self) -> Transport:
         """The loop's HTTP session, made on first use; no coroutine, since every request asks."""
