@@ -13,7 +13,7 @@ from headrace.core.model import Rates
 from headrace.core.prices import PriceList
 from headrace.engine.limits import Limit, Scope
 from headrace.engine.scope import RouteState
-from headrace.policy.adaptive import START, Concurrency
+from headrace.policy.adaptive import FIRST, Concurrency
 from headrace.policy.breaker import NEVER
 from headrace.policy.buckets import SECOND
 from headrace.policy.cost import NOTHING, ONE, cost
@@ -100,7 +100,7 @@ def test_without_rates_nothing_is_counted() -> None:
     assert not route_state.rated
     # A server that tells its limits may come to tell one of tokens.
     assert route_state.counts_tokens
-    assert route_state.own.concurrency.limit == START
+    assert route_state.own.concurrency.limit == FIRST
 
 
 def test_a_given_concurrency_is_the_ceiling_of_each_route() -> None:

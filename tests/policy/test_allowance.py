@@ -79,13 +79,13 @@ def test_who_is_refused_in_what_was_taken_for_a_second_goes_back_to_a_minute() -
 
 def test_what_we_have_sent_ourselves_is_not_held_by_others() -> None:
     others = Others()
-    others.hear(News(100, 60, 30 * SECOND, None, 0), 40, MINUTE, refills=False)
+    others.hear(News(100, 60, 30 * SECOND, None, 0), 40, 0, MINUTE, refills=False)
     assert others.held(SECOND) == 0
 
 
 def test_what_others_hold_is_gone_at_the_reset() -> None:
     others = Others()
-    others.hear(News(100, 10, 30 * SECOND, None, 0), 40, MINUTE, refills=False)
+    others.hear(News(100, 10, 30 * SECOND, None, 0), 40, 0, MINUTE, refills=False)
     assert others.held(29 * SECOND) == 50
     assert others.until(10 * SECOND, 20) == 20 * SECOND
     assert others.held(30 * SECOND) == 0
@@ -93,13 +93,13 @@ def test_what_others_hold_is_gone_at_the_reset() -> None:
 
 def test_without_a_reset_it_is_gone_after_the_interval() -> None:
     others = Others()
-    others.hear(News(100, 10, None, None, 0), 40, MINUTE, refills=False)
+    others.hear(News(100, 10, None, None, 0), 40, 0, MINUTE, refills=False)
     assert (others.held(59 * SECOND), others.held(60 * SECOND)) == (50, 0)
 
 
 def test_in_a_bucket_it_fades() -> None:
     others = Others()
-    others.hear(News(100, 40, 36 * SECOND, None, 0), 0, MINUTE, refills=True)
+    others.hear(News(100, 40, 36 * SECOND, None, 0), 0, 0, MINUTE, refills=True)
     assert others.held(18 * SECOND) == pytest.approx(30)
     assert others.until(18 * SECOND, 15) == pytest.approx(9 * SECOND, rel=0.01)
     assert others.until(18 * SECOND, 31) == NEVER
@@ -108,16 +108,16 @@ def test_in_a_bucket_it_fades() -> None:
 def test_who_says_that_nothing_is_left_and_answers_all_the_same_is_not_believed_for_ever() -> None:
     others = Others()
     for n in range(DOUBTFUL):
-        others.hear(News(100, 0, MINUTE, None, n), 0, MINUTE, refills=False)
+        others.hear(News(100, 0, MINUTE, None, n), 0, n, MINUTE, refills=False)
         assert others.held(n) == 100
-    others.hear(News(100, 0, MINUTE, None, DOUBTFUL), 0, MINUTE, refills=False)
+    others.hear(News(100, 0, MINUTE, None, DOUBTFUL), 0, DOUBTFUL, MINUTE, refills=False)
     assert others.held(DOUBTFUL) == 0
     # One who says again that something is left is, and so is one who does refuse.
-    others.hear(News(100, 5, MINUTE, None, 20), 0, MINUTE, refills=False)
+    others.hear(News(100, 5, MINUTE, None, 20), 0, 20, MINUTE, refills=False)
     assert others.held(20) == 95
     for n in range(30, 32 + DOUBTFUL):
-        others.hear(News(100, 0, MINUTE, None, n), 0, MINUTE, refills=False)
+        others.hear(News(100, 0, MINUTE, None, n), 0, n, MINUTE, refills=False)
     others.refuse()
     for n in range(50, 51 + DOUBTFUL):
-        others.hear(News(100, 0, MINUTE, None, n), 0, MINUTE, refills=False)
+        others.hear(News(100, 0, MINUTE, None, n), 0, n, MINUTE, refills=False)
         assert others.held(n) == 100

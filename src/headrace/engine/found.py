@@ -23,8 +23,6 @@ LATELY: Final = 5 * SECOND
 MEANINGFUL: Final = 20
 # After so many storms without an answer it is not the pace.
 SHUT: Final = 3
-# So much later it may be noticed that a minute is over.
-NOTICED: Final = 15 * SECOND
 # How far beyond what was borne on average it may be sought.
 BEYOND: Final = 1.1
 LEAST: Final = 1.0
@@ -41,20 +39,24 @@ class Found:
         "_is_pressed",
         "_is_window",
         "_level",
+        "_offset",
         "_pacer",
         "_rate",
+        "_refused_at",
         "_ring",
         "_seen_at",
         "_shut_at",
         "_taken",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, offset: int = 0) -> None:
+        """``offset``: nanoseconds that wall clocks are ahead of the time that it will be told."""
+        self._offset = offset
         self._ring = Ring(float("inf"))
         self._level = Level()
         self._pacer: Pacer | None = None
         self._rate = float("inf")
-        self._begun = self._seen_at = self._shut_at = 0
+        self._begun = self._seen_at = self._shut_at = self._refused_at = 0
         self._cut_at = -1
         self._taken = 0.0
         self._is_pressed = self._is_window = False
@@ -86,29 +88,33 @@ class Found:
             self._grow(now)
             self._pacer.take(now, 1)
 
-    def refuse(self, now: int, admitted_at: int, in_a_row: int, *, for_rate: bool) -> None:
-        """A request that was admitted then was refused; ``for_rate``: it may be for its pace.
+    def refuse(self, now: int, admitted_at: int, in_a_row: int, *, is_full: bool) -> None:
+        """A request that was admitted then was refused, for its pace.
 
         ``in_a_row``: how many storms there have been without an answer, with this one. Several say
-        that the server takes nothing now, and no more of how much it would take.
+        that the server takes nothing now, and no more of how much it would take. ``is_full``:
+        others wait to be sent, so that what was sent is what can be.
         """
         self._ring.settle(admitted_at, now, -1)
-        if admitted_at <= self._cut_at or not for_rate:
+        if admitted_at <= self._cut_at:
             return
-        if in_a_row <= (1 if self._is_window else SHUT):
-            self._cut(now, min(self._rate, self._borne(now)))
-        elif not self._shut_at:
-            self._shut_at, self._taken = self._cut_at, self._ring.used(now)
+        if in_a_row > (1 if self._is_window else SHUT):
+            if not self._shut_at:
+                self._shut_at, self._taken = self._cut_at, self._ring.used(now)
+            self._refused_at = now
+            return
+        borne = self._borne(now) if is_full else None
+        if self._pacer is not None or borne is not None:
+            self._cut(now, min(self._rate, borne or self._rate))
 
     def succeed(self, now: int) -> None:
-        """An answer came; where all was refused before, a minute may be over that is counted so."""
-        if not self._shut_at:
-            self._is_window = False
-            return
-        was_known, self._is_window = self._shut_at - self._begun >= MINUTE, True
-        is_window = now - self._shut_at < MINUTE + NOTICED
-        self._shut_at = 0
-        if is_window and not was_known:
+        """The first answer after a storm; it may be that of a new minute, where these are counted.
+
+        Then all that was borne in the one before was what a minute may have.
+        """
+        was_shut, self._shut_at = self._shut_at, 0
+        self._is_window = bool(was_shut) and self._has_turned(now)
+        if self._is_window and was_shut - self._begun < MINUTE and self._pacer is not None:
             span = max(now - self._begun, MINUTE)
             self._cut(now, min(self._rate, self._taken * MINUTE / span))
 
@@ -130,6 +136,13 @@ class Found:
         self._rate = self._level.value
         self._pacer = Pacer(self._rate)
 
+    def _has_turned(self, now: int) -> bool:
+        """Has a minute begun since the last refusal: by the clock, or since all this began?"""
+        before = self._refused_at
+        if before - self._begun < MINUTE + SECOND and now - self._begun > MINUTE - SECOND:
+            return True
+        return (before + self._offset) // MINUTE != (now + self._offset) // MINUTE
+
     def _cut(self, now: int, refused: float) -> None:
         self._cut_at = self._seen_at = now
         self._is_pressed = False
@@ -141,8 +154,8 @@ class Found:
         enough = ENOUGH_IN_WINDOWS if self._is_window else ENOUGH
         return max(SPAN, int(enough / refused * MINUTE))
 
-    def _borne(self, now: int) -> float:
-        """Requests a minute that were not refused, and somewhat more.
+    def _borne(self, now: int) -> float | None:
+        """Requests a minute that were not refused, and somewhat more; None: nobody knows yet.
 
         Within the first minute that may have been the burst of a bucket: the last of it counts.
         """
@@ -152,7 +165,7 @@ class Found:
         span = max(min(known, LATELY), SECOND // 10)
         while (borne := self._ring.since(now, span)) < MEANINGFUL and span < known:
             span = min(2 * span, known)
-        return borne * MINUTE / span
+        return borne * MINUTE / span if borne >= MEANINGFUL else None
 
     def _grow(self, now: int) -> None:
         self._level.grow(min(now - self._seen_at, self._most_spent) if self._is_pressed else 0)

@@ -66,10 +66,12 @@ def fail(
     patience: int,
     *,
     is_fed: bool,
+    is_apart: bool = False,
 ) -> bool:
     """An attempt failed; True when it should cost its prompt no attempt.
 
-    ``is_fed``: there are prompts yet that nobody has drawn.
+    ``is_fed``: there are prompts yet that nobody has drawn. ``is_apart``: this one is refused
+    whatever becomes of others.
     """
     state = permit.state
     if isinstance(error, _CLOSED_TO_US):
@@ -79,7 +81,7 @@ def fail(
         state.answered = True
     if isinstance(error, RateLimitError) or error.hint:
         park(permit, error.hint, now, chance)
-    if isinstance(error, RateLimitError) or error.status in _LOAD:
+    if not is_apart and (isinstance(error, RateLimitError) or error.status in _LOAD):
         _refuse(permit, error, now)
     forgiven = isinstance(error, RateLimitError)
     if error.trips_breaker:
@@ -105,11 +107,12 @@ def _refuse(permit: Permit, error: ProviderError, now: int) -> None:
     if is_rate and state.hearing is not None and state.hearing.has_heard:
         state.hearing.refuse()
     elif is_rate:
-        is_crowd = is_crowd and slots.limit > 1
-        state.found.refuse(now, permit.admitted_at, state.throttles, for_rate=not is_crowd)
+        if not is_crowd or slots.limit == 1:
+            is_full = state.waiting > 0
+            state.found.refuse(now, permit.admitted_at, state.throttles, is_full=is_full)
     if state.throttles > 1 and not is_crowd:
         slots.shrink()
-    elif was_full or not is_rate or not state.found.is_binding:
+    elif was_full:
         is_long = not is_rate or bool(error.hint)
         slots.throttle(now, permit.admitted_at, crowd, gently=is_long)
 

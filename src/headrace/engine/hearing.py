@@ -60,12 +60,12 @@ class Told(Limit):
         if self._pacer is not None:
             self._pacer.change(now, amount)
 
-    def hear(self, news: News, ours: float, *, refills: bool) -> None:
+    def hear(self, news: News, ours: float, now: int, *, refills: bool) -> None:
         """A message; ``ours`` had been admitted when the request that brings it was."""
         if news.reset is not None:
-            self._asked_at, self._full_at = news.asked_at, news.asked_at + news.reset
+            self._asked_at, self._full_at = news.asked_at, now + news.reset
         if self.interval != SECOND:
-            self.others.hear(news, ours, self.interval, refills=refills)
+            self.others.hear(news, ours, now, self.interval, refills=refills)
 
     def wait(self, now: int, cost: float) -> int:
         """Nanoseconds until ``cost`` may be admitted; one above the limit waits for all of it."""
@@ -204,7 +204,7 @@ class Hearing:
             ours = mark.get(index, 0.0) if isinstance(mark, dict) else news.held
             if told.amount != (amount := _paced(news.limit, interval)):
                 told.change(now, amount, news.held)
-        told.hear(news, ours, refills=counting.refills(news.asked_at))
+        told.hear(news, ours, now, refills=counting.refills(news.asked_at))
 
     def _begin(self, index: int, interval: int, news: News, mark: Mark, now: int) -> Told:
         """From now on it is kept; what was admitted since the request that brought it counts."""

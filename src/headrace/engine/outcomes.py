@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.core.errors import (
     ConnectionLostError,
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from headrace.engine.course import Course
     from headrace.engine.scope import RouteState
     from headrace.policy.cost import Cost
+
+
+# Refused so often while others were answered, a prompt says nothing of how much its route bears.
+ALONE: Final = 2
 
 
 class Record(Protocol):
@@ -198,7 +202,13 @@ class Outcomes:
             before = (state.breaker.state, state.gone, state.parked_until)
             is_fed = self.admission.is_fed()
             forgiven = health.fail(
-                permit, error, now, self._chance(), self._patience, is_fed=is_fed
+                permit,
+                error,
+                now,
+                self._chance(),
+                self._patience,
+                is_fed=is_fed,
+                is_apart=course.singled_out > ALONE,
             )
             permit.leave(now, _used(error))
             after = (state.breaker.state, state.gone, state.parked_until)

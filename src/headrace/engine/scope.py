@@ -79,7 +79,8 @@ class RouteState:
         self.params = params
         self._epoch = epoch
         self._identity: tuple[Route, bytes] | None = None
-        self.pricing = Pricing(route, clock or SystemClock())
+        clock = clock or SystemClock()
+        self.pricing = Pricing(route, clock)
         self.learning = Learning()
         self.own = Scope(
             route.id,
@@ -89,7 +90,7 @@ class RouteState:
         self.scopes = (client, self.own)
         # Where limits are told, they may come to count tokens while requests wait.
         self.hearing = Hearing(self.own) if route.endpoint.limit_headers else None
-        self.found = Found()
+        self.found = Found(int(clock.wall() * SECOND) - clock.now())
         self.rate()
         self.breaker = Breaker()
         self.gone: HeadraceError | None = None

@@ -17,11 +17,16 @@ FIRST: Final = 16
 START: Final = 128
 MOST: Final = 1_024
 RAMP: Final = 8
+NO_HERD: Final = 4
 # Beyond START so many answers are needed for one more.
 SLOWLY: Final = 8
 # From which part of the limit on it is in use, so that it may grow, or was it that was refused.
 USED: Final = 0.9
 NEARLY: Final = 0.95
+FEW: Final = 0.5
+CONTRADICTED: Final = 1.25
+# Others of the same storm were refused beside fewer: those say it better, unless nobody is left.
+LEAST: Final = 0.8
 # A level comes back in the time of so many answers, if that is longer: one refusal with each time
 # is less than one in a hundred.
 ENOUGH: Final = 150
@@ -33,7 +38,7 @@ class Level:
     A cut goes below the level that was refused; the way back is fast at first, slow about that
     level, and ever faster beyond it: a cubic, as in RFC 9438, so that a limit that was raised is
     found in three spans, and one that was not is hardly touched. Only the time counts in which the
-    level was in use.
+    level was in use. At twice the level it goes on from there as if that had been refused.
     """
 
     __slots__ = ("_span", "_spent", "top")
@@ -62,6 +67,8 @@ class Level:
     def grow(self, spent: int) -> None:
         """It was in use for so many nanoseconds more."""
         self._spent += spent
+        if self.value > 2 * self.top:
+            self.top, self._spent = 2 * self.top, self._span
 
 
 class Concurrency:
@@ -74,8 +81,10 @@ class Concurrency:
     __slots__ = (
         "_cut_at",
         "_grown",
+        "_has_answered",
         "_knee",
         "_latency",
+        "_least",
         "_level",
         "_seen_at",
         "ceiling",
@@ -93,6 +102,8 @@ class Concurrency:
         self._knee = None if fixed or stated else Knee()
         self._grown = self._latency = 0
         self._cut_at = self._seen_at = -1
+        self._has_answered = True
+        self._least = 0.0
         self.limit = ceiling if fixed or stated else min(FIRST, ceiling)
 
     @property
@@ -119,6 +130,9 @@ class Concurrency:
         if self.is_fixed:
             return
         self._latency = latency
+        self._has_answered = self._has_answered or now - latency > self._cut_at
+        if crowd > self._level.top * CONTRADICTED:
+            self._level.top = crowd  # others were answered beside more: it was not their number
         is_used = in_flight >= self.limit * USED
         if self._level.top <= self.ceiling:
             self._level.grow(min(now - self._seen_at, max(SECOND, latency)) if is_used else 0)
@@ -136,15 +150,20 @@ class Concurrency:
         if self.is_fixed:
             return False
         if sent_at <= self._cut_at:
-            if 0 < in_flight < self._level.top:
+            if self._least <= in_flight < self._level.top:
                 self._level.top = in_flight
                 self.limit = min(self.limit, self.target)
             return False
-        refused = min(in_flight or self.limit, self.limit, self._level.value)
-        refused = max(1.0, refused)
-        self._level.cut(refused, max(self.SPAN, int(ENOUGH * self._latency / refused)))
         self._cut_at = self._seen_at = now
-        self.limit = max(1, self.target // RAMP) if gently else self.target
+        if not self._has_answered and in_flight < self._level.top * FEW:
+            # It refuses whatever comes, which says nothing of how much it bears: ask with one.
+            self.limit = 1
+            return True
+        self._has_answered = False
+        self._least = in_flight * LEAST
+        refused = max(1.0, min(in_flight or self.limit, self.limit, self._level.value))
+        self._level.cut(refused, max(self.SPAN, int(ENOUGH * self._latency / refused)))
+        self.limit = max(self.target // RAMP, min(self.target, NO_HERD)) if gently else self.target
         return True
 
     def shrink(self) -> None:

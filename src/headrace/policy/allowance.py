@@ -117,13 +117,13 @@ class Others:
         self._in_a_row = 0
         self._most = DOUBTFUL
 
-    def hear(self, news: News, ours: float, interval: int, *, refills: bool) -> None:
+    def hear(self, news: News, ours: float, now: int, interval: int, *, refills: bool) -> None:
         """A message; ``ours`` is what we had sent within the interval when it was asked for."""
         self._count(news)
         is_believed = self._in_a_row < self._most
         self._amount = max(0.0, news.held - ours) if is_believed else 0.0
-        self._at = news.asked_at
-        self._gone_at = news.asked_at + (interval if news.reset is None else news.reset)
+        self._at = now
+        self._gone_at = now + (interval if news.reset is None else news.reset)
         self._is_fading = refills and news.held > 0
 
     def refuse(self) -> None:

@@ -21,7 +21,7 @@ THROTTLE_BASE: Final = 1.0
 LONGEST: Final = 20.0
 LONGEST_PARK: Final = 60.0
 # Quiet that no server has asked for: short at first, since one answer more shows that it is over.
-PARK_BASE: Final = 0.25
+PARK_BASE: Final = 0.5
 LONGEST_GUESS: Final = 8.0
 REFUSED_APART: Final = 8
 
