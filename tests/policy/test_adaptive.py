@@ -52,9 +52,7 @@ def test_it_doubles_with_each_round_and_then_grows_slowly() -> None:
             answer(slots, now)
         rounds.append(slots.limit)
     assert rounds[:3] == [32, 64, START]
-    assert all(
-        after <= before * 1.13 for before, after in zip(rounds[2:], rounds[3:], strict=False)
-    )
+    assert all(after <= before * 1.13 for before, after in zip(rounds[2:], rounds[3:], strict=False))
 
 
 def test_what_is_not_in_use_does_not_grow() -> None:
