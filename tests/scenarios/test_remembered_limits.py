@@ -103,10 +103,13 @@ def test_where_nothing_is_refused_it_does_not_creep_up_from_run_to_run() -> None
     assert max(limits) <= 1.2 * min(limits)
 
 
-def test_a_limit_that_was_raised_meanwhile_is_found_again() -> None:
+def test_a_told_limit_that_was_raised_meanwhile_is_followed() -> None:
     again(TOLD)
     told = again(replace(TOLD, requests_per_minute=4 * PER_MINUTE), 20)
     assert told.share(4 * PER_MINUTE, 5, 18) >= 0.9
+
+
+def test_concurrency_that_was_raised_meanwhile_is_found_again() -> None:
     again(Terms(max_concurrent_requests=20))
     more = again(Terms(max_concurrent_requests=40), 60)
     assert more.share(40 / 0.4 * 60, 30, 58) >= 0.9
