@@ -16,6 +16,8 @@ from headrace.policy.known import Known, ToldRate
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.cli.conftest import Run
+
 NOW: Final = SystemClock().wall()
 NEW: Final = Known(
     "openai/m",
@@ -124,3 +126,18 @@ def test_what_cannot_be_removed_is_told(folder: Path, capsys: pytest.CaptureFixt
     assert main(["limits", "forget", "--all"]) == 2
     told = capsys.readouterr().err
     assert f"headrace: {folder}: Is a directory; give the path of a file" in told
+
+
+def test_what_a_run_finds_out_is_shown_by_its_name(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path))
+    rows = [{"prompt": f"{n} is a number, as are all the others. " * 50} for n in range(20)]
+    assert run(rows, "--quiet", "--no-remember-limits") == 0
+    assert remembered.every() == []
+    assert run(rows, "--quiet", "--fresh", "--remember-limits") == 0
+    assert main(["limits"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("127.0.0.1:")
+    assert "/fake: " in said
+    assert said.endswith("(just now)\n")

@@ -158,6 +158,7 @@ class Fleet:
     def forget_flights(self) -> None:
         """In a forked child: what is in flight belongs to the parent."""
         self._lock = threading.Lock()
+        self._memory.reset()
         for state in self._states():
             state.forget_flights()
 

@@ -42,6 +42,10 @@ class Remembering:
         self._known: dict[RouteState, Known | None] = {}
         self._lock = threading.Lock()
 
+    def reset(self) -> None:
+        """In a forked child, the lock may be held by a thread that is not there."""
+        self._lock = threading.Lock()
+
     def watch(self, state: RouteState, row: Endpoint | None) -> None:
         """A route of the client; ``row`` is that of its endpoint, as it is registered."""
         place = None if self._wanted is False else _place(state.route, row)
@@ -131,5 +135,5 @@ def _write(news: list[Known]) -> None:
     for known in news:
         try:
             remembered.write(known)
-        except OSError as error:
+        except (OSError, TypeError) as error:  # a name that is no Unicode is no JSON
             _log.debug("the limits of %s cannot be remembered: %s", known.route, error)
