@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headrace.core.model import Endpoint, Route
     from headrace.engine.scope import RouteState
 
-# Who has used up a minute gets nothing until it is over.
+# Who has used up a minute gets nothing but refusals until it is over.
 LATELY: Final = 2 * MINUTE
 _log: Final = logging.getLogger("headrace")
 
@@ -82,12 +82,13 @@ class Remembering:
 
     def _news(self, state: RouteState) -> Known | None:
         """What is to be written down of a route."""
-        now = self._clock.now()
-        if state.is_to_recall or not _is_telling(state, now):
+        if state.is_to_recall or not _is_telling(state):
             return None
         before = self._known[state]
         empty = Known(self._name(state), self._models[state], self._clock.wall())
-        known = state.known(empty, now).over(before, is_stated=state.own.concurrency.is_stated)
+        known = state.known(empty, self._clock.now()).over(
+            before, is_stated=state.own.concurrency.is_stated
+        )
         if not known.is_news(before):
             return None
         self._known[state] = known
@@ -98,10 +99,10 @@ class Remembering:
         return self._models[state] + route.id.removeprefix(route.model.called)
 
 
-def _is_telling(state: RouteState, now: int) -> bool:
-    """Did it answer lately, and is it well, so that what it bears now says what it will bear?"""
+def _is_telling(state: RouteState) -> bool:
+    """Did it answer, and is it well, so that what it bears now says what it will bear?"""
     is_well = state.gone is None and state.breaker.state is State.CLOSED
-    return is_well and state.last_good > max(0, now - LATELY)
+    return is_well and state.last_good > max(0, state.parked_at - LATELY)
 
 
 def _place(route: Route, row: Endpoint | None) -> str | None:
