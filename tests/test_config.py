@@ -32,6 +32,7 @@ BAD: Final[dict[str, list[object]]] = {
     "patience": [None, -1, math.nan, math.inf, "long"],
     "seed": [1.5, "x", None],
     "coalesce": ["perhaps", 5],
+    "remember_limits": ["perhaps", 5],
     "trust_env": [None, "perhaps"],
     "proxy": [
         5,

@@ -59,6 +59,7 @@ _CLIENT: Final = (
     "patience",
     "cache",
     "coalesce",
+    "remember_limits",
     "seed",
     "allow_http",
     "proxy",

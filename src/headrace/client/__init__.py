@@ -24,6 +24,8 @@ class LLMClient(Embedding, Judging, Speech, Listing, Single, ToolLoop):
     server says so). ``request_timeout`` bounds one attempt and ``deadline`` a request's whole life,
     in seconds; ``patience`` is how long a route that once worked may give nothing. ``cache`` is
     ``"memory"``, a path (SQLite) or a ``Cache``; with one, identical requests share an answer, as
-    they do with ``coalesce=True``. ``seed`` fixes the draw of weighted models. Raises
-    ``ConfigError`` with one sentence for every setting that cannot work.
+    they do with ``coalesce=True``. ``remember_limits``: what is found out of limits is kept in the
+    user's state directory, and is where the next run begins (None: for servers on other machines).
+    ``seed`` fixes the draw of weighted models. Raises ``ConfigError`` with one sentence for every
+    setting that cannot work.
     """

@@ -49,6 +49,7 @@ class Assembly(Estimating):
 
     _made_of: tuple[tuple[Any, ...], dict[str, Any]]
     _given_hidden: frozenset[str]
+    last_run: Run | None = None
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class Assembly(Estimating):
         patience: float = 900.0,
         cache: str | os.PathLike[str] | caches.Cache | None = None,
         coalesce: bool | None = None,
+        remember_limits: bool | None = None,
         seed: int = 0,
         allow_http: bool = False,
         proxy: str | None = None,
@@ -95,25 +97,25 @@ class Assembly(Estimating):
             deadline=deadline,
             patience=patience,
             coalesce=coalesce,
+            remember_limits=remember_limits,
             seed=seed,
             allow_http=allow_http,
             proxy=proxy,
             ca_file=ca_file,
             trust_env=trust_env,
         )
-        check_world(chance, clock=clock, catalog=catalog, disk=disk)
+        is_test = check_world(chance, clock=clock, catalog=catalog, disk=disk)
         place = Place(base_url=base_url, api_keys=api_keys, allow_http=self.config.allow_http)
         self._clock, self._disk = clock or SystemClock(), disk
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)
         self._shares = self.config.shares(self._cache)
-        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock)
+        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock, is_test=is_test)
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         opener = self.config.opener(self._clock)
         self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
         self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
-        self.last_run: Run | None = None
 
     # Or the looser one of __new__ would be shown.
     __signature__ = called_as(__init__)
@@ -155,6 +157,7 @@ class Assembly(Estimating):
         """Close connections, cache and background thread. The client may be used again."""
         await self._loops.aclose()
         await asyncio.to_thread(self._portal.close)
+        await self._fleet.keep()
         if self._cache is not None:
             await self._cache.aclose()
 

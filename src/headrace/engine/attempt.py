@@ -161,14 +161,10 @@ class Sender(Outcomes):
             waiter.is_fresh = not course.context.failures
             self.admission.enqueue(waiter, now)
         try:
-            permit = await self._wait(waiter, course, scope)
+            return await self._wait(waiter, course, scope)
         except NoRouteError:
             if not course.has_route:
                 raise course.no_route() from None
-        else:
-            for draw in scope.drawers:
-                draw()
-            return permit
         return await self.admit(course, scope)  # those it waited for are gone, others are not
 
     async def _wait(self, waiter: Waiter, course: Course, scope: LoopScope) -> Permit:
@@ -177,10 +173,13 @@ class Sender(Outcomes):
             if course.context.deadline is not None:
                 left = self.time_left(course, course.context.deadline)
                 expiry = scope.loop.call_later(left, _expire, waiter, course)
-            return await waiter.future
+            permit = await waiter.future
         except BaseException as error:
             undo(error, self.admission.lock, self._abandon, waiter)
             raise
+        else:
+            scope.grow()
+            return permit
         finally:
             if expiry is not None:
                 expiry.cancel()

@@ -134,6 +134,24 @@ class Found:
             span = max(now - self._begun, MINUTE)
             self._cut(now, min(self._rate, self._taken * MINUTE / span))
 
+    def known(self, now: int) -> tuple[float, bool] | None:
+        """The pace that was borne, and whether it is counted by windows; None: nothing refused.
+
+        Beyond what was refused only what went out in a whole minute counts.
+        """
+        if self._pacer is None:
+            return None
+        top = self._level.top
+        return max(top, min(self._level.value, self._ring.used(now))), self._is_window
+
+    def recall(self, now: int, pace: float, *, by_windows: bool) -> None:
+        """Begin just below the pace that an earlier run has found."""
+        self._is_window, self._seen_at = by_windows, now
+        pace = max(pace, LEAST)
+        self._level.cut(pace, self._span(pace))
+        self._rate = self._level.value
+        self._pacer = Pacer(self._rate)
+
     def _has_turned(self, now: int) -> bool:
         """Has a minute begun since the last refusal: by the clock, or since all this began?"""
         before = self._refused_at
@@ -145,9 +163,12 @@ class Found:
         self._cut_at = self._seen_at = now
         self._is_pressed = False
         refused = max(refused, LEAST)
-        enough = ENOUGH_IN_WINDOWS if self._is_window else ENOUGH
-        self._level.cut(refused, max(SPAN, int(enough / refused * MINUTE)))
+        self._level.cut(refused, self._span(refused))
         self._pace(now)
+
+    def _span(self, refused: float) -> int:
+        enough = ENOUGH_IN_WINDOWS if self._is_window else ENOUGH
+        return max(SPAN, int(enough / refused * MINUTE))
 
     def _borne(self, now: int) -> float | None:
         """Requests a minute that were not refused, and somewhat more; None: nobody knows yet.
