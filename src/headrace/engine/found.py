@@ -17,7 +17,7 @@ from headrace.policy.buckets import MINUTE, SECOND, Ring
 SPAN: Final = 9 * SECOND
 # Where a minute is counted as such, the rest of it brings a handful of refusals.
 ENOUGH_IN_WINDOWS: Final = 4 * ENOUGH
-# What was borne in the first minute may have been the burst of a bucket: then the last of it counts.
+# What was borne in the first minute may have been a bucket's burst: then the last of it counts.
 LATELY: Final = 5 * SECOND
 # Of fewer requests no rate is made.
 MEANINGFUL: Final = 20

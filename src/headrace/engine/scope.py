@@ -95,6 +95,12 @@ class RouteState:
         self.rate()
         if self.rated:
             self.own.concurrency.trust()
+        # Is something remembered of it, perhaps, and has nobody looked?
+        self.is_to_recall = False
+        self._be_well()
+
+    def _be_well(self) -> None:
+        """Nothing is known against it yet."""
         self.breaker = Breaker()
         self.gone: HeadraceError | None = None
         self._without_quota: QuotaError | None = None
@@ -106,8 +112,6 @@ class RouteState:
         self.troubled_since: int | None = None
         self.last_good = 0
         self.waiting = self.fresh = 0
-        # Is something remembered of it, perhaps, and has nobody looked?
-        self.is_to_recall = False
 
     def rate(self) -> None:
         """See anew which scopes have limits beside their slots, and what they allow one request."""
@@ -146,6 +150,8 @@ class RouteState:
             self.found.recall(now, known.per_minute, by_windows=known.by_windows)
         if self.hearing is not None:
             self.hearing.recall(known.told, now)
+            if known.told and not known.is_bound:
+                self.own.concurrency.trust()
         if known.correction is not None:
             self.learning.recall(known.correction)
         self.rate()
