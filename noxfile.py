@@ -79,7 +79,7 @@ def group(*names: str) -> list[str]:
     return list(nox.project.dependency_groups(PYPROJECT, *names))
 
 
-SUITE = ("-e", ".[local,mcp,prices,schema,tokens]", *group("test"))
+SUITE = ("-e", ".[local,mcp,prices,redis,schema,tokens]", *group("test"))
 WHOLE = ("pytest", "-n", "4", "--dist=loadgroup", *ELSEWHERE)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from headrace.adapters import cache as caches
+from headrace.adapters import shared
 from headrace.adapters.clock import Clock, SystemClock
 from headrace.config import (
     HIDDEN,
@@ -21,6 +23,8 @@ from headrace.core.given import sources
 from headrace.engine.estimates import Estimating
 from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
+from headrace.engine.leasing import Leasing
+from headrace.engine.limits import alone
 from headrace.engine.listening import guarded
 from headrace.engine.loops import LoopScope, LoopScopes
 from headrace.engine.memory import RunMemory, opened_in_thread
@@ -31,7 +35,7 @@ from headrace.registry.resolve import Place
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from headrace.adapters.disk import Disk
     from headrace.config import Models
@@ -61,6 +65,7 @@ class Assembly(Estimating):
         max_requests_per_minute: float | None = None,
         max_tokens_per_minute: float | None = None,
         max_concurrent_requests: int | None = None,
+        shared_limits: str | os.PathLike[str] | shared.SharedLimits | None = None,
         max_attempts: int = 5,
         request_timeout: float = 600.0,
         deadline: float | None = None,
@@ -80,8 +85,9 @@ class Assembly(Estimating):
         """See the class. The last four are for tests that bring their own world."""
         try:
             api_keys = sources(api_key)
+            store = shared.open_shared(shared_limits)
         finally:
-            del api_key  # or tracebacks with local variables would show it
+            del api_key, shared_limits  # or tracebacks with local variables would show them
         names = listed(models)
         self.config = Config.read(
             len(names),
@@ -107,8 +113,13 @@ class Assembly(Estimating):
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)
         self._shares = self.config.shares(self._cache)
-        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock)
+        self._shared = store
+        leasing = self._leasing = None if store is None else Leasing(store, self._clock)
+        make = alone if leasing is None else leasing.limit
+        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock, make)
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
+        if leasing is not None:
+            leasing.connect(sender, self._fleet.states, self.config.patience)
         opener = self.config.opener(self._clock)
         self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
         self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
@@ -132,7 +143,8 @@ class Assembly(Estimating):
         if "api_key" in self._given_hidden:
             msg = "a client with an api_key given in code cannot be pickled; use the environment"
             raise TypeError(msg)
-        given = self._made_of[1] | ({"proxy": self.config.proxy} if self.config.proxy else {})
+        kept = {"proxy": self.config.proxy, "shared_limits": self._shared}
+        given = self._made_of[1] | {name: one for name, one in kept.items() if one is not None}
         return (partial(type(self), **given), self._made_of[0])
 
     def __repr__(self) -> str:
@@ -152,11 +164,13 @@ class Assembly(Estimating):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close connections, cache and background thread. The client may be used again."""
+        """Close connections, stores and background thread. The client may be used again."""
         await self._loops.aclose()
         await asyncio.to_thread(self._portal.close)
         if self._cache is not None:
             await self._cache.aclose()
+        if self._leasing is not None:
+            await self._leasing.aclose()
 
     def close(self) -> None:
         """``aclose`` for scripts, threads and notebooks."""
@@ -168,6 +182,16 @@ class Assembly(Estimating):
         self._sender.listeners.append(guarded(listener))
 
     # Inside.
+
+    @asynccontextmanager
+    async def _here(self) -> AsyncIterator[LoopScope]:
+        """The running loop's scope, in use."""
+        with self._loops.here() as scope:
+            if self._leasing is None:
+                yield scope
+            else:
+                async with self._leasing.here():
+                    yield scope
 
     def _call(self, known: type[object], given: Mapping[str, Any], **more: object) -> Call:
         return self._usual.over(self._fleet, known, given, more)
@@ -207,4 +231,6 @@ class Assembly(Estimating):
 
     def _forked(self) -> None:
         self._sender.admission.reset()
+        if self._leasing is not None:
+            self._leasing.forget()
         self._fleet.forget_flights()

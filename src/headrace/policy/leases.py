@@ -7,8 +7,8 @@ not spend it gives back; of a process that was killed it stays spent until it is
 Two things hold, as they do within one process. No interval ever sees more than the limit: slots of
 the last interval, and of ``LIFE`` and ``JITTER`` beside it, are summed. And it goes evenly: each
 loan begins where the one before ends, at most ``AHEAD`` from now, and is a tenth of a second's
-worth or what one request needs. Who has to wait for room is next in the line of its scope, so that
-small requests of others do not pass a large one for ever.
+worth or what one request needs. Who has to wait for room stands in the line of its scope, first
+come, first served, so that small requests of others do not pass a large one.
 
 All times are whole microseconds of one clock, the store's; ``limits.lua`` says the same again.
 """
@@ -16,11 +16,9 @@ All times are whole microseconds of one clock, the store's; ``limits.lua`` says 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any, Final
 
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
@@ -37,7 +35,6 @@ AGAIN: Final = SECOND // 10
 LONGEST: Final = SECOND
 # A clock that goes back by less is waited for; one that goes back further has been set anew.
 STUMBLE: Final = SECOND
-LEAST: Final = SECOND // 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +187,13 @@ class _Entry:
         return max(AGAIN if excess > 0 else 0, min(self.ahead - AHEAD, LONGEST))
 
     @property
+    def span(self) -> int:
+        """Microseconds that what it wants takes, at the pace."""
+        if not self.paced:
+            return 1
+        return math.ceil(max(1, self.ask.need, min(self.ask.most, self.burst)) / self.rate)
+
+    @property
     def room(self) -> int:
         """What may be lent now; the need has room."""
         ask, account = self.ask, self.account
@@ -202,41 +206,41 @@ class _Entry:
 
 
 class _Page:
-    """One scope: its accounts, and who is next in line until when."""
+    """One scope: its accounts, and the line of those who wait for room.
 
-    __slots__ = ("accounts", "until", "who")
+    Each stands in it with the time until which it is waited for, and how long what it wants takes.
+    """
+
+    __slots__ = ("accounts", "line")
 
     def __init__(self, kept: Mapping[str, Any]) -> None:
-        self.who: str = kept.get("who", "")
-        self.until: int = kept.get("until", 0)
+        self.line: list[tuple[str, int, int]] = [tuple(one) for one in kept.get("line", ())]
         self.accounts = {name: _Account(one) for name, one in kept.get("accounts", {}).items()}
 
     def plain(self) -> dict[str, object]:
         accounts = {name: account.plain() for name, account in self.accounts.items()}
-        return {"who": self.who, "until": self.until, "accounts": accounts}
+        return {"line": self.line, "accounts": accounts}
 
     def lend(self, member: str, asks: tuple[Ask, ...], now: int) -> Loan:
         entries = [self._entry(ask, now) for ask in asks]
+        self.line = [one for one in self.line if now < one[1] <= now + LONGEST + GRACE]
+        place = next((n for n, one in enumerate(self.line) if one[0] == member), len(self.line))
+        ahead, behind = self.line[:place], self.line[place + 1 :]
         is_needy = any(ask.need for ask in asks)
-        if not is_needy and self.who == member:
-            self.who = ""
-        if not is_needy and not any(ask.most for ask in asks):
+        if not any(ask.need or ask.most for ask in asks):
+            self.line = ahead + behind
             return NOTHING
-        if wait := self._behind(member, now):
-            return Loan(wait=wait)
         wait = max(entry.wait for entry in entries)
-        if is_needy:
-            self.who, self.until = (member, now + wait + GRACE) if wait > 0 else ("", 0)
+        if ahead:
+            # Half of it: those ahead may want less by then, and room that nobody takes is lost.
+            wait = min(max(wait, 0) + (sum(one[2] for one in ahead) + 1) // 2, LONGEST)
+        mine = [(member, now + wait + GRACE, max(entry.span for entry in entries))]
+        self.line = ahead + (mine if is_needy and wait > 0 else []) + behind
         return Loan(wait=wait) if wait > 0 else _lent(entries)
 
     def _entry(self, ask: Ask, now: int) -> _Entry:
         account = self.accounts.setdefault(ask.limit, _Account({}))
         return _Entry(ask, account, now)
-
-    def _behind(self, member: str, now: int) -> int:
-        """Microseconds until whoever else is next should have been served."""
-        is_line = self.who not in {"", member} and now < self.until <= now + LONGEST + GRACE
-        return max(self.until - GRACE - now, LEAST) if is_line else 0
 
 
 def _lent(entries: list[_Entry]) -> Loan:

@@ -126,23 +126,53 @@ local function lent(entries)
   return { wait = 0, delay = delay, entries = entries }
 end
 
+local function span(entry)
+  if not entry.paced then return 1 end
+  return ceil(max(1, entry.ask.need, min(entry.ask.most, entry.burst)) / entry.rate)
+end
+
+-- Who waits for room: member, until when, how long what it wants takes; three texts for each.
+local function lined(place_of)
+  local kept, before, ahead = {}, 0, true
+  for who, till, long in string.gmatch(redis.call('HGET', key, 'line') or '', '(%S+) (%S+) (%S+)') do
+    till = tonumber(till)
+    local waits = clock < till and till <= clock + const.longest + const.grace
+    if waits and who == place_of then
+      ahead = false
+      kept.mine = #kept + 1
+      kept[kept.mine] = false
+    elseif waits then
+      if ahead then before = before + tonumber(long) end
+      kept[#kept + 1] = who .. ' ' .. text(till) .. ' ' .. long
+    end
+  end
+  return kept, before
+end
+
+local function stand(kept, entries, wait)
+  local mine = kept.mine or #kept + 1
+  kept[mine] = false
+  if wait > 0 then
+    local long = 0
+    for _, entry in ipairs(entries) do long = max(long, span(entry)) end
+    kept[mine] = message.member .. ' ' .. text(clock + wait + const.grace) .. ' ' .. text(long)
+  end
+  local left = {}
+  for index = 1, mine > #kept and mine or #kept do
+    if kept[index] then left[#left + 1] = kept[index] end
+  end
+  redis.call('HSET', key, 'line', table.concat(left, ' '))
+end
+
 local function decided(entries, needy, wanting)
-  local who, till = redis.call('HGET', key, 'who') or '', get('until')
-  if not needy and who == message.member then
-    who = ''
-    redis.call('HSET', key, 'who', who)
-  end
-  if not wanting then return { wait = 0 } end
-  local is_other = who ~= '' and who ~= message.member
-  if is_other and clock < till and till <= clock + const.longest + const.grace then
-    return { wait = max(till - const.grace - clock, const.least) }
-  end
+  local kept, before = lined(message.member)
   local wait = 0
-  for _, entry in ipairs(entries) do wait = max(wait, wait_of(entry)) end
-  if needy then
-    redis.call('HSET', key, 'who', wait > 0 and message.member or '')
-    set('until', wait > 0 and clock + wait + const.grace or 0)
+  if wanting then
+    for _, entry in ipairs(entries) do wait = max(wait, wait_of(entry)) end
+    if before > 0 then wait = min(wait + floor((before + 1) / 2), const.longest) end
   end
+  stand(kept, entries, needy and wait or 0)
+  if not wanting then return { wait = 0 } end
   return wait > 0 and { wait = wait } or lent(entries)
 end
 

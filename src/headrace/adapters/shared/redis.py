@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import asdict
-from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from pkgutil import get_data
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -18,6 +18,9 @@ from headrace.policy import leases
 from headrace.policy.leases import Answer, Loan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
     from headrace.policy.leases import Message
 
 SCHEMES: Final = ("redis", "rediss", "unix")
@@ -34,13 +37,16 @@ _CONSTANTS: Final = orjson.dumps(
         "again": leases.AGAIN,
         "longest": leases.LONGEST,
         "stumble": leases.STUMBLE,
-        "least": leases.LEAST,
     }
 )
 _FORM: Final = (
     "shared_limits must look like redis://host:6379/0, rediss://host:6379/0 or unix:///path, with"
     " each of @ : / ? # in a name and password as %40 %3A %2F %3F %23"
 )
+
+
+class _Client(Protocol):
+    def close(self) -> None: ...
 
 
 class RedisLimits:
@@ -54,8 +60,8 @@ class RedisLimits:
     def __init__(self, url: str, *, name: str = "headrace") -> None:
         """``name``: whoever uses another one shares nothing with these."""
         try:
-            self._shown = _shown(url)
             self._url = Secret(url)
+            self._shown = _shown(url)
         except ValueError:
             raise ConfigError(_FORM) from None
         finally:
@@ -63,7 +69,8 @@ class RedisLimits:
         if not isinstance(name, str) or not name or set(name) & set("{}"):
             raise ConfigError("the name of shared limits must be a text without { and }")
         self._name = name
-        self._script: Any = None
+        self._client: _Client | None = None
+        self._script: Callable[..., bytes] | None = None
         _library()
 
     def __repr__(self) -> str:
@@ -84,8 +91,8 @@ class RedisLimits:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._script is not None:
-            await asyncio.to_thread(self._script.registered_client.close)
+        if self._client is not None:
+            await asyncio.to_thread(self._client.close)
 
     def step(self, message: Message, now: int | None = None) -> Answer:
         """One step in this thread; ``now`` stands for the server's clock, in tests alone."""
@@ -99,11 +106,11 @@ class RedisLimits:
             raise ConnectionError(f"{self} give no answer ({why.rstrip('.')})") from None
         return _read(message, said)
 
-    def _connected(self, library: Any) -> Any:
-        options: dict[str, Any] = {}
+    def _connected(self, library: ModuleType) -> Callable[..., bytes]:
+        options: dict[str, object] = {}
         if (password := os.environ.get(PASSWORD)) and "@" not in self._url.reveal():
             options["password"] = Masked(password)
-        client = library.Redis.from_url(
+        client = self._client = library.Redis.from_url(
             self._url.reveal(),
             socket_timeout=PATIENCE,
             socket_connect_timeout=PATIENCE,
@@ -111,8 +118,8 @@ class RedisLimits:
             retry=library.retry.Retry(library.backoff.NoBackoff(), 0),
             **options,
         )
-        text = resources.files(__package__).joinpath("limits.lua").read_text(encoding="utf-8")
-        return client.register_script(text)
+        script: Callable[..., bytes] = client.register_script(get_data(__package__, "limits.lua"))
+        return script
 
     def _without_password(self, said: str) -> str:
         for secret in (urlsplit(self._url.reveal()).password, os.environ.get(PASSWORD)):
@@ -125,7 +132,7 @@ def _again(url: str, name: str) -> RedisLimits:
     return RedisLimits(url, name=name)
 
 
-def _library() -> Any:
+def _library() -> ModuleType:
     try:
         import redis  # noqa: PLC0415  an extra, at its one door
     except ImportError:
@@ -134,10 +141,8 @@ def _library() -> Any:
     return redis
 
 
-def _shown(url: object) -> str:
+def _shown(url: str) -> str:
     """The URL without user name, password and options; ``ValueError``: it is none."""
-    if not isinstance(url, str):
-        raise ValueError
     parts = urlsplit(url)
     place = parts.path if parts.scheme == "unix" else parts.hostname
     if parts.scheme not in SCHEMES or not place or parts.fragment:
