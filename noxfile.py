@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 from zipfile import ZipFile
 
 import nox
@@ -85,7 +86,26 @@ WHOLE = ("pytest", "-n", "4", "--dist=loadgroup", *ELSEWHERE)
 
 def install(session: nox.Session) -> None:
     """What the suite needs, compiled once: or each worker would compile all that it imports."""
+    unpack_redis()
     session.install(*SUITE, env={"UV_COMPILE_BYTECODE": "1"})
+
+
+REDIS: Final = Path(".nox/redis").absolute()
+# Of Debian and what comes from it; the last three are what the first two need.
+OF_REDIS: Final = ("redis-server", "redis-tools", "libjemalloc2", "liblzf1", "libatomic1")
+
+
+def unpack_redis() -> None:
+    """Put a Redis server where the tests look for one, if there is none and it can be had."""
+    if shutil.which("redis-server") or not shutil.which("apt-get") or REDIS.exists():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        apt = ["apt-get", "download", "--quiet", *OF_REDIS]
+        got = subprocess.run(apt, cwd=folder, check=False, timeout=120)
+        if got.returncode == 0:
+            for package in Path(folder).glob("*.deb"):
+                command = ["dpkg", "--extract", str(package), str(REDIS)]
+                subprocess.run(command, check=True, timeout=60)
 
 
 def run(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:

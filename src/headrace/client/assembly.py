@@ -24,7 +24,6 @@ from headrace.engine.estimates import Estimating
 from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
 from headrace.engine.leasing import Leasing
-from headrace.engine.limits import alone
 from headrace.engine.listening import guarded
 from headrace.engine.loops import LoopScope, LoopScopes
 from headrace.engine.memory import RunMemory, opened_in_thread
@@ -53,6 +52,7 @@ class Assembly(Estimating):
 
     _made_of: tuple[tuple[Any, ...], dict[str, Any]]
     _given_hidden: frozenset[str]
+    last_run: Run | None = None
 
     def __init__(
         self,
@@ -84,8 +84,7 @@ class Assembly(Estimating):
     ) -> None:
         """See the class. The last four are for tests that bring their own world."""
         try:
-            api_keys = sources(api_key)
-            store = shared.open_shared(shared_limits)
+            api_keys, store = sources(api_key), shared.open_shared(shared_limits)
         finally:
             del api_key, shared_limits  # or tracebacks with local variables would show them
         names = listed(models)
@@ -112,19 +111,14 @@ class Assembly(Estimating):
         self._clock, self._disk = clock or SystemClock(), disk
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)
-        self._shares = self.config.shares(self._cache)
-        self._shared = store
-        leasing = self._leasing = None if store is None else Leasing(store, self._clock)
-        make = alone if leasing is None else leasing.limit
-        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock, make)
+        leasing = self._leasing = Leasing(store, self._clock)
+        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock, leasing.limit)
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
-        if leasing is not None:
-            leasing.connect(sender, self._fleet.states, self.config.patience)
+        leasing.connect(sender, self._fleet.states, self.config.patience)
         opener = self.config.opener(self._clock)
         self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
         self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
-        self.last_run: Run | None = None
 
     # Or the looser one of __new__ would be shown.
     __signature__ = called_as(__init__)
@@ -143,7 +137,7 @@ class Assembly(Estimating):
         if "api_key" in self._given_hidden:
             msg = "a client with an api_key given in code cannot be pickled; use the environment"
             raise TypeError(msg)
-        kept = {"proxy": self.config.proxy, "shared_limits": self._shared}
+        kept = {"proxy": self.config.proxy, "shared_limits": self._leasing.store}
         given = self._made_of[1] | {name: one for name, one in kept.items() if one is not None}
         return (partial(type(self), **given), self._made_of[0])
 
@@ -169,8 +163,7 @@ class Assembly(Estimating):
         await asyncio.to_thread(self._portal.close)
         if self._cache is not None:
             await self._cache.aclose()
-        if self._leasing is not None:
-            await self._leasing.aclose()
+        await self._leasing.aclose()
 
     def close(self) -> None:
         """``aclose`` for scripts, threads and notebooks."""
@@ -183,15 +176,16 @@ class Assembly(Estimating):
 
     # Inside.
 
+    @property
+    def _shares(self) -> bool:
+        return self.config.shares(self._cache)
+
     @asynccontextmanager
     async def _here(self) -> AsyncIterator[LoopScope]:
         """The running loop's scope, in use."""
         with self._loops.here() as scope:
-            if self._leasing is None:
+            async with self._leasing.here():
                 yield scope
-            else:
-                async with self._leasing.here():
-                    yield scope
 
     def _call(self, known: type[object], given: Mapping[str, Any], **more: object) -> Call:
         return self._usual.over(self._fleet, known, given, more)
@@ -231,6 +225,5 @@ class Assembly(Estimating):
 
     def _forked(self) -> None:
         self._sender.admission.reset()
-        if self._leasing is not None:
-            self._leasing.forget()
+        self._leasing.forget()
         self._fleet.forget_flights()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from headrace.policy import leases
@@ -35,20 +36,30 @@ class _Lease:
         return self.start < other.start
 
 
+class _Drawn:
+    """How much was drawn with one stamp, from when on: to know where a refund belongs."""
+
+    __slots__ = ("amount", "since", "stamp")
+
+    def __init__(self, since: int, stamp: int, amount: int) -> None:
+        self.since = since
+        self.stamp = stamp
+        self.amount = amount
+
+
 class LeasedLimit:
     """One limit of one scope; ``engine.limits.Rate``."""
 
     __slots__ = (
         "_call",
         "_cost",
-        "_drawn_at",
+        "_drawn",
         "_interval",
         "_leases",
         "_name",
         "_need",
         "_owed",
         "_returned",
-        "_stamps",
         "_wish",
         "amount",
     )
@@ -66,9 +77,7 @@ class LeasedLimit:
         self._leases: list[_Lease] = []
         self._need = self._cost = self._wish = self._owed = 0
         self._returned: dict[int, int] = {}
-        # From when on each stamp was drawn on, to know where a refund belongs.
-        self._drawn_at: list[int] = []
-        self._stamps: list[int] = []
+        self._drawn: list[_Drawn] = []
 
     # What admission asks.
 
@@ -94,7 +103,7 @@ class LeasedLimit:
         for lease in self._leases:
             drawn = min(left, lease.left)
             if drawn:
-                self._note(now, lease.stamp)
+                self._note(now, lease.stamp, drawn)
                 lease.left -= drawn
                 left -= drawn
             if not left:
@@ -107,12 +116,15 @@ class LeasedLimit:
         del now
         if difference > 0:
             self._owed += math.ceil(difference)
-        elif self._stamps:
-            # The first that it may have drawn on: what is given back there is forgotten first.
-            place = max(0, bisect_left(self._drawn_at, admitted_at) - 1)
-            self._give_back(self._stamps[place], math.floor(-difference))
+        else:
+            self._refund(admitted_at, math.floor(-difference))
 
     # What leasing asks.
+
+    @property
+    def returns(self) -> bool:
+        """Is there something to give back?"""
+        return bool(self._returned)
 
     def ask(self, now: int, waiting: int) -> Ask:
         """What to say to the store, while so many wait; it counts as said."""
@@ -141,6 +153,12 @@ class LeasedLimit:
         self._wish = 2 * amount
         insort(self._leases, _Lease(amount, stamp, start, end))
 
+    def surrender(self) -> None:
+        """Give back all that is held."""
+        for lease in self._leases:
+            self._give_back(lease.stamp, lease.left)
+        self._leases = []
+
     def _live(self, now: int) -> list[_Lease]:
         if any(lease.end <= now for lease in self._leases):
             for lease in self._leases:
@@ -154,9 +172,22 @@ class LeasedLimit:
         if amount:
             self._returned[stamp] = self._returned.get(stamp, 0) + amount
 
-    def _note(self, now: int, stamp: int) -> None:
-        if not self._stamps or self._stamps[-1] != stamp:
-            if len(self._stamps) >= 2 * leases.SLOTS:
-                del self._drawn_at[: leases.SLOTS], self._stamps[: leases.SLOTS]
-            self._drawn_at.append(now)
-            self._stamps.append(stamp)
+    def _note(self, now: int, stamp: int, amount: int) -> None:
+        if self._drawn and self._drawn[-1].stamp == stamp:
+            self._drawn[-1].amount += amount
+            return
+        if len(self._drawn) >= 2 * leases.SLOTS:
+            del self._drawn[: leases.SLOTS]
+        self._drawn.append(_Drawn(now, stamp, amount))
+
+    def _refund(self, admitted_at: int, amount: int) -> None:
+        """Give back of what was drawn then, or may have been: what is forgotten first, at first."""
+        place = bisect_left(self._drawn, admitted_at, key=attrgetter("since"))
+        for drawn in self._drawn[max(0, place - 1) :]:
+            back = min(amount, drawn.amount)
+            if drawn.since > admitted_at or not amount:
+                break
+            drawn.amount -= back
+            amount -= back
+            self._give_back(drawn.stamp, back)
+        self._call()

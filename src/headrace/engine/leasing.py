@@ -21,6 +21,7 @@ from uuid import uuid4
 from headrace.core.errors import ConfigError, RunStoppedError
 from headrace.core.events import BreakerChanged, RouteParked, SharedLimitsChanged
 from headrace.engine.leased import LeasedLimit
+from headrace.engine.limits import alone
 from headrace.engine.loops import running
 from headrace.policy.breaker import State
 from headrace.policy.buckets import SECOND
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from headrace.adapters.shared import SharedLimits
     from headrace.core.events import Event
     from headrace.engine.attempt import Sender
+    from headrace.engine.limits import Rate
     from headrace.engine.scope import RouteState
     from headrace.policy.leases import Answer, Ask, Loan
 
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 
 # How long nothing is said at most while there is nothing to say: so old are marks when they come.
 BEAT: Final = SECOND
+# So soon what is not used is given back, though there is nothing to be lent yet.
+SOON: Final = SECOND // 10
 RETRY: Final = SECOND // 2
 # Seconds; the stores of headrace give up earlier.
 TIMEOUT: Final = 3.0
@@ -63,11 +67,24 @@ class _Scope:
         self.limits: list[LeasedLimit] = []
         self.forget()
 
+    def due(self, said_at: int) -> int:
+        """When to say what it wants, in view of what was said last."""
+        soon = said_at + SOON
+        if soon < self.not_before and any(limit.returns for limit in self.limits):
+            return soon
+        return self.not_before
+
     def forget(self) -> None:
         self.wants = self.asking = False
         self.not_before = 0
         for limit in self.limits:
             limit.forget()
+
+    def surrender(self) -> None:
+        """Nobody here needs it any more."""
+        self.wants = False
+        for limit in self.limits:
+            limit.surrender()
 
     def lend(self, loan: Loan, sent_at: int, now: int) -> bool:
         """Pass on what was lent; False where it came too late to be spent."""
@@ -120,10 +137,12 @@ class _Keeper:
 
 
 class Leasing:
-    """One client's part in the limits that it shares."""
+    """One client's part in the limits that it shares; without a store it shares none."""
 
-    def __init__(self, store: SharedLimits, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, store: SharedLimits | None, clock: Clock) -> None:
+        self.store = store
+        if store is not None:
+            self._store = store
         self._clock = clock
         self._scopes: dict[str, _Scope] = {}
         self.forget()
@@ -133,7 +152,8 @@ class Leasing:
         self._sender = sender
         self._patience = int(patience * SECOND)
         self._states = states
-        sender.listeners.append(self._hear)
+        if self.store is not None:
+            sender.listeners.append(self._hear)
 
     def forget(self) -> None:
         """Have nothing and be nobody yet: in a forked child all that is the parent's."""
@@ -145,8 +165,10 @@ class Leasing:
         for scope in self._scopes.values():
             scope.forget()
 
-    def limit(self, scope: str, name: str, amount: float, interval: int) -> LeasedLimit:
+    def limit(self, scope: str, name: str, amount: float, interval: int) -> Rate:
         """The limit of this name, of a scope that has this name in all processes."""
+        if self.store is None:
+            return alone(scope, name, amount, interval)
         ours = self._scopes.setdefault(scope, _Scope())
 
         def call() -> None:
@@ -161,22 +183,35 @@ class Leasing:
     @asynccontextmanager
     async def here(self) -> AsyncIterator[None]:
         """Keep leases coming meanwhile; ``ConfigError`` where the store cannot be reached."""
+        if self.store is None:
+            yield
+            return
         keeper = self._keeper()
         async with keeper.checking:
-            if self._clock.now() - self._heard_at > LATELY:
-                await self._exchange()
-        if self._lost_since is not None and not keeper.users:
-            raise ConfigError(f"{self._reason}; start it, or correct shared_limits")
+            is_old = self._clock.now() - self._heard_at > LATELY
+            reason = await self._exchange() if is_old else None
+        if reason is not None and not keeper.users:
+            raise ConfigError(f"{reason}; see that it runs, or correct shared_limits")
         keeper.begin()
         try:
             yield
         finally:
             if await keeper.end():
-                await self._exchange()  # what is not used is of use to others
+                await self._leave()
+
+    async def _leave(self) -> None:
+        """What is not used is of use to others, unless another event loop goes on."""
+        if any(keeper.users for keeper in self._keepers.values()):
+            return
+        with self._sender.admission.lock:
+            for scope in self._scopes.values():
+                scope.surrender()
+        await self._exchange()
 
     async def aclose(self) -> None:
         """Close the store, which is opened again when it is used."""
-        await self._store.aclose()
+        if self.store is not None:
+            await self.store.aclose()
 
     # Asking.
 
@@ -185,7 +220,7 @@ class Leasing:
         while True:
             pause = self._pause(self._clock.now())
             if pause <= 0:
-                await self._exchange()
+                self._judge(await self._exchange())
                 continue
             woken.clear()
             timer = loop.call_later(pause / SECOND, woken.set)
@@ -199,24 +234,26 @@ class Leasing:
         if self._lost_since is not None:
             return self._said_at + RETRY - now
         with self._sender.admission.lock:
-            wanting = [s.not_before for s in self._scopes.values() if s.wants and not s.asking]
-            due = min([self._said_at + BEAT, *wanting])
+            wanting = [s for s in self._scopes.values() if s.wants and not s.asking]
+            due = min([self._said_at + BEAT, *(s.due(self._said_at) for s in wanting)])
             return (now if self._marks else due) - now
 
-    async def _exchange(self) -> None:
+    async def _exchange(self) -> str | None:
+        """Say what there is to say and adopt the answer; else a sentence on why there is none."""
         sent_at = self._clock.now()
         with self._sender.admission.lock:
             message, asked = self._message(sent_at)
-        if not message.scopes and not message.quiet and sent_at - self._said_at < BEAT:
-            return
-        self._said_at, reason = sent_at, None
+        is_due = self._lost_since is not None or sent_at - self._said_at >= BEAT
+        if not message.scopes and not message.quiet and not is_due:
+            return None
+        self._said_at = sent_at
         try:
             async with asyncio.timeout(TIMEOUT):
                 answer = await self._store.exchange(message)
             with self._sender.admission.lock:
                 reason = self._adopt(answer, asked, sent_at)
         except Exception as error:  # noqa: BLE001  a store may be anybody's; it is told below
-            reason = str(error) or f"{self._store} gave no answer ({type(error).__name__})"
+            reason = str(error) or f"{self._store} cannot be reached ({type(error).__name__})"
             self._unheard(message, asked)
         except BaseException:
             self._unheard(message, asked)
@@ -224,8 +261,10 @@ class Leasing:
         finally:
             for scope, _ in asked:
                 scope.asking = False
-        self._judge(reason)
+        if reason is None:
+            self._heard_at = self._clock.now()
         self._sender.pump()
+        return reason
 
     def _message(self, now: int) -> tuple[Message, Asked]:
         """What there is to say now, and of which scopes. Lock held."""
@@ -235,7 +274,7 @@ class Leasing:
         for state in self._states():
             waiting.update({scope.name: state.waiting for scope in state.scopes})
         for name, scope in self._scopes.items():
-            if scope.asking or (scope.wants and now < scope.not_before):
+            if scope.asking or (scope.wants and now < scope.due(self._said_at)):
                 continue
             asks = tuple(limit.ask(now, waiting[name]) for limit in scope.limits)
             scope.wants = False
@@ -274,18 +313,17 @@ class Leasing:
             if until > max(now, state.parked_until + _CLOSE):
                 state.parked_until = until
         took = (now - sent_at) / SECOND
-        return None if all(in_time) else f"{self._store} answer too slowly ({took:.1f} s)"
+        return None if all(in_time) else f"{self._store} took too long to answer ({took:.1f} s)"
 
     def _judge(self, reason: str | None) -> None:
         """The store has answered, or is lost for a ``reason``."""
         now = self._clock.now()
         if reason is None:
-            self._heard_at = now
             if self._lost_since is not None:
                 self._lost_since = None
-                self._tell(SharedLimitsChanged(is_lost=False, reason=f"{self._store} answer again"))
+                back = f"{self._store} can be reached again"
+                self._tell(SharedLimitsChanged(is_lost=False, reason=back))
             return
-        self._reason = reason
         if self._lost_since is None:
             self._lost_since = now
             self._tell(SharedLimitsChanged(is_lost=True, reason=reason))
@@ -296,7 +334,8 @@ class Leasing:
                     state.gone = state.gone or RunStoppedError(said)
 
     def _tell(self, event: SharedLimitsChanged) -> None:
-        _log.warning("%s%s", event.reason, "; nothing is sent until then" if event.is_lost else "")
+        until = "; nothing is sent until it can be reached again" if event.is_lost else ""
+        _log.warning("%s%s", event.reason, until)
         self._sender.tell(event)
 
     def _hear(self, event: Event) -> None:

@@ -80,7 +80,7 @@ class RedisLimits:
         return f"the shared limits at {self._shown}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        if "@" in self._url.reveal():
+        if self._has_password:
             msg = f"a Redis URL with a password cannot be pickled; put it into {PASSWORD}"
             raise TypeError(msg)
         return (_again, (self._url.reveal(), self._name))
@@ -103,12 +103,12 @@ class RedisLimits:
             said = self._script(*_sent(self._name, message, now))
         except (library.RedisError, OSError, UnicodeError) as error:
             why = self._without_password(str(error) or type(error).__name__)
-            raise ConnectionError(f"{self} give no answer ({why.rstrip('.')})") from None
+            raise ConnectionError(f"{self} cannot be reached ({why.rstrip('.')})") from None
         return _read(message, said)
 
     def _connected(self, library: ModuleType) -> Callable[..., bytes]:
         options: dict[str, object] = {}
-        if (password := os.environ.get(PASSWORD)) and "@" not in self._url.reveal():
+        if (password := os.environ.get(PASSWORD)) and not self._has_password:
             options["password"] = Masked(password)
         client = self._client = library.Redis.from_url(
             self._url.reveal(),
@@ -120,6 +120,11 @@ class RedisLimits:
         )
         script: Callable[..., bytes] = client.register_script(get_data(__package__, "limits.lua"))
         return script
+
+    @property
+    def _has_password(self) -> bool:
+        url = self._url.reveal()
+        return "@" in url or "password=" in url
 
     def _without_password(self, said: str) -> str:
         for secret in (urlsplit(self._url.reveal()).password, os.environ.get(PASSWORD)):
