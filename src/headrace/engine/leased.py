@@ -52,6 +52,7 @@ class LeasedLimit:
 
     __slots__ = (
         "_call",
+        "_call_soon",
         "_cost",
         "_drawn",
         "_interval",
@@ -64,12 +65,20 @@ class LeasedLimit:
         "amount",
     )
 
-    def __init__(self, name: str, amount: float, interval: int, call: Callable[[], None]) -> None:
-        """``interval`` in nanoseconds; ``call`` says that more is wanted."""
+    def __init__(
+        self,
+        name: str,
+        amount: float,
+        interval: int,
+        call: Callable[[], None],
+        call_soon: Callable[[], None],
+    ) -> None:
+        """``interval`` in nanoseconds; ``call`` for more, ``call_soon`` to give back."""
         self._name = name
         self.amount = amount
         self._interval = interval
         self._call = call
+        self._call_soon = call_soon
         self.forget()
 
     def forget(self) -> None:
@@ -182,6 +191,7 @@ class LeasedLimit:
 
     def _refund(self, admitted_at: int, amount: int) -> None:
         """Give back of what was drawn then, or may have been: what is forgotten first, at first."""
+        is_first = not self._returned
         place = bisect_left(self._drawn, admitted_at, key=attrgetter("since"))
         for drawn in self._drawn[max(0, place - 1) :]:
             back = min(amount, drawn.amount)
@@ -190,4 +200,5 @@ class LeasedLimit:
             drawn.amount -= back
             amount -= back
             self._give_back(drawn.stamp, back)
-        self._call()
+        if is_first:
+            self._call_soon()

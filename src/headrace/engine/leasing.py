@@ -171,12 +171,15 @@ class Leasing:
             return alone(scope, name, amount, interval)
         ours = self._scopes.setdefault(scope, _Scope())
 
+        def call_soon() -> None:
+            ours.wants = True
+            self._wake()
+
         def call() -> None:
             if not ours.wants:
-                ours.wants = True
-                self._wake()
+                call_soon()
 
-        limit = LeasedLimit(name, amount, interval, call)
+        limit = LeasedLimit(name, amount, interval, call, call_soon)
         ours.limits.append(limit)
         return limit
 

@@ -24,7 +24,7 @@ SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 LIFE: Final = SECOND // 2
 """How long after its beginning a loan may be spent."""
-AHEAD: Final = SECOND // 5
+AHEAD: Final = SECOND // 8
 """How far from now the beginning of a loan may be."""
 JITTER: Final = SECOND // 4
 SLOTS: Final = 512
