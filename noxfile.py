@@ -221,7 +221,8 @@ def check_contents(session: nox.Session, wheel: Path) -> None:
 @nox.session(python=OLDEST, default=False)
 def bench(session: nox.Session) -> None:
     """The figures, against bare aiohttp and the peers; arguments go to ``python -m benchmarks``."""
-    session.install("-e", ".[local,bench]", *group("test"))
+    unpack_redis()
+    session.install("-e", ".[local,redis,bench]", *group("test"))
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

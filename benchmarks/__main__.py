@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks import cache, imports, limit, memory, overhead, throughput, waiting
+from benchmarks import cache, imports, limit, memory, overhead, shared, throughput, waiting
 from benchmarks.report import Row, Sizes, absent_row, command_line
 
-ALL = (imports, overhead, memory, throughput, cache, waiting, limit)
+ALL = (imports, overhead, memory, throughput, cache, waiting, limit, shared)
 
 
 def measure(sizes: Sizes) -> list[Row]:

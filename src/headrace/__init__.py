@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         unregister_endpoint,
         unregister_model,
     )
+    from headrace.adapters.shared import RedisLimits, SharedLimits, SqliteLimits
     from headrace.client import LLMClient
     from headrace.core import chunks, errors, events
     from headrace.core.context import RequestContext
@@ -80,11 +81,14 @@ __all__ = [
     "ProviderError",
     "ProviderRequest",
     "Ranked",
+    "RedisLimits",
     "RequestContext",
     "Rerank",
     "Responses",
     "SamplingParams",
+    "SharedLimits",
     "Speak",
+    "SqliteLimits",
     "StoredFile",
     "Text",
     "Thinking",
@@ -129,6 +133,7 @@ _HOMES = {
         "unregister_endpoint",
         "unregister_model",
     ),
+    "headrace.adapters.shared": ("RedisLimits", "SharedLimits", "SqliteLimits"),
     "headrace.client": ("LLMClient",),
     "headrace.core.context": ("RequestContext",),
     "headrace.core.conversation": ("Conversation", "Message"),

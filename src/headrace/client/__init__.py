@@ -21,9 +21,10 @@ class LLMClient(Embedding, Judging, Speech, Listing, Single, ToolLoop):
 
     Limits are totals over the client: ``max_requests_per_minute``, ``max_tokens_per_minute`` (held
     in any 60 seconds) and ``max_concurrent_requests`` (None: starts at 128 and backs off when the
-    server says so). ``request_timeout`` bounds one attempt and ``deadline`` a request's whole life,
-    in seconds; ``patience`` is how long a route that once worked may give nothing. ``cache`` is
-    ``"memory"``, a path (SQLite) or a ``Cache``; with one, identical requests share an answer, as
-    they do with ``coalesce=True``. ``seed`` fixes the draw of weighted models. Raises
-    ``ConfigError`` with one sentence for every setting that cannot work.
+    server says so). ``shared_limits`` (a file, a Redis URL, or a ``SharedLimits``) makes the rates
+    totals over all processes that name the same. ``request_timeout`` bounds one attempt and
+    ``deadline`` a request's whole life, in seconds; ``patience`` is how long a route that once
+    worked may give nothing. ``cache`` is ``"memory"``, a path (SQLite) or a ``Cache``; with one,
+    identical requests share an answer, as they do with ``coalesce=True``. ``seed`` fixes the draw
+    of weighted models. Raises ``ConfigError`` with one sentence for every setting that cannot work.
     """
