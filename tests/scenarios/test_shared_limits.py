@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import sqlite3
 import subprocess
 import sys
+import traceback
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from headrace import ConfigError, LLMClient, SqliteLimits
+from headrace.cli.main import main
+from headrace.policy.leases import Answer, Message
 from tests.redis_server import RedisServer, needs_redis
 
 if TYPE_CHECKING:
@@ -17,6 +24,9 @@ if TYPE_CHECKING:
     from headrace.testing import FakeServer
 
 pytestmark = pytest.mark.once
+NOWHERE: Final = "http://127.0.0.1:1/v1"
+# In pieces, or tracebacks would show it in the lines of this file.
+SECRET: Final = "s3-cret!"[:7]
 PER_MINUTE: Final = 3_000
 EACH: Final = 50
 PROGRAM: Final = """
@@ -68,3 +78,80 @@ def test_processes_share_one_limit(by: str, server: FakeServer, tmp_path: Path) 
     elapsed = at[-1] - at[0]
     # 150 requests at 50 a second, of which a tenth of a second's worth may come at once.
     assert elapsed >= (3 * EACH - 10) / PER_MINUTE * 60
+
+
+FORKING: Final = """
+import os, sys
+from headrace import LLMClient
+
+url, place = sys.argv[1:]
+client = LLMClient("openai/fake", base_url=url, shared_limits=place, max_requests_per_minute=3_000)
+client.ask_sync("warm")
+child = os.fork()
+name = "p" if child else "c"
+rows = client.process_prompts_sync([f"{name}{n}" for n in range(50)], show_progress=False)
+assert len(rows.succeeded) == 50
+if not child:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+client.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_is_one_more_process(server: FakeServer, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FORKING, server.base_url, str(tmp_path / "limits.db")]
+    subprocess.run(command, check=True, timeout=40)
+    at = [request.at for request in server.received[1:]]
+    assert len(at) == 2 * EACH
+    assert at[-1] - at[0] >= (2 * EACH - 10) / PER_MINUTE * 60
+
+
+def test_a_client_travels_with_the_place(tmp_path: Path) -> None:
+    place = str(tmp_path / "limits.db")
+    client = LLMClient("openai/m", base_url=NOWHERE, shared_limits=place)
+    copy = pickle.loads(pickle.dumps(client))
+    assert copy._leasing.store.path == tmp_path / "limits.db"  # noqa: SLF001  it shows nowhere else
+
+
+@needs_redis
+def test_a_client_does_not_travel_with_a_password() -> None:
+    client = LLMClient("openai/m", base_url=NOWHERE, shared_limits=f"redis://:{SECRET}@127.0.0.1:1")
+    with pytest.raises(TypeError, match="HEADRACE_REDIS_PASSWORD"):
+        pickle.dumps(client)
+    assert SECRET not in f"{client!r} {vars(client)}"
+    with pytest.raises(ConfigError, match="cannot be reached") as refused:
+        client.ask_sync("p")
+    assert SECRET not in shown(refused.value)
+
+
+@pytest.mark.parametrize("rest", ["127.0.0.1:port", "127.0.0.1/#x", "127.0.0.1?socket_timeout=x"])
+def test_a_wrong_address_shows_no_password(rest: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        LLMClient("openai/m", base_url=NOWHERE, shared_limits=f"redis://:{SECRET}@{rest}").ask_sync(
+            "p"
+        )
+    assert SECRET not in shown(refused.value)
+
+
+def shown(error: BaseException) -> str:
+    """All that a traceback with local variables shows."""
+    trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(trace.format())
+
+
+def test_the_command_line_shares_too(
+    server: FakeServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "in.jsonl"
+    rows.write_text('"a"\n"b"\n')
+    given = ["run", str(rows), "-m", "openai/fake", "--base-url", server.base_url, "--quiet"]
+    given += ["--max-requests-per-minute", "6000", "-o", str(tmp_path / "out.jsonl")]
+    place = tmp_path / "limits.db"
+    assert main([*given, "--shared-limits", str(place)]) == 0
+    assert SqliteLimits(place).step(Message("me"), 0) == Answer({})
+    with sqlite3.connect(place) as connection:
+        assert "requests_per_minute" in str(connection.execute("SELECT * FROM book").fetchall())
+    connection.close()
+    assert main([*given, "--shared-limits", "http://nowhere"]) == 2
+    assert "headrace: --shared-limits must" in capsys.readouterr().err

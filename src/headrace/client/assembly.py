@@ -20,10 +20,10 @@ from headrace.config import (
     refuse_unknown,
 )
 from headrace.core.given import sources
+from headrace.engine.alone import sharing
 from headrace.engine.estimates import Estimating
 from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
-from headrace.engine.leasing import Leasing
 from headrace.engine.listening import guarded
 from headrace.engine.loops import LoopScope, LoopScopes
 from headrace.engine.memory import RunMemory, opened_in_thread
@@ -111,7 +111,7 @@ class Assembly(Estimating):
         self._clock, self._disk = clock or SystemClock(), disk
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)
-        leasing = self._leasing = Leasing(store, self._clock)
+        leasing = self._leasing = sharing(store, self._clock)
         self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock, leasing.limit)
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
         leasing.connect(sender, self._fleet.states, self.config.patience)

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
-from uuid import uuid4
 
 from headrace.core.errors import ConfigError, RunStoppedError
 from headrace.core.events import BreakerChanged, RouteParked, SharedLimitsChanged
 from headrace.engine.leased import LeasedLimit
-from headrace.engine.limits import alone
 from headrace.engine.loops import running
 from headrace.policy.breaker import State
 from headrace.policy.buckets import SECOND
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from headrace.adapters.shared import SharedLimits
     from headrace.core.events import Event
     from headrace.engine.attempt import Sender
-    from headrace.engine.limits import Rate
     from headrace.engine.scope import RouteState
     from headrace.policy.leases import Answer, Ask, Loan
 
@@ -70,9 +68,7 @@ class _Scope:
     def due(self, said_at: int) -> int:
         """When to say what it wants, in view of what was said last."""
         soon = said_at + SOON
-        if soon < self.not_before and any(limit.returns for limit in self.limits):
-            return soon
-        return self.not_before
+        return soon if soon < self.not_before and self.returns else self.not_before
 
     def forget(self) -> None:
         self.wants = self.asking = False
@@ -80,11 +76,16 @@ class _Scope:
         for limit in self.limits:
             limit.forget()
 
-    def surrender(self) -> None:
-        """Nobody here needs it any more."""
+    def surrender(self) -> bool:
+        """Nobody here needs it any more; is there something to give back?"""
         self.wants = False
         for limit in self.limits:
             limit.surrender()
+        return self.returns
+
+    @property
+    def returns(self) -> bool:
+        return any(limit.returns for limit in self.limits)
 
     def lend(self, loan: Loan, sent_at: int, now: int) -> bool:
         """Pass on what was lent; False where it came too late to be spent."""
@@ -137,12 +138,10 @@ class _Keeper:
 
 
 class Leasing:
-    """One client's part in the limits that it shares; without a store it shares none."""
+    """One client's part in the limits that it shares."""
 
-    def __init__(self, store: SharedLimits | None, clock: Clock) -> None:
+    def __init__(self, store: SharedLimits, clock: Clock) -> None:
         self.store = store
-        if store is not None:
-            self._store = store
         self._clock = clock
         self._scopes: dict[str, _Scope] = {}
         self.forget()
@@ -152,12 +151,11 @@ class Leasing:
         self._sender = sender
         self._patience = int(patience * SECOND)
         self._states = states
-        if self.store is not None:
-            sender.listeners.append(self._hear)
+        sender.listeners.append(self._hear)
 
     def forget(self) -> None:
         """Have nothing and be nobody yet: in a forked child all that is the parent's."""
-        self._member = uuid4().hex
+        self._member = os.urandom(8).hex()
         self._keepers: dict[asyncio.AbstractEventLoop, _Keeper] = {}
         self._marks: dict[str, int] = {}
         self._said_at = self._heard_at = -LATELY
@@ -165,10 +163,8 @@ class Leasing:
         for scope in self._scopes.values():
             scope.forget()
 
-    def limit(self, scope: str, name: str, amount: float, interval: int) -> Rate:
+    def limit(self, scope: str, name: str, amount: float, interval: int) -> LeasedLimit:
         """The limit of this name, of a scope that has this name in all processes."""
-        if self.store is None:
-            return alone(scope, name, amount, interval)
         ours = self._scopes.setdefault(scope, _Scope())
 
         def call_soon() -> None:
@@ -186,9 +182,6 @@ class Leasing:
     @asynccontextmanager
     async def here(self) -> AsyncIterator[None]:
         """Keep leases coming meanwhile; ``ConfigError`` where the store cannot be reached."""
-        if self.store is None:
-            yield
-            return
         keeper = self._keeper()
         async with keeper.checking:
             is_old = self._clock.now() - self._heard_at > LATELY
@@ -207,14 +200,13 @@ class Leasing:
         if any(keeper.users for keeper in self._keepers.values()):
             return
         with self._sender.admission.lock:
-            for scope in self._scopes.values():
-                scope.surrender()
-        await self._exchange()
+            returns = [scope.surrender() for scope in self._scopes.values()]
+        if any(returns):
+            await self._exchange()
 
     async def aclose(self) -> None:
         """Close the store, which is opened again when it is used."""
-        if self.store is not None:
-            await self.store.aclose()
+        await self.store.aclose()
 
     # Asking.
 
@@ -252,11 +244,11 @@ class Leasing:
         self._said_at = sent_at
         try:
             async with asyncio.timeout(TIMEOUT):
-                answer = await self._store.exchange(message)
+                answer = await self.store.exchange(message)
             with self._sender.admission.lock:
                 reason = self._adopt(answer, asked, sent_at)
         except Exception as error:  # noqa: BLE001  a store may be anybody's; it is told below
-            reason = str(error) or f"{self._store} cannot be reached ({type(error).__name__})"
+            reason = str(error) or f"{self.store} cannot be reached ({type(error).__name__})"
             self._unheard(message, asked)
         except BaseException:
             self._unheard(message, asked)
@@ -316,7 +308,7 @@ class Leasing:
             if until > max(now, state.parked_until + _CLOSE):
                 state.parked_until = until
         took = (now - sent_at) / SECOND
-        return None if all(in_time) else f"{self._store} took too long to answer ({took:.1f} s)"
+        return None if all(in_time) else f"{self.store} took too long to answer ({took:.1f} s)"
 
     def _judge(self, reason: str | None) -> None:
         """The store has answered, or is lost for a ``reason``."""
@@ -324,7 +316,7 @@ class Leasing:
         if reason is None:
             if self._lost_since is not None:
                 self._lost_since = None
-                back = f"{self._store} can be reached again"
+                back = f"{self.store} can be reached again"
                 self._tell(SharedLimitsChanged(is_lost=False, reason=back))
             return
         if self._lost_since is None:

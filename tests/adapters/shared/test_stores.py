@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import re
 import sqlite3
 import stat
 import sys
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from headrace import LLMClient
-from headrace.adapters.shared import RedisLimits, SqliteLimits, open_shared
+from headrace import LLMClient, RedisLimits, SqliteLimits
+from headrace.adapters.shared import open_shared
 from headrace.core.errors import ConfigError
 from headrace.policy.leases import MINUTE, SECOND, Answer, Ask, Book, Message
 from tests.redis_server import RedisServer, needs_redis
@@ -222,6 +223,8 @@ def test_what_cannot_be_shared_through_is_refused_with_a_sentence(wrong: object)
 
 
 def test_a_folder_or_a_link_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"the shared limits in '{tmp_path}' cannot")):
+        open_shared(str(tmp_path))
     with pytest.raises(ConfigError, match="not a plain file"):
         SqliteLimits(tmp_path)
     if os.name == "posix":

@@ -1,15 +1,23 @@
-"""Limits that several processes keep together: through Redis, or through a file on one machine."""
+"""Limits that several processes keep together: through Redis, or through a file on one machine.
+
+The stores are loaded by those who use them: they cost all others time to import.
+"""
 
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from headrace.adapters.shared.base import SharedLimits
-from headrace.adapters.shared.redis import SCHEMES, RedisLimits
-from headrace.adapters.shared.sqlite import SqliteLimits
 from headrace.core.errors import ConfigError
+from headrace.core.secret import Masked
 
-__all__ = ["RedisLimits", "SharedLimits", "SqliteLimits", "open_shared"]
+__all__ = ["SharedLimits", "open_shared"]
+
+_FORM: Final = (
+    "shared_limits must be None, the URL of a Redis server (redis://, rediss://, unix://), the path"
+    " of a file, or an object with async exchange and aclose, not "
+)
 
 
 def open_shared(setting: object) -> SharedLimits | None:
@@ -19,15 +27,22 @@ def open_shared(setting: object) -> SharedLimits | None:
     """
     if setting is None:
         return None
-    if isinstance(setting, str) and "://" in setting:
-        return RedisLimits(setting)
     if isinstance(setting, str | os.PathLike):
-        return SqliteLimits(setting)
+        place: str | os.PathLike[str] = Masked(setting) if isinstance(setting, str) else setting
+        del setting  # or tracebacks with local variables would show it
+        return _at(place)
     methods = (getattr(setting, name, None) for name in ("exchange", "aclose"))
     if not isinstance(setting, type) and all(map(callable, methods)):
         return setting  # type: ignore[return-value]  # it has what the protocol asks for
-    kinds = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-    raise ConfigError(
-        f"shared_limits must be None, the URL of a Redis server ({kinds}), the path of a file,"
-        f" or an object with async exchange and aclose, not {type(setting).__name__}"
-    )
+    raise ConfigError(f"{_FORM}{type(setting).__name__}")
+
+
+def _at(place: str | os.PathLike[str]) -> SharedLimits:
+    if isinstance(place, str) and "://" in place:
+        from headrace.adapters.shared.redis import RedisLimits  # noqa: PLC0415  as said above
+
+        return RedisLimits(place)
+    from headrace.adapters.shared.sqlite import SqliteLimits  # noqa: PLC0415  as said above
+
+    # A path is no secret, and is shown.
+    return SqliteLimits(os.fsdecode(str(place) if isinstance(place, str) else place))

@@ -59,16 +59,16 @@ class RedisLimits:
 
     def __init__(self, url: str, *, name: str = "headrace") -> None:
         """``name``: whoever uses another one shares nothing with these."""
+        self._name, self._shown = name, "********"
         try:
             self._url = Secret(url)
-            self._shown = _shown(url)
+            self._shown = _shown(Masked(url))
         except ValueError:
             raise ConfigError(_FORM) from None
         finally:
             del url  # or tracebacks with local variables would show it
         if not isinstance(name, str) or not name or set(name) & set("{}"):
             raise ConfigError("the name of shared limits must be a text without { and }")
-        self._name = name
         self._client: _Client | None = None
         self._script: Callable[..., bytes] | None = None
         _library()
@@ -101,7 +101,7 @@ class RedisLimits:
             if self._script is None:
                 self._script = self._connected(library)
             said = self._script(*_sent(self._name, message, now))
-        except (library.RedisError, OSError, UnicodeError) as error:
+        except (library.RedisError, OSError, ValueError) as error:
             why = self._without_password(str(error) or type(error).__name__)
             raise ConnectionError(f"{self} cannot be reached ({why.rstrip('.')})") from None
         return _read(message, said)
