@@ -213,8 +213,8 @@ def test_a_store_that_is_lost_stops_the_sending_is_told_and_goes_on_when_it_is_b
     changes = [event for event in told if isinstance(event, events.SharedLimitsChanged)]
     assert [change.is_lost for change in changes] == [True, False]
     assert [record.message for record in caplog.records] == [
-        "the shared book is lost; nothing is sent until it can be reached again",
-        "the shared book can be reached again",
+        "the shared book is lost. Nothing is sent until it can be reached again.",
+        "the shared book can be reached again.",
     ]
 
 
@@ -230,13 +230,16 @@ def test_a_store_that_stays_lost_stops_the_run_when_patience_ends() -> None:
     [error] = together.play(lose)
     assert isinstance(error, NoRouteError)
     assert error.message == (
-        "no route is left: openai/m at http://127.0.0.1:1/v1: the shared book is lost, for longer"
-        " than patience=60 s"
+        "no route is left: openai/m at http://127.0.0.1:1/v1: the shared book is lost (for longer"
+        " than patience=60 s)"
     )
     assert 70 < together.clock.now() / 1e9 - 1_000 < 75
     run = together.clients[0].last_run
     assert run is not None
     assert len(run.responses.succeeded) == len(together.sent_at)
+    together.book.lost = False
+    [responses] = together.play(lambda client: quiet(client, ["resumed"]))
+    assert len(responses.succeeded) == 1
 
 
 def test_steps_whose_answers_are_lost_break_no_limit() -> None:
@@ -263,7 +266,7 @@ def test_a_store_that_cannot_be_reached_at_the_beginning_is_a_sentence() -> None
     together.book.lost = True
     [error] = together.play(lambda client: client.ask("p"))
     assert isinstance(error, ConfigError)
-    assert error.message == "the shared book is lost; see that it runs, or correct shared_limits"
+    assert error.message == "the shared book is lost"
     assert together.scripts[0].calls == []
     together.book.lost = False
     [response] = together.play(lambda client: client.ask("p"))

@@ -21,6 +21,7 @@ from headrace.policy.leases import (
 )
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterable
 
 START: Final = 1_790_000_000 * SECOND
@@ -51,18 +52,22 @@ def most_in_a_minute(spent: Iterable[tuple[int, int]]) -> int:
 
 @given(st.integers(5, 600), plans, st.randoms(use_true_random=False))
 def test_no_sixty_seconds_see_more_whenever_in_its_life_a_loan_is_spent(
-    limit: int, plan: list[tuple[int, str, int, int]], dice: object
+    limit: int, plan: list[tuple[int, str, int, int]], dice: random.Random
 ) -> None:
-    roll = dice.random  # type: ignore[attr-defined]  # a random.Random
+    roll = dice.random
     book, now, spent = Book(), START, list[tuple[int, int]]()
+    back: tuple[tuple[int, int], ...] = ()
     for step, member, need, most in plan:
         now += step
-        loan = asked(book, member, now, limit=limit, need=min(need, limit), most=most)
+        returned, back, least = back, (), min(need, limit)
+        loan = asked(book, member, now, limit=limit, need=least, most=most, returned=returned)
         if loan.amounts and loan.amounts[0]:
-            assert loan.amounts[0] >= min(need, limit)
+            assert loan.amounts[0] >= least
             assert 0 <= loan.delay <= AHEAD
-            # At the worst moments: as late as may be, or at once.
-            spent.append((now + loan.delay + (LIFE if roll() < 0.5 else 0), loan.amounts[0]))
+            # At the worst moments: as late as may be, or at once. Some is not used.
+            used = round(loan.amounts[0] * min(1.0, 1.5 * roll()))
+            spent.append((now + loan.delay + (LIFE if roll() < 0.5 else 0), used))
+            back = ((loan.stamps[0], loan.amounts[0] - used),)
     if spent:
         assert most_in_a_minute(spent) <= limit
 

@@ -20,7 +20,6 @@ _FLAGS: Final = {
     "check base_url": "check --base-url",
     "the base_url": "--base-url",
     "of base_url": "of --base-url",
-    "correct shared_limits": "correct --shared-limits",
     "set base_url": "set --base-url",
 }
 # What a sentence about one argument begins with.

@@ -187,7 +187,7 @@ class Leasing:
             is_old = self._clock.now() - self._heard_at > LATELY
             reason = await self._exchange() if is_old else None
         if reason is not None and not keeper.users:
-            raise ConfigError(f"{reason}; see that it runs, or correct shared_limits")
+            raise ConfigError(reason)
         keeper.begin()
         try:
             yield
@@ -323,13 +323,13 @@ class Leasing:
             self._lost_since = now
             self._tell(SharedLimitsChanged(is_lost=True, reason=reason))
         if now - self._lost_since > self._patience:
-            said = f"{reason}, for longer than patience={self._patience / SECOND:g} s"
+            said = f"{reason} (for longer than patience={self._patience / SECOND:g} s)"
             with self._sender.admission.lock:
                 for state in self._states():
                     state.gone = state.gone or RunStoppedError(said)
 
     def _tell(self, event: SharedLimitsChanged) -> None:
-        until = "; nothing is sent until it can be reached again" if event.is_lost else ""
+        until = ". Nothing is sent until it can be reached again." if event.is_lost else "."
         _log.warning("%s%s", event.reason, until)
         self._sender.tell(event)
 

@@ -103,7 +103,8 @@ class RedisLimits:
             said = self._script(*_sent(self._name, message, now))
         except (library.RedisError, OSError, ValueError) as error:
             why = self._without_password(str(error) or type(error).__name__)
-            raise ConnectionError(f"{self} cannot be reached ({why.rstrip('.')})") from None
+            lost = f"{self} cannot be reached ({why.rstrip('.')})"
+            raise ConnectionError(f"{lost}; see that it runs, or correct its URL") from None
         return _read(message, said)
 
     def _connected(self, library: ModuleType) -> Callable[..., bytes]:
