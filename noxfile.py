@@ -104,8 +104,10 @@ def unpack_redis() -> None:
         got = subprocess.run(apt, cwd=folder, check=False, timeout=120)
         if got.returncode == 0:
             for package in Path(folder).glob("*.deb"):
-                command = ["dpkg", "--extract", str(package), str(REDIS)]
+                command = ["dpkg", "--extract", str(package), f"{folder}/whole"]
                 subprocess.run(command, check=True, timeout=60)
+            REDIS.parent.mkdir(exist_ok=True)
+            shutil.move(f"{folder}/whole", REDIS)
 
 
 def run(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:

@@ -55,6 +55,7 @@ class LeasedLimit:
         "_call_soon",
         "_cost",
         "_drawn",
+        "_held",
         "_interval",
         "_leases",
         "_name",
@@ -84,7 +85,7 @@ class LeasedLimit:
     def forget(self) -> None:
         """Have nothing: in a forked child what was lent is the parent's."""
         self._leases: list[_Lease] = []
-        self._need = self._cost = self._wish = self._owed = 0
+        self._need = self._cost = self._held = self._wish = self._owed = 0
         self._returned: dict[int, int] = {}
         self._drawn: list[_Drawn] = []
 
@@ -137,7 +138,7 @@ class LeasedLimit:
 
     def ask(self, now: int, waiting: int) -> Ask:
         """What to say to the store, while so many wait; it counts as said."""
-        held = sum(lease.left for lease in self._live(now))
+        held = self._held = sum(lease.left for lease in self._live(now))
         wanted = min(waiting * self._cost, self._wish)
         ask = Ask(
             self._name,
@@ -158,9 +159,9 @@ class LeasedLimit:
 
     def lend(self, amount: int, stamp: int, start: int, end: int) -> None:
         """The store has lent so much, to be spent from ``start`` to ``end``."""
-        # Where that was used up and more wait, twice as much; what is not used, others lack.
-        self._wish = 2 * amount
         insort(self._leases, _Lease(amount, stamp, start, end))
+        # Where that is used up and more wait, twice as much; what is not used, others lack.
+        self._wish = 2 * (self._held + amount)
 
     def surrender(self) -> None:
         """Give back all that is held."""
