@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import sqlite3
 import subprocess
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from headrace import ConfigError, LLMClient, SqliteLimits
+from headrace import ConfigError, LLMClient, SqliteLimits, events
 from headrace.cli.main import main
 from headrace.policy.leases import Answer, Message
+from tests.clients import quiet
 from tests.redis_server import RedisServer, needs_redis
 
 if TYPE_CHECKING:
@@ -96,6 +99,59 @@ if not child:
 assert os.waitpid(child, 0)[1] == 0
 client.close()
 """
+
+
+@needs_redis
+def test_a_server_that_is_killed_and_started_again_costs_no_prompt(server: FakeServer) -> None:
+    told: list[bool] = []
+    noticed = asyncio.Event()
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.SharedLimitsChanged):
+            told.append(event.is_lost)
+            noticed.set()
+
+    async def main(redis: RedisServer) -> int:
+        client = LLMClient(
+            "openai/fake",
+            base_url=server.base_url,
+            shared_limits=redis.url,
+            max_requests_per_minute=6_000,
+        )
+        client.add_listener(listen)
+        async with client:
+            run = asyncio.create_task(quiet(client, [f"p{n}" for n in range(120)]))
+            await asyncio.sleep(0.4)
+            await asyncio.to_thread(redis.stop)
+            await noticed.wait()
+            await asyncio.to_thread(redis.start)
+            return len((await run).succeeded)
+
+    with RedisServer() as redis:
+        assert asyncio.run(main(redis)) == 120
+    assert told == [True, False]
+    assert set(server.counts.values()) == {1}
+
+
+def test_threads_with_a_loop_each_share_what_their_client_is_lent(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    client = LLMClient(
+        "openai/fake",
+        base_url=server.base_url,
+        shared_limits=tmp_path / "limits.db",
+        max_requests_per_minute=3_000,
+    )
+
+    def work(name: str) -> int:
+        rows = asyncio.run(quiet(client, [f"{name}{n}" for n in range(30)]))
+        return len(rows.succeeded)
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(work, "abc")) == [30, 30, 30]
+    client.close()
+    at = [request.at for request in server.received]
+    assert at[-1] - at[0] >= (90 - 10) / PER_MINUTE * 60
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from headrace.policy.leases import Answer, Message
 
-PATIENCE = 1.0
+PATIENCE: Final = 1.0
 """Seconds after which a store that says nothing is taken for lost."""
 
 
