@@ -26,9 +26,15 @@ pytestmark = pytest.mark.once
 class Together:
     """So many clients, each a process in its own right, that share one book."""
 
-    def __init__(self, *scripts: Script, latency: float = 0.001, **options: Any) -> None:
+    def __init__(
+        self,
+        *scripts: Script,
+        latency: float = 0.001,
+        book: type[SharedBook] = SharedBook,
+        **options: Any,
+    ) -> None:
         self.clock = VirtualClock()
-        self.book = SharedBook(self.clock, latency)
+        self.book = book(self.clock, latency)
         self.scripts = scripts
         self.clients = [
             made(
@@ -278,6 +284,41 @@ def test_a_store_that_is_too_far_away_is_told_and_not_waited_for_in_silence() ->
     [error] = together.play(pushing(10))
     assert isinstance(error, NoRouteError)
     assert "took too long to answer" in error.message
+
+
+def test_a_store_that_answers_nonsense_is_told() -> None:
+    together = Together(Script(), max_requests_per_minute=600)
+
+    async def nonsense(message: object) -> None:
+        del message
+
+    together.book.exchange = nonsense  # type: ignore[assignment, method-assign]  # what is shown
+    [error] = together.play(lambda client: client.ask("p"))
+    assert isinstance(error, ConfigError)
+    assert error.message.startswith("the shared book cannot be used (AttributeError(")
+
+
+def test_something_unforeseen_ends_the_run_and_is_not_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Unnamed(SharedBook):
+        def __str__(self) -> str:
+            if self.mute:
+                raise ZeroDivisionError
+            return super().__str__()
+
+    together = Together(Script(latency=0.1), max_requests_per_minute=600, book=Unnamed)
+
+    async def break_it(client: LLMClient) -> object:
+        run = asyncio.create_task(pushing(10_000)(client))
+        await asyncio.sleep(10)
+        together.book.mute = True
+        return await run
+
+    [error] = together.play(break_it)
+    assert isinstance(error, NoRouteError)
+    assert "the shared limits met something unforeseen (ZeroDivisionError())" in error.message
+    assert "not kept up any more" in caplog.text
 
 
 def test_a_deadline_holds_while_the_store_is_lost() -> None:

@@ -16,7 +16,7 @@ from headrace.policy.leases import (
     SECOND,
     Ask,
     Book,
-    Loan,
+    Lease,
     Message,
 )
 
@@ -39,10 +39,10 @@ plans = st.lists(
 
 def asked(
     book: Book, member: str, now: int, *, limit: float = 600, name: str = "r", **wish: Any
-) -> Loan:
+) -> Lease:
     """One step about a limit of so much a minute."""
     ask = Ask(name, limit, MINUTE, **wish)
-    return book.exchange(Message(member, {"s": (ask,)}), now).loans["s"]
+    return book.exchange(Message(member, {"s": (ask,)}), now).leases["s"]
 
 
 def most_in_a_minute(spent: Iterable[tuple[int, int]]) -> int:
@@ -51,7 +51,7 @@ def most_in_a_minute(spent: Iterable[tuple[int, int]]) -> int:
 
 
 @given(st.integers(5, 600), plans, st.randoms(use_true_random=False))
-def test_no_sixty_seconds_see_more_whenever_in_its_life_a_loan_is_spent(
+def test_no_sixty_seconds_see_more_whenever_in_its_life_a_lease_is_spent(
     limit: int, plan: list[tuple[int, str, int, int]], dice: random.Random
 ) -> None:
     roll = dice.random
@@ -60,14 +60,14 @@ def test_no_sixty_seconds_see_more_whenever_in_its_life_a_loan_is_spent(
     for step, member, need, most in plan:
         now += step
         returned, back, least = back, (), min(need, limit)
-        loan = asked(book, member, now, limit=limit, need=least, most=most, returned=returned)
-        if loan.amounts and loan.amounts[0]:
-            assert loan.amounts[0] >= least
-            assert 0 <= loan.delay <= AHEAD
+        lease = asked(book, member, now, limit=limit, need=least, most=most, returned=returned)
+        if lease.amounts and lease.amounts[0]:
+            assert lease.amounts[0] >= least
+            assert 0 <= lease.delay <= AHEAD
             # At the worst moments: as late as may be, or at once. Some is not used.
-            used = round(loan.amounts[0] * min(1.0, 1.5 * roll()))
-            spent.append((now + loan.delay + (LIFE if roll() < 0.5 else 0), used))
-            back = ((loan.stamps[0], loan.amounts[0] - used),)
+            used = round(lease.amounts[0] * min(1.0, 1.5 * roll()))
+            spent.append((now + lease.delay + (LIFE if roll() < 0.5 else 0), used))
+            back = ((lease.stamps[0], lease.amounts[0] - used),)
     if spent:
         assert most_in_a_minute(spent) <= limit
 
@@ -79,19 +79,19 @@ def test_a_book_that_is_written_down_each_time_says_the_same(
     book, again, now = Book(), Book(), START
     for step, member, need, most in plan:
         now += step
-        loan = asked(book, member, now, need=need, most=most)
-        assert asked(again, member, now, need=need, most=most) == loan
+        lease = asked(book, member, now, need=need, most=most)
+        assert asked(again, member, now, need=need, most=most) == lease
         again = Book(orjson.loads(orjson.dumps(again.plain())))
 
 
 def test_who_always_asks_gets_98_percent_of_it_evenly() -> None:
     book, now, got = Book(), START, list[tuple[int, int]]()
     while now < START + 3 * MINUTE:
-        loan = asked(book, "a", now, limit=6_000, need=1, most=100)
-        if loan.amounts:
-            assert loan.amounts[0] <= 10
-            got.append((now + loan.delay, loan.amounts[0]))
-        now += max(loan.wait, SECOND // 50)
+        lease = asked(book, "a", now, limit=6_000, need=1, most=100)
+        if lease.amounts:
+            assert lease.amounts[0] <= 10
+            got.append((now + lease.delay, lease.amounts[0]))
+        now += max(lease.wait, SECOND // 50)
     assert sum(n for _, n in got) >= 0.98 * 18_000
     for begin, _ in got:
         within = sum(n for at, n in got if begin <= at < begin + SECOND)
@@ -100,14 +100,14 @@ def test_who_always_asks_gets_98_percent_of_it_evenly() -> None:
 
 def test_what_is_returned_is_lent_again_and_what_is_owed_is_paid() -> None:
     book = Book()
-    loan = asked(book, "a", START, need=600)
-    assert loan.amounts == (600,)
+    lease = asked(book, "a", START, need=600)
+    assert lease.amounts == (600,)
     full = START + MINUTE // 2
     assert asked(book, "b", full, need=1).wait
-    assert asked(book, "a", full, returned=((loan.stamps[0], 590),)) == Loan()
+    assert asked(book, "a", full, returned=((lease.stamps[0], 590),)) == Lease()
     assert asked(book, "b", full + SECOND // 10, need=1).amounts == (1,)
     # Twice, more than was lent, or of long ago: nothing comes of nothing.
-    asked(book, "a", full, returned=((loan.stamps[0], 10_000), (5, 10)))
+    asked(book, "a", full, returned=((lease.stamps[0], 10_000), (5, 10)))
     asked(book, "c", full, owed=595)
     later = full + SECOND // 2
     assert asked(book, "b", later, need=5).wait
@@ -117,13 +117,13 @@ def test_several_limits_are_lent_together_or_not_at_all() -> None:
     book = Book()
     many = Ask("requests", 600, MINUTE, need=1, most=5)
     first = Message("a", {"s": (many, Ask("tokens", 1_000, MINUTE, need=900))})
-    assert book.exchange(first, START).loans["s"].amounts == (1, 900)
+    assert book.exchange(first, START).leases["s"].amounts == (1, 900)
     second = Message("b", {"s": (many, Ask("tokens", 1_000, MINUTE, need=200))})
-    assert book.exchange(second, START + SECOND).loans["s"].amounts == ()
+    assert book.exchange(second, START + SECOND).leases["s"].amounts == ()
     third = Message("b", {"s": (many, Ask("tokens", 1_000, MINUTE, need=100))})
     # It waits for the pace of the tokens, too: 900 of 1,000 take most of a minute.
-    assert book.exchange(third, START + 2 * SECOND).loans["s"].wait
-    assert book.exchange(third, START + 55 * SECOND).loans["s"].amounts == (1, 100)
+    assert book.exchange(third, START + 2 * SECOND).leases["s"].wait
+    assert book.exchange(third, START + 55 * SECOND).leases["s"].amounts == (1, 100)
 
 
 def test_a_large_prompt_is_not_passed_by_small_ones_of_others() -> None:
@@ -134,9 +134,9 @@ def test_a_large_prompt_is_not_passed_by_small_ones_of_others() -> None:
     while True:
         now += SECOND // 20
         assert asked(book, "small", now, need=1).wait, "it has passed"
-        if loan := asked(book, "large", now, need=400).amounts:
+        if lease := asked(book, "large", now, need=400).amounts:
             break
-    assert loan == (400,)
+    assert lease == (400,)
     assert now - START < MINUTE + 2 * SECOND
 
 
@@ -164,9 +164,9 @@ def test_those_who_wait_are_served_in_turn() -> None:
     while now < START + MINUTE // 2:
         who = min(due, key=due.__getitem__)
         now = due[who]
-        loan = asked(book, who, now, limit=6_000, need=1, most=50)
-        got[who] += sum(loan.amounts)
-        due[who] = now + max(loan.wait, 1_000)
+        lease = asked(book, who, now, limit=6_000, need=1, most=50)
+        got[who] += sum(lease.amounts)
+        due[who] = now + max(lease.wait, 1_000)
     assert min(got.values()) > 0.9 * max(got.values())
     assert sum(got.values()) > 0.97 * 3_000
 
@@ -174,13 +174,13 @@ def test_those_who_wait_are_served_in_turn() -> None:
 def test_a_limit_of_a_day_goes_as_fast_as_one_likes() -> None:
     book, day = Book(), 1_440 * MINUTE
     ask = Ask("requests_per_day", 1_000, day, need=1_000)
-    assert book.exchange(Message("a", {"s": (ask,)}), START).loans["s"] == Loan(
+    assert book.exchange(Message("a", {"s": (ask,)}), START).leases["s"] == Lease(
         0, 0, (1_000,), (START // ((day + LIFE + SECOND // 4) // 511),)
     )
     one = Ask("requests_per_day", 1_000, day, need=1)
-    assert book.exchange(Message("b", {"s": (one,)}), START + day - MINUTE).loans["s"].wait
+    assert book.exchange(Message("b", {"s": (one,)}), START + day - MINUTE).leases["s"].wait
     after = START + day + MINUTE * 4
-    assert book.exchange(Message("b", {"s": (one,)}), after).loans["s"].amounts == (1,)
+    assert book.exchange(Message("b", {"s": (one,)}), after).leases["s"].amounts == (1,)
 
 
 def test_a_clock_that_is_set_back_takes_what_counts_along() -> None:
@@ -195,8 +195,8 @@ def test_a_clock_that_is_set_back_takes_what_counts_along() -> None:
 def test_a_clock_that_stumbles_stands_still() -> None:
     book = Book()
     asked(book, "a", START, need=10)
-    loan = asked(book, "a", START - SECOND // 2, need=10)
-    assert loan.wait
+    lease = asked(book, "a", START - SECOND // 2, need=10)
+    assert lease.wait
     assert asked(book, "a", START + SECOND, need=10).amounts == (10,)
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from headrace.core.events import Event
     from headrace.engine.attempt import Sender
     from headrace.engine.scope import RouteState
-    from headrace.policy.leases import Answer, Ask, Loan
+    from headrace.policy.leases import Answer, Ask, Lease
 
     States: TypeAlias = Callable[[], Iterable[RouteState]]
     Keep: TypeAlias = Callable[[asyncio.Event], Coroutine[object, object, None]]
@@ -87,14 +87,14 @@ class _Scope:
     def returns(self) -> bool:
         return any(limit.returns for limit in self.limits)
 
-    def lend(self, loan: Loan, sent_at: int, now: int) -> bool:
+    def lend(self, lease: Lease, sent_at: int, now: int) -> bool:
         """Pass on what was lent; False where it came too late to be spent."""
         # The way there takes as long as it did: to set out then is to come in time.
-        self.not_before = sent_at + loan.wait * _MICRO
-        start = now + loan.delay * _MICRO
+        self.not_before = sent_at + lease.wait * _MICRO
+        start = now + lease.delay * _MICRO
         # The store's now was after we had asked: by then it is surely not over.
-        end = sent_at + (loan.delay + LIFE) * _MICRO
-        for limit, amount, stamp in zip(self.limits, loan.amounts, loan.stamps, strict=False):
+        end = sent_at + (lease.delay + LIFE) * _MICRO
+        for limit, amount, stamp in zip(self.limits, lease.amounts, lease.stamps, strict=False):
             if amount:
                 limit.lend(amount, stamp, start, end)
         return start < end
@@ -211,18 +211,17 @@ class Leasing:
     # Asking.
 
     async def _keep(self, woken: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            pause = self._pause(self._clock.now())
-            if pause <= 0:
-                self._judge(await self._exchange())
-                continue
-            woken.clear()
-            timer = loop.call_later(pause / SECOND, woken.set)
-            try:
-                await woken.wait()
-            finally:
-                timer.cancel()
+        try:
+            while True:
+                pause = self._pause(self._clock.now())
+                if pause > 0:
+                    await _sleep(pause / SECOND, woken)
+                else:
+                    self._judge(await self._exchange())
+        except Exception as error:  # noqa: BLE001  it is logged, and ends the run
+            # Nobody awaits this, and without it all would wait for ever.
+            _log.exception("the shared limits are not kept up any more")
+            self._stop(f"the shared limits met something unforeseen ({error!r}); please report it")
 
     def _pause(self, now: int) -> int:
         """Nanoseconds until there is something to say."""
@@ -248,7 +247,8 @@ class Leasing:
             with self._sender.admission.lock:
                 reason = self._adopt(answer, asked, sent_at)
         except Exception as error:  # noqa: BLE001  a store may be anybody's; it is told below
-            reason = str(error) or f"{self.store} cannot be reached ({type(error).__name__})"
+            said = str(error) if isinstance(error, OSError) else ""
+            reason = said or f"{self.store} cannot be used ({error!r})"
             self._unheard(message, asked)
         except BaseException:
             self._unheard(message, asked)
@@ -296,7 +296,7 @@ class Leasing:
         """Take what was lent; a sentence where it came too late. Lock held."""
         now = self._clock.now()
         in_time = [
-            scope.lend(answer.loans.get(name, NOTHING), sent_at, now)
+            scope.lend(answer.leases.get(name, NOTHING), sent_at, now)
             for name, scope in self._scopes.items()
             if any(scope is one for one, _ in asked)
         ]
@@ -323,10 +323,13 @@ class Leasing:
             self._lost_since = now
             self._tell(SharedLimitsChanged(is_lost=True, reason=reason))
         if now - self._lost_since > self._patience:
-            said = f"{reason} (for longer than patience={self._patience / SECOND:g} s)"
-            with self._sender.admission.lock:
-                for state in self._states():
-                    state.gone = state.gone or RunStoppedError(said)
+            self._stop(f"{reason} (for longer than patience={self._patience / SECOND:g} s)")
+
+    def _stop(self, said: str) -> None:
+        with self._sender.admission.lock:
+            for state in self._states():
+                state.gone = state.gone or RunStoppedError(said)
+        self._sender.pump()
 
     def _tell(self, event: SharedLimitsChanged) -> None:
         until = ". Nothing is sent until it can be reached again." if event.is_lost else "."
@@ -356,3 +359,13 @@ class Leasing:
     def _wake(self) -> None:
         for keeper in tuple(self._keepers.values()):
             keeper.wake()
+
+
+async def _sleep(seconds: float, woken: asyncio.Event) -> None:
+    """Return after that time, or when ``woken`` is set."""
+    woken.clear()
+    timer = asyncio.get_running_loop().call_later(seconds, woken.set)
+    try:
+        await woken.wait()
+    finally:
+        timer.cancel()

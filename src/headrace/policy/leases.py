@@ -6,7 +6,7 @@ not spend it gives back; of a process that was killed it stays spent until it is
 
 Two things hold, as they do within one process. No interval ever sees more than the limit: slots of
 the last interval, and of ``LIFE`` and ``JITTER`` beside it, are summed. And it goes evenly: each
-loan begins where the one before ends, at most ``AHEAD`` from now, and is a tenth of a second's
+lease begins where the one before ends, at most ``AHEAD`` from now, and is a tenth of a second's
 worth or what one request needs. Who has to wait for room stands in the line of its scope, first
 come, first served, so that small requests of others do not pass a large one.
 
@@ -23,9 +23,9 @@ from typing import Any, Final
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 LIFE: Final = SECOND // 2
-"""How long after its beginning a loan may be spent."""
+"""How long after its beginning a lease may be spent."""
 AHEAD: Final = SECOND // 8
-"""How far from now the beginning of a loan may be."""
+"""How far from now the beginning of a lease may be."""
 JITTER: Final = SECOND // 4
 SLOTS: Final = 512
 # One that was told to come back is waited for so much longer.
@@ -67,7 +67,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Loan:
+class Lease:
     """What is lent of one scope's limits, in the order of the asks; or when to ask again.
 
     It may be spent from ``delay`` microseconds after now on; ``stamps`` are named when some of it
@@ -82,13 +82,13 @@ class Loan:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the store says: a loan of each scope, and for how long each mark yet holds."""
+    """What the store says: a lease of each scope, and for how long each mark yet holds."""
 
-    loans: Mapping[str, Loan]
+    leases: Mapping[str, Lease]
     quiet: Mapping[str, int] = field(default_factory=dict)
 
 
-NOTHING: Final = Loan()
+NOTHING: Final = Lease()
 
 
 class _Account:
@@ -173,7 +173,7 @@ class _Entry:
 
     @property
     def ahead(self) -> int:
-        """Microseconds until the loan before it ends."""
+        """Microseconds until the lease before it ends."""
         if not self.paced:
             return 0
         return max(0, math.ceil(self.account.free_at - self.account.now))
@@ -221,7 +221,7 @@ class _Page:
         accounts = {name: account.plain() for name, account in self.accounts.items()}
         return {"line": self.line, "accounts": accounts}
 
-    def lend(self, member: str, asks: tuple[Ask, ...], now: int) -> Loan:
+    def lend(self, member: str, asks: tuple[Ask, ...], now: int) -> Lease:
         entries = [self._entry(ask, now) for ask in asks]
         self.line = [one for one in self.line if now < one[1] <= now + LONGEST + GRACE]
         place = next((n for n, one in enumerate(self.line) if one[0] == member), len(self.line))
@@ -236,22 +236,22 @@ class _Page:
             wait = min(max(wait, 0) + (sum(one[2] for one in ahead) + 1) // 2, LONGEST)
         mine = [(member, now + wait + GRACE, max(entry.span for entry in entries))]
         self.line = ahead + (mine if is_needy and wait > 0 else []) + behind
-        return Loan(wait=wait) if wait > 0 else _lent(entries)
+        return Lease(wait=wait) if wait > 0 else _lent(entries)
 
     def _entry(self, ask: Ask, now: int) -> _Entry:
         account = self.accounts.setdefault(ask.limit, _Account({}))
         return _Entry(ask, account, now)
 
 
-def _lent(entries: list[_Entry]) -> Loan:
+def _lent(entries: list[_Entry]) -> Lease:
     amounts = tuple(entry.room for entry in entries)
     if not any(amounts):
-        return Loan(wait=AGAIN)
+        return Lease(wait=AGAIN)
     delay = max(entry.ahead for entry, n in zip(entries, amounts, strict=True) if n)
     stamps = tuple(
         entry.count(n, delay) if n else 0 for entry, n in zip(entries, amounts, strict=True)
     )
-    return Loan(0, delay, amounts, stamps)
+    return Lease(0, delay, amounts, stamps)
 
 
 class Book:
@@ -276,8 +276,8 @@ class Book:
         for mark, left in message.quiet.items():
             self._quiet[mark] = max(self._quiet.get(mark, 0), now + left)
         self._quiet = {mark: until for mark, until in self._quiet.items() if until > now}
-        loans = {
+        leases = {
             name: self._pages.setdefault(name, _Page({})).lend(message.member, asks, now)
             for name, asks in message.scopes.items()
         }
-        return Answer(loans, {mark: until - now for mark, until in self._quiet.items()})
+        return Answer(leases, {mark: until - now for mark, until in self._quiet.items()})

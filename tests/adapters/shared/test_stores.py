@@ -76,19 +76,19 @@ def check_same(step: Step, seed: int) -> None:
     for message, now in table(seed):
         expected = book.exchange(message, now)
         assert step(message, now) == expected
-        lent += sum(sum(loan.amounts) for loan in expected.loans.values())
+        lent += sum(sum(lease.amounts) for lease in expected.leases.values())
     assert lent > 1_000
 
 
 @needs_redis
 def test_redis_goes_by_its_own_clock(server: RedisServer) -> None:
     one, other = (RedisLimits(server.url, name="clock") for _ in range(2))
-    assert one.step(ONE).loans["client"].amounts == (1,)
+    assert one.step(ONE).leases["client"].amounts == (1,)
     # The pace of the second process goes on where the first one's was.
-    loan = other.step(ONE).loans["client"]
-    assert loan.amounts == (1,)
-    assert 50_000 < loan.delay <= 101_500
-    assert RedisLimits(server.url, name="another").step(ONE).loans["client"].delay == 0
+    lease = other.step(ONE).leases["client"]
+    assert lease.amounts == (1,)
+    assert 50_000 < lease.delay <= 101_500
+    assert RedisLimits(server.url, name="another").step(ONE).leases["client"].delay == 0
 
 
 @needs_redis
@@ -109,13 +109,13 @@ def test_a_password_is_used_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -
     with RedisServer("--requirepass", "s3cret-word") as closed:
         place = closed.url.removeprefix("redis://")
         known = RedisLimits(f"redis://:s3cret-word@{place}")
-        assert known.step(ONE).loans["client"].amounts == (1,)
+        assert known.step(ONE).leases["client"].amounts == (1,)
         for wrong in (RedisLimits(f"redis://:wr0ng-word@{place}"), RedisLimits(closed.url)):
             with pytest.raises(OSError, match=f"at redis://{place} cannot be reached") as refused:
                 wrong.step(ONE)
             assert "wr0ng-word" not in str(refused.value)
         monkeypatch.setenv("HEADRACE_REDIS_PASSWORD", "s3cret-word")
-        assert RedisLimits(closed.url).step(ONE).loans["client"].amounts
+        assert RedisLimits(closed.url).step(ONE).leases["client"].amounts
     assert "s3cret-word" not in f"{known} {known!r} {vars(known)}"
     with pytest.raises(OSError, match="cannot be reached") as lost:
         known.step(ONE)
@@ -129,12 +129,12 @@ def test_a_password_is_used_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -
 def test_a_server_that_comes_back_is_used_again(server: RedisServer) -> None:
     with RedisServer() as own:
         limits = RedisLimits(own.url)
-        assert limits.step(ONE).loans["client"].amounts
+        assert limits.step(ONE).leases["client"].amounts
         own.stop()
         with pytest.raises(OSError, match="cannot be reached"):
             limits.step(ONE)
         own.start()
-        assert limits.step(ONE).loans["client"].amounts
+        assert limits.step(ONE).leases["client"].amounts
     assert server.url != own.url
 
 
@@ -152,7 +152,7 @@ def test_a_file_is_shared_by_all_who_name_it_and_read_by_nobody_else(tmp_path: P
     for each in threads:
         each.join()
     # At 600 a minute one each tenth of a second, at most a fifth of a second ahead.
-    assert sum(sum(answer.loans["client"].amounts) for answer in got) == 2
+    assert sum(sum(answer.leases["client"].amounts) for answer in got) == 2
     assert len(got) == 100
     if os.name == "posix":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -163,7 +163,7 @@ def test_a_file_that_is_deleted_is_begun_anew(tmp_path: Path) -> None:
     limits = SqliteLimits(tmp_path / "limits.db")
     limits.step(ONE)
     limits.path.unlink()
-    assert limits.step(ONE).loans["client"].amounts == (1,)
+    assert limits.step(ONE).leases["client"].amounts == (1,)
 
 
 def test_what_is_no_file_of_shared_limits_is_left_alone(tmp_path: Path) -> None:

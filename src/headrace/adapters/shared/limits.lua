@@ -183,11 +183,11 @@ local function lend(asks)
     needy, wanting = needy or ask.need > 0, wanting or ask.need > 0 or ask.most > 0
     interval = max(interval, ask.interval)
   end
-  local loan = decided(entries, needy, wanting)
-  local said = { text(loan.wait), text(loan.delay or 0) }
+  local lease = decided(entries, needy, wanting)
+  local said = { text(lease.wait), text(lease.delay or 0) }
   for _, entry in ipairs(entries) do
     save(entry)
-    if loan.entries then
+    if lease.entries then
       said[#said + 1] = text(entry.amount)
       said[#said + 1] = text(entry.stamp)
     end
@@ -196,10 +196,10 @@ local function lend(asks)
   return said
 end
 
-local loans, quiet = {}, {}
+local leases, quiet = {}, {}
 for index, asks in ipairs(message.scopes) do
   key = KEYS[index]
-  loans[index] = lend(asks)
+  leases[index] = lend(asks)
 end
 key = KEYS[#KEYS]
 for mark, left in pairs(message.quiet) do set(mark, max(get(mark), clock + left)) end
@@ -214,4 +214,4 @@ for index = 1, #marks, 2 do
   end
 end
 if longest > 0 then redis.call('PEXPIRE', key, string.format('%.0f', longest / 1000 + 1000)) end
-return cjson.encode({ loans, quiet })
+return cjson.encode({ leases, quiet })

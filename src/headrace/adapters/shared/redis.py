@@ -15,7 +15,7 @@ from headrace.adapters.shared.base import PATIENCE
 from headrace.core.errors import ConfigError
 from headrace.core.secret import Masked, Secret
 from headrace.policy import leases
-from headrace.policy.leases import Answer, Loan
+from headrace.policy.leases import Answer, Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,13 +170,13 @@ def _sent(name: str, message: Message, now: int | None) -> tuple[list[str], list
 
 
 def _read(message: Message, said: bytes) -> Answer:
-    loans, marks = orjson.loads(said)
+    given, marks = orjson.loads(said)
     quiet = dict(zip(marks[::2], map(int, marks[1::2]), strict=True)) if marks else {}
     return Answer(
-        {scope: _loan(loan) for scope, loan in zip(message.scopes, loans or (), strict=True)}, quiet
+        {scope: _lease(one) for scope, one in zip(message.scopes, given or (), strict=True)}, quiet
     )
 
 
-def _loan(said: list[str]) -> Loan:
+def _lease(said: list[str]) -> Lease:
     wait, delay, *rest = map(int, said)
-    return Loan(wait, delay, tuple(rest[::2]), tuple(rest[1::2]))
+    return Lease(wait, delay, tuple(rest[::2]), tuple(rest[1::2]))
