@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import cache, imports, limit, limits, memory, overhead, throughput, waiting
+from benchmarks import (
+    cache,
+    imports,
+    limit,
+    limits,
+    memory,
+    overhead,
+    shared,
+    throughput,
+    waiting,
+)
 from benchmarks.report import Row, Sizes, absent_row, command_line
 
-ALL = (imports, overhead, memory, throughput, cache, waiting, limit)
+ALL = (imports, overhead, memory, throughput, cache, waiting, limit, shared)
 
 
 def measure(sizes: Sizes) -> list[Row]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         unregister_endpoint,
         unregister_model,
     )
+    from headrace.adapters.shared.base import SharedLimits
+    from headrace.adapters.shared.redis import RedisLimits
+    from headrace.adapters.shared.sqlite import SqliteLimits
     from headrace.client import LLMClient
     from headrace.core import chunks, errors, events
     from headrace.core.context import RequestContext
@@ -80,11 +83,14 @@ __all__ = [
     "ProviderError",
     "ProviderRequest",
     "Ranked",
+    "RedisLimits",
     "RequestContext",
     "Rerank",
     "Responses",
     "SamplingParams",
+    "SharedLimits",
     "Speak",
+    "SqliteLimits",
     "StoredFile",
     "Text",
     "Thinking",
@@ -129,6 +135,9 @@ _HOMES = {
         "unregister_endpoint",
         "unregister_model",
     ),
+    "headrace.adapters.shared.base": ("SharedLimits",),
+    "headrace.adapters.shared.redis": ("RedisLimits",),
+    "headrace.adapters.shared.sqlite": ("SqliteLimits",),
     "headrace.client": ("LLMClient",),
     "headrace.core.context": ("RequestContext",),
     "headrace.core.conversation": ("Conversation", "Message"),

@@ -32,6 +32,7 @@ from headrace.core.spelling import meant
 from headrace.core.tools import AnyTool, read_tools
 from headrace.engine.attempt import Sender
 from headrace.engine.fleet import Fleet
+from headrace.engine.limits import alone
 from headrace.engine.pipeline import Choice
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from headrace.core.operations import Operation
     from headrace.core.response import APIResponse
     from headrace.engine.attempt import Bind
+    from headrace.engine.limits import Make
     from headrace.registry.resolve import Place
 
     Asked: TypeAlias = Prompt | Operation | RequestContext
@@ -60,7 +62,7 @@ Path = Annotated[
     BeforeValidator(lambda given: os.fspath(given) if isinstance(given, os.PathLike) else given),
 ]
 MOST_CONCURRENT: Final = 100_000
-HIDDEN: Final = frozenset({"api_key", "proxy"})
+HIDDEN: Final = frozenset({"api_key", "proxy", "shared_limits"})
 """Settings that are, or may hold, a secret."""
 
 
@@ -179,6 +181,7 @@ class Config(Checked):
         place: Place,
         epoch: Callable[[Route], int],
         clock: Clock | None = None,
+        make: Make = alone,
         *,
         is_test: bool = True,
     ) -> Fleet:
@@ -197,6 +200,7 @@ class Config(Checked):
             concurrency=self.max_concurrent_requests,
             clock=clock,
             remembers=False if remembers is None and is_test else remembers,
+            make=make,
         )
 
     def usual(self, fleet: Fleet, models: Sequence[object], params: object) -> Call:

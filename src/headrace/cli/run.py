@@ -53,6 +53,7 @@ _CLIENT: Final = (
     "max_requests_per_minute",
     "max_tokens_per_minute",
     "max_concurrent_requests",
+    "shared_limits",
     "max_attempts",
     "request_timeout",
     "deadline",

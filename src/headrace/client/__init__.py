@@ -20,12 +20,13 @@ class LLMClient(Embedding, Judging, Speech, Listing, Single, ToolLoop):
     are for servers without a row: ``LLMClient("openai/NAME", base_url="http://127.0.0.1:8080/v1")``.
 
     Limits are totals over the client: ``max_requests_per_minute``, ``max_tokens_per_minute`` (held
-    in any 60 seconds) and ``max_concurrent_requests`` (None: starts at 128 and backs off when the
-    server says so). ``request_timeout`` bounds one attempt and ``deadline`` a request's whole life,
+    in any 60 seconds) and ``max_concurrent_requests`` (None: found out, beginning with 16).
+    ``shared_limits`` (a file, a Redis URL, or a ``SharedLimits``) makes the rates
+    totals over all processes that name the same. ``remember_limits``: what is found out of limits
+    is kept in the user's state directory, and is where the next run begins (None: for servers on
+    other machines). ``request_timeout`` bounds one attempt and ``deadline`` a request's whole life,
     in seconds; ``patience`` is how long a route that once worked may give nothing. ``cache`` is
     ``"memory"``, a path (SQLite) or a ``Cache``; with one, identical requests share an answer, as
-    they do with ``coalesce=True``. ``remember_limits``: what is found out of limits is kept in the
-    user's state directory, and is where the next run begins (None: for servers on other machines).
-    ``seed`` fixes the draw of weighted models. Raises ``ConfigError`` with one sentence for every
-    setting that cannot work.
+    they do with ``coalesce=True``. ``seed`` fixes the draw of weighted models. Raises
+    ``ConfigError`` with one sentence for every setting that cannot work.
     """

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from headrace.adapters import cache as caches
+from headrace.adapters import shared
 from headrace.adapters.clock import Clock, SystemClock
 from headrace.config import (
     HIDDEN,
@@ -18,6 +20,7 @@ from headrace.config import (
     refuse_unknown,
 )
 from headrace.core.given import sources
+from headrace.engine.alone import sharing
 from headrace.engine.estimates import Estimating
 from headrace.engine.fleet import listed
 from headrace.engine.journal import Journal
@@ -31,7 +34,7 @@ from headrace.registry.resolve import Place
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from headrace.adapters.disk import Disk
     from headrace.config import Models
@@ -62,6 +65,7 @@ class Assembly(Estimating):
         max_requests_per_minute: float | None = None,
         max_tokens_per_minute: float | None = None,
         max_concurrent_requests: int | None = None,
+        shared_limits: str | os.PathLike[str] | shared.SharedLimits | None = None,
         max_attempts: int = 5,
         request_timeout: float = 600.0,
         deadline: float | None = None,
@@ -81,9 +85,9 @@ class Assembly(Estimating):
     ) -> None:
         """See the class. The last four are for tests that bring their own world."""
         try:
-            api_keys = sources(api_key)
+            api_keys, store = sources(api_key), shared.open_shared(shared_limits)
         finally:
-            del api_key  # or tracebacks with local variables would show it
+            del api_key, shared_limits  # or tracebacks with local variables would show them
         names = listed(models)
         self.config = Config.read(
             len(names),
@@ -109,13 +113,27 @@ class Assembly(Estimating):
         self._clock, self._disk = clock or SystemClock(), disk
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)
-        self._shares = self.config.shares(self._cache)
-        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock, is_test=is_test)
+        self._connect(place, store, chance, is_test=is_test)
+        self._usual = self.config.usual(self._fleet, names, sampling_params)
+
+    def _connect(
+        self,
+        place: Place,
+        store: shared.SharedLimits | None,
+        chance: Callable[[], float] | None,
+        *,
+        is_test: bool,
+    ) -> None:
+        """Routes, the one who sends to them, and the event loops it is used from."""
+        leasing = self._leasing = sharing(store, self._clock)
+        self._fleet = self.config.fleet(
+            place, self._catalog.epoch, self._clock, leasing.limit, is_test=is_test
+        )
         sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
+        leasing.connect(sender, self._fleet.states, self.config.patience)
         opener = self.config.opener(self._clock)
         self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
         self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
-        self._usual = self.config.usual(self._fleet, names, sampling_params)
 
     # Or the looser one of __new__ would be shown.
     __signature__ = called_as(__init__)
@@ -134,7 +152,8 @@ class Assembly(Estimating):
         if "api_key" in self._given_hidden:
             msg = "a client with an api_key given in code cannot be pickled; use the environment"
             raise TypeError(msg)
-        given = self._made_of[1] | ({"proxy": self.config.proxy} if self.config.proxy else {})
+        kept = {"proxy": self.config.proxy, "shared_limits": self._leasing.store}
+        given = self._made_of[1] | {name: one for name, one in kept.items() if one is not None}
         return (partial(type(self), **given), self._made_of[0])
 
     def __repr__(self) -> str:
@@ -154,12 +173,13 @@ class Assembly(Estimating):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close connections, cache and background thread. The client may be used again."""
+        """Close connections, stores and background thread. The client may be used again."""
         await self._loops.aclose()
         await asyncio.to_thread(self._portal.close)
         await self._fleet.keep()
         if self._cache is not None:
             await self._cache.aclose()
+        await self._leasing.aclose()
 
     def close(self) -> None:
         """``aclose`` for scripts, threads and notebooks."""
@@ -171,6 +191,17 @@ class Assembly(Estimating):
         self._sender.listeners.append(guarded(listener))
 
     # Inside.
+
+    @property
+    def _shares(self) -> bool:
+        return self.config.shares(self._cache)
+
+    @asynccontextmanager
+    async def _here(self) -> AsyncIterator[LoopScope]:
+        """The running loop's scope, in use."""
+        with self._loops.here() as scope:
+            async with self._leasing.here():
+                yield scope
 
     def _call(self, known: type[object], given: Mapping[str, Any], **more: object) -> Call:
         return self._usual.over(self._fleet, known, given, more)
@@ -210,4 +241,5 @@ class Assembly(Estimating):
 
     def _forked(self) -> None:
         self._sender.admission.reset()
+        self._leasing.forget()
         self._fleet.forget_flights()

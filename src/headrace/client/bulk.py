@@ -156,7 +156,7 @@ class Bulk(Assembly):
             progress = Progress.over(prompts) if call.options.get("show_progress") else None
             if progress is not None:
                 stack.callback(progress.close)
-            scope = stack.enter_context(self._loops.here())
+            scope = await stack.enter_async_context(self._here())
             pipeline = self._pipeline(kind, scope, call.choice, run, journal)
             handle = self._handle(pipeline, call, run, progress, deliver)
             width = width or window(call.choice.slots)

@@ -95,7 +95,7 @@ class Single(Assembly):
     async def _stream(self, prompt: object, call: Call, *, restarts: bool) -> AsyncGenerator[Chunk]:
         context = call.context(0, prompt, self._clock.now())
         run = Run(keep=False, counts_duplicates=False)
-        with self._loops.here() as scope:
+        async with self._here() as scope:
             await call.choice.start()
             self._fleet.revive(self._clock.now())
             pipeline = self._pipeline(TokenPipeline, scope, call.choice, run)
@@ -107,7 +107,7 @@ class Single(Assembly):
         index = prompt.index if isinstance(prompt, RequestContext) else 0
         context = call.context(index, prompt, self._clock.now())
         run = Run(keep=False, counts_duplicates=False)
-        with self._loops.here() as scope:
+        async with self._here() as scope:
             try:
                 await call.choice.start()
                 self._fleet.revive(self._clock.now())

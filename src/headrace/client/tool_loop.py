@@ -72,7 +72,7 @@ class ToolLoop(Assembly):
         context = call.context(index, prompt, self._clock.now())
         run = Run(keep=False, counts_duplicates=False)
         async with AsyncExitStack() as stack:
-            scope = stack.enter_context(self._loops.here())
+            scope = await stack.enter_async_context(self._here())
             try:
                 await call.choice.start()
             except RunStoppedError as error:

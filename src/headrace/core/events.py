@@ -41,7 +41,17 @@ class BreakerChanged:
     state: str
 
 
-Event: TypeAlias = RequestFinished | AttemptFailed | RouteParked | BreakerChanged
+@dataclass(frozen=True, slots=True)
+class SharedLimitsChanged:
+    """The store of the shared limits is lost, so that nothing is sent, or it is there again."""
+
+    is_lost: bool
+    reason: str
+
+
+Event: TypeAlias = (
+    RequestFinished | AttemptFailed | RouteParked | BreakerChanged | SharedLimitsChanged
+)
 
 
 class Listener(Protocol):

@@ -13,7 +13,7 @@ from headrace.adapters.clock import SystemClock
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.model import LOCAL, Model
 from headrace.engine import pricing
-from headrace.engine.limits import Scope
+from headrace.engine.limits import Scope, alone
 from headrace.engine.pipeline import Choice
 from headrace.engine.remembering import Remembering
 from headrace.engine.scope import RouteState
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
     from headrace.engine.admission import Lanes
+    from headrace.engine.limits import Make
     from headrace.registry.resolve import Place
 
 
@@ -47,8 +48,12 @@ class Fleet:
         concurrency: int | None,
         clock: Clock | None = None,
         remembers: bool | None = False,
+        make: Make = alone,
     ) -> None:
-        """``remembers`` limits between runs; None: of servers on other machines."""
+        """``remembers`` limits between runs; None: of servers on other machines.
+
+        ``make``: how limits are made, those of rows too.
+        """
         self._place = place
         self._epoch = epoch
         self._clock = clock or SystemClock()
@@ -56,6 +61,7 @@ class Fleet:
             "client",
             concurrency=_slots(concurrency),
             limits=limits,
+            make=make,
         )
         self._memory = Remembering(self._clock, wanted=remembers)
         self._table = registered.table()
@@ -147,22 +153,23 @@ class Fleet:
     def revive(self, now: int) -> None:
         """Let a new run ask again where an earlier one was turned away."""
         self._singles = {}  # what a row names may have to be started anew
-        for state in self._states():
+        for state in self.states():
             state.revive(now)
 
     def price_remark(self, since: int) -> str | None:
         """Where the prices since then came from, or what would make them known."""
-        used = [state.pricing for state in self._states()]
+        used = [state.pricing for state in self.states()]
         return pricing.remark(used, since, self._clock.wall())
 
     def forget_flights(self) -> None:
         """In a forked child: what is in flight belongs to the parent."""
         self._lock = threading.Lock()
         self._memory.reset()
-        for state in self._states():
+        for state in self.states():
             state.forget_flights()
 
-    def _states(self) -> list[RouteState]:
+    def states(self) -> list[RouteState]:
+        """All routes that there are so far."""
         return [state for lanes in tuple(self._groups.values()) for state in lanes]
 
     def _row(self, spec: object) -> Model:
@@ -201,7 +208,7 @@ class Fleet:
         # An address and a key given in code are those of one endpoint, and of no other.
         place = self._place if row.endpoint == self._home else self._place.elsewhere()
         routes = resolve.routes(row, place, self._table, registered.environ)
-        taken = {state.route.id for state in self._states()}
+        taken = {state.route.id for state in self.states()}
         for route in routes:
             self._epoch(route)  # who writes for it is asked for before its key is
             keys.check(route)

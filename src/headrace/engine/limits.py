@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from headrace.adapters.pace import Pacer
 from headrace.policy.buckets import DAY, MINUTE, Ring
 from headrace.policy.cost import DIMENSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from headrace.policy.adaptive import Concurrency
     from headrace.policy.cost import Cost
@@ -25,11 +25,29 @@ _NAMED: Final = (
 NAMES: Final = tuple(name for name, _, _ in _NAMED)
 
 
+class Rate(Protocol):
+    """A limit as admission asks it: of this process alone, or shared with others."""
+
+    amount: float
+
+    @property
+    def is_final(self) -> bool:
+        """Does it refuse a prompt for good? What a server tells may mean something else."""
+
+    def wait(self, now: int, cost: float) -> int:
+        """Nanoseconds until ``cost`` may be admitted; ``NEVER`` until more is known."""
+
+    def take(self, now: int, cost: float) -> None:
+        """Admit ``cost``; ``wait`` said 0 at the same ``now``."""
+
+    def settle(self, admitted_at: int, now: int, difference: float) -> None:
+        """Return what was not used (negative), or charge what was used beyond it."""
+
+
 class Limit:
     """A rate: even pacing now, and nothing above it in any span of its interval."""
 
     __slots__ = ("_pacer", "_ring", "amount")
-    # A server may have meant something else; only what somebody has set refuses a prompt for good.
     is_final = True
 
     def __init__(self, amount: float, interval: int = MINUTE) -> None:
@@ -62,21 +80,38 @@ class Limit:
             self._pacer.settle(now, difference)
 
 
+# Makes a limit: of which scope, called what, how much in how many nanoseconds.
+Make: TypeAlias = "Callable[[str, str, float, int], Rate]"
+
+
+def alone(scope: str, name: str, amount: float, interval: int) -> Rate:
+    """A limit that this process keeps by itself."""
+    del scope, name
+    return Limit(amount, interval)
+
+
 class Scope:
     """Something that limits belong to: the client as a whole, an account, or one route."""
 
-    __slots__ = ("_limits", "concurrency", "in_flight", "name")
+    __slots__ = ("_limits", "concurrency", "in_flight", "make", "name")
 
     def __init__(
-        self, name: str, *, concurrency: Concurrency, limits: Mapping[str, float | None]
+        self,
+        name: str,
+        *,
+        concurrency: Concurrency,
+        limits: Mapping[str, float | None],
+        make: Make = alone,
     ) -> None:
         """``limits``: amounts by their public names; what is None is not limited."""
         self.name = name
+        self.make = make
         self.concurrency = concurrency
         self.in_flight = 0
-        given = ((index, limits.get(name), interval) for name, index, interval in _NAMED)
-        self._limits = tuple(
-            (index, Limit(amount, interval)) for index, amount, interval in given if amount
+        self._limits: tuple[tuple[int, Rate], ...] = tuple(
+            (index, make(self.name, name, amount, interval))
+            for name, index, interval in _NAMED
+            if (amount := limits.get(name))
         )
 
     @property
@@ -97,7 +132,7 @@ class Scope:
         amounts = (limit.amount for index, limit in final if index and index != of_output)
         return min(amounts, default=float("inf"))
 
-    def replace(self, index: int, old: Limit | None, new: Limit) -> None:
+    def replace(self, index: int, old: Rate | None, new: Rate) -> None:
         """From now on ``new`` limits it, too, in the place of ``old`` if there was one."""
         kept = tuple(row for row in self._limits if row[1] is not old)
         self._limits = (*kept, (index, new))

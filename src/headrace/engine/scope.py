@@ -87,6 +87,7 @@ class RouteState:
             route.id,
             concurrency=_concurrency(route, client),
             limits={name: getattr(model, name) for name in NAMES},
+            make=client.make,
         )
         self.scopes = (client, self.own)
         # Where limits are told, they may come to count tokens while requests wait.
