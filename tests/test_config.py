@@ -30,6 +30,7 @@ BAD: Final[dict[str, list[object]]] = {
     "request_timeout": [None, *NOT_SECONDS],
     "deadline": NOT_SECONDS,
     "patience": [None, -1, math.nan, math.inf, "long"],
+    "breaker": [5, {"failures": 0}, {"longest_break": 0.5}, {"counts": ["rejected"]}],
     "seed": [1.5, "x", None],
     "coalesce": ["perhaps", 5],
     "trust_env": [None, "perhaps"],

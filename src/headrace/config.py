@@ -22,6 +22,7 @@ from pydantic import (
 from headrace.adapters import http
 from headrace.adapters.proxy import Proxy
 from headrace.adapters.tls import trusted
+from headrace.core.breaking import BreakerSettings
 from headrace.core.checked import Checked
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
@@ -141,6 +142,7 @@ class Config(Checked):
     request_timeout: Seconds = 600.0
     deadline: Seconds | None = None
     patience: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 900.0
+    breaker: BreakerSettings | None = None
     coalesce: bool | None = None
     seed: int = 0
     allow_http: bool = False
@@ -185,6 +187,7 @@ class Config(Checked):
                 "tokens_per_minute": self.max_tokens_per_minute,
             },
             concurrency=self.max_concurrent_requests,
+            breaker=self.breaker or BreakerSettings(),
             clock=clock,
         )
 

@@ -211,6 +211,7 @@ def _add_client_options(group: argparse._ArgumentGroup) -> None:
     add("--request-timeout", type=float, metavar="S", help="of one attempt; 600 s if not given")
     add("--deadline", type=float, metavar="S", help="the whole life of a row")
     add("--patience", type=float, metavar="S", help="with a server that gives nothing; 900 s")
+    add("--breaker", type=json_object, metavar="JSON", help="failures, first_break, longest_break")
     add("--cache", metavar="PATH", help='a file that keeps answers, or "memory"')
     add("--coalesce", action=argparse.BooleanOptionalAction, help="identical rows share an answer")
     add("--seed", type=int, metavar="N", help="of the draw of weighted models")

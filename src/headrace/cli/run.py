@@ -57,6 +57,7 @@ _CLIENT: Final = (
     "request_timeout",
     "deadline",
     "patience",
+    "breaker",
     "cache",
     "coalesce",
     "seed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.client.embedding import Embedding
 from headrace.client.judging import Judging
 from headrace.client.listing import Listing
+from headrace.client.routes import Routes
 from headrace.client.single import Single
 from headrace.client.speech import Speech
 from headrace.client.tool_loop import ToolLoop
@@ -12,7 +13,7 @@ from headrace.client.tool_loop import ToolLoop
 __all__ = ["LLMClient"]
 
 
-class LLMClient(Embedding, Judging, Speech, Listing, Single, ToolLoop):
+class LLMClient(Embedding, Judging, Speech, Listing, Routes, Single, ToolLoop):
     """Pushes prompts through language-model APIs, as fast as the limits allow.
 
     ``models`` is ``"endpoint/model"``, a ``Model`` row, or a list of these; several models are
@@ -22,7 +23,8 @@ class LLMClient(Embedding, Judging, Speech, Listing, Single, ToolLoop):
     Limits are totals over the client: ``max_requests_per_minute``, ``max_tokens_per_minute`` (held
     in any 60 seconds) and ``max_concurrent_requests`` (None: starts at 128 and backs off when the
     server says so). ``request_timeout`` bounds one attempt and ``deadline`` a request's whole life,
-    in seconds; ``patience`` is how long a route that once worked may give nothing. ``cache`` is
+    in seconds; ``patience`` is how long a route that once worked may give nothing, and
+    ``breaker`` (``BreakerSettings``) when one that fails is left alone for a while. ``cache`` is
     ``"memory"``, a path (SQLite) or a ``Cache``; with one, identical requests share an answer, as
     they do with ``coalesce=True``. ``seed`` fixes the draw of weighted models. Raises
     ``ConfigError`` with one sentence for every setting that cannot work.

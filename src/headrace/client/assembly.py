@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 
     from headrace.adapters.disk import Disk
     from headrace.config import Models
+    from headrace.core.breaking import BreakerSettings
     from headrace.core.events import Listener
     from headrace.core.given import ApiKey
     from headrace.core.params import SamplingParams
+    from headrace.engine.attempt import Sender
     from headrace.engine.runs import Run
 
 
@@ -65,6 +67,7 @@ class Assembly(Estimating):
         request_timeout: float = 600.0,
         deadline: float | None = None,
         patience: float = 900.0,
+        breaker: BreakerSettings | None = None,
         cache: str | os.PathLike[str] | caches.Cache | None = None,
         coalesce: bool | None = None,
         seed: int = 0,
@@ -94,6 +97,7 @@ class Assembly(Estimating):
             request_timeout=request_timeout,
             deadline=deadline,
             patience=patience,
+            breaker=breaker,
             coalesce=coalesce,
             seed=seed,
             allow_http=allow_http,
@@ -108,9 +112,8 @@ class Assembly(Estimating):
         self._cache = caches.open_cache(cache)
         self._shares = self.config.shares(self._cache)
         self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock)
-        sender = self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
-        opener = self.config.opener(self._clock)
-        self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
+        self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
+        self._loops = self._looped(self._sender)
         self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
         self.last_run: Run | None = None
@@ -168,6 +171,10 @@ class Assembly(Estimating):
         self._sender.listeners.append(guarded(listener))
 
     # Inside.
+
+    def _looped(self, sender: Sender) -> LoopScopes:
+        opener = self.config.opener(self._clock)
+        return LoopScopes(opener, sender.pump, self._forked, sender.take_back)
 
     def _call(self, known: type[object], given: Mapping[str, Any], **more: object) -> Call:
         return self._usual.over(self._fleet, known, given, more)

@@ -61,16 +61,18 @@ class Waker(Protocol):
 class Permit:
     """The right to have one attempt in flight on one route."""
 
-    __slots__ = ("admitted_at", "cost", "is_over", "is_probe", "mark", "quiet", "state")
+    __slots__ = ("admitted_at", "billed", "cost", "is_over", "is_probe", "mark", "quiet", "state")
 
     def __init__(self, state: RouteState, cost: Cost, admitted_at: int) -> None:
         self.state = state
         self.cost = cost
         self.admitted_at = admitted_at
-        self.is_probe = state.breaker.state is State.PROBING
+        self.is_probe = state.breaker.state is State.HALF_OPEN
         # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
         self.quiet: float | None = None
         self.is_over = False
+        # Nano-dollars of its answer; None: unknown.
+        self.billed: int | None = None
         # All that was admitted up to this one, where the server tells what is left.
         self.mark = None if state.hearing is None else state.hearing.note(cost, admitted_at)
 

@@ -148,6 +148,12 @@ class Sender(Outcomes):
 
     async def admit(self, course: Course, scope: LoopScope) -> Permit:
         """Wait for the first of the request's routes that has room for it."""
+        permit = await self._admit(course, scope)
+        if permit.is_probe:
+            self.tell_standing(permit.state)
+        return permit
+
+    async def _admit(self, course: Course, scope: LoopScope) -> Permit:
         now = self.clock.now()
         lanes = course.eligible(now)
         with self.admission.lock:
@@ -163,7 +169,7 @@ class Sender(Outcomes):
         except NoRouteError:
             if not course.has_route:
                 raise course.no_route() from None
-        return await self.admit(course, scope)  # those it waited for are gone, others are not
+        return await self._admit(course, scope)  # those it waited for are gone, others are not
 
     async def _wait(self, waiter: Waiter, course: Course, scope: LoopScope) -> Permit:
         expiry = None

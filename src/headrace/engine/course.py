@@ -200,7 +200,7 @@ class Course:
     def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
         """The answer as the caller will see it; its raw reply is recorded apart."""
         context, route = self.context, permit.state.route
-        cost = permit.state.pricing.cost(raw, now)
+        cost = permit.billed = permit.state.pricing.cost(raw, now)
         if cost is not None:
             cost += context.spent_nanos
         if raw.usage is not None:

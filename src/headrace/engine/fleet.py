@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from headrace.adapters.clock import Clock
+    from headrace.core.breaking import BreakerSettings
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
@@ -44,10 +45,12 @@ class Fleet:
         *,
         limits: Mapping[str, float | None],
         concurrency: int | None,
+        breaker: BreakerSettings | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._place = place
         self._epoch = epoch
+        self._breaker = breaker
         self._clock = clock or SystemClock()
         self._scope = Scope(
             "client",
@@ -135,24 +138,33 @@ class Fleet:
                 best = len(model), lanes[0].route
         return None if best is None else best[1]
 
+    def state(self, route: str) -> RouteState:
+        """The route of this id; raises ``ConfigError`` with those that there are."""
+        by_id = {state.route.id: state for state in self.states()}
+        if route not in by_id:
+            msg = f"this client has no route {route!r}; it has {', '.join(by_id)}"
+            raise ConfigError(msg)
+        return by_id[route]
+
     def revive(self, now: int) -> None:
         """Let a new run ask again where an earlier one was turned away."""
         self._singles = {}  # what a row names may have to be started anew
-        for state in self._states():
+        for state in self.states():
             state.revive(now)
 
     def price_remark(self, since: int) -> str | None:
         """Where the prices since then came from, or what would make them known."""
-        used = [state.pricing for state in self._states()]
+        used = [state.pricing for state in self.states()]
         return pricing.remark(used, since, self._clock.wall())
 
     def forget_flights(self) -> None:
         """In a forked child: what is in flight belongs to the parent."""
         self._lock = threading.Lock()
-        for state in self._states():
+        for state in self.states():
             state.forget_flights()
 
-    def _states(self) -> list[RouteState]:
+    def states(self) -> list[RouteState]:
+        """All routes that were ever chosen, a model's beside each other."""
         return [state for lanes in tuple(self._groups.values()) for state in lanes]
 
     def _row(self, spec: object) -> Model:
@@ -176,12 +188,13 @@ class Fleet:
                     " make a second client for the second row"
                 )
                 raise ConfigError(msg)
-            lanes = tuple(
-                RouteState(route, self._scope, params, self._epoch(route), self._clock)
-                for route in self._routes(row)
-            )
+            lanes = tuple(self._new(route, params) for route in self._routes(row))
             self._groups[row.id] = lanes
             return lanes
+
+    def _new(self, route: Route, params: SamplingParams | None) -> RouteState:
+        epoch, breaker = self._epoch(route), self._breaker
+        return RouteState(route, self._scope, params, epoch, self._clock, breaker=breaker)
 
     def _routes(self, row: Model) -> tuple[Route, ...]:
         if row.endpoint not in self._table.all_endpoints() and registered.discover(row.endpoint):
@@ -189,7 +202,7 @@ class Fleet:
         # An address and a key given in code are those of one endpoint, and of no other.
         place = self._place if row.endpoint == self._home else self._place.elsewhere()
         routes = resolve.routes(row, place, self._table, registered.environ)
-        taken = {state.route.id for state in self._states()}
+        taken = {state.route.id for state in self.states()}
         for route in routes:
             self._epoch(route)  # who writes for it is asked for before its key is
             keys.check(route)

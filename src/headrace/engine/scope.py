@@ -14,12 +14,14 @@ from headrace.engine.hearing import Hearing
 from headrace.engine.learning import Learning
 from headrace.engine.limits import NAMES, Scope
 from headrace.engine.pricing import Pricing
+from headrace.engine.tally import Tally
 from headrace.policy.adaptive import START, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
 from headrace.wire import failure
 
 if TYPE_CHECKING:
     from headrace.adapters.clock import Clock
+    from headrace.core.breaking import BreakerSettings
     from headrace.core.errors import HeadraceError
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
@@ -51,7 +53,9 @@ class RouteState:
         "rated",
         "route",
         "scopes",
+        "tally",
         "throttles",
+        "told",
         "troubled_since",
         "waiting",
     )
@@ -63,6 +67,8 @@ class RouteState:
         params: SamplingParams | None = None,
         epoch: int = 1,
         clock: Clock | None = None,
+        *,
+        breaker: BreakerSettings | None = None,
     ) -> None:
         """``params``: what the client asks of this model alone; ``epoch``: its codec's."""
         model = route.model
@@ -81,7 +87,10 @@ class RouteState:
         # Where limits are told, they may come to count tokens while requests wait.
         self.hearing = Hearing(self.own) if route.endpoint.limit_headers else None
         self.rate()
-        self.breaker = Breaker()
+        self.breaker = Breaker(breaker)
+        # Its standing as listeners know it.
+        self.told: str = State.CLOSED
+        self.tally = Tally()
         self.gone: HeadraceError | None = None
         self.answered = False
         self.parked_at = -1
@@ -129,6 +138,17 @@ class RouteState:
             return False
         return self.parked_until <= now
 
+    @property
+    def standing(self) -> str:
+        """What its breaker is, or that it is gone."""
+        return self.breaker.state.value if self.gone is None else "gone"
+
+    def reset(self) -> None:
+        """Nothing is held against it any more, not even the quiet that its server asked for."""
+        self.breaker.reset()
+        self.gone = self.troubled_since = None
+        self.parked_until = self.throttles = 0
+
     def take(self, now: int, cost: Cost) -> None:
         """Admit one request in every scope at once."""
         if self.breaker.state is not State.CLOSED:
@@ -153,7 +173,7 @@ class RouteState:
     def forget_flights(self) -> None:
         """Nothing is in flight: in a forked child that was the parent's."""
         self.waiting = self.fresh = 0
-        self.breaker.give_back(0)  # the probe, if there is one, is the parent's
+        self.breaker.forget_probes()
         for scope in self.scopes:
             scope.in_flight = 0
 
@@ -166,7 +186,8 @@ class RouteState:
             self.troubled_since = None  # patience counts while somebody asks
         if self.gone is not None and self.parked_until <= now:
             self.gone = None
-            self.breaker = Breaker()
+            self.breaker.reset()
+            self.told = State.CLOSED
             self.answered = False
             self.troubled_since = None
 
