@@ -18,7 +18,7 @@ from headrace.registry.resolve import Place
 from headrace.testing import VirtualClock
 
 if TYPE_CHECKING:
-    from headrace.engine.pipeline import Choice
+    from headrace.engine.choice import Choice
 
 NOT_A_RATE: Final = [0, -1, -1e-9, math.nan, math.inf, -math.inf, 1e13, "many", [], {}]
 NOT_SECONDS: Final = [0, -1, math.nan, math.inf, 1e10, "soon", []]

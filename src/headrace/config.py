@@ -32,8 +32,8 @@ from headrace.core.schema import OutputSchema
 from headrace.core.spelling import meant
 from headrace.core.tools import AnyTool, read_tools
 from headrace.engine.attempt import Sender
+from headrace.engine.choice import Choice
 from headrace.engine.fleet import Fleet
-from headrace.engine.pipeline import Choice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Sequence

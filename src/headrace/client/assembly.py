@@ -24,7 +24,7 @@ from headrace.engine.journal import Journal
 from headrace.engine.listening import guarded
 from headrace.engine.loops import LoopScope, LoopScopes
 from headrace.engine.memory import RunMemory, opened_in_thread
-from headrace.engine.pipeline import Choice, Pipeline
+from headrace.engine.pipeline import Pipeline
 from headrace.engine.portal import Portal, run_apart
 from headrace.providers.catalog import Catalog
 from headrace.registry.resolve import Place
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from headrace.core.given import ApiKey
     from headrace.core.params import SamplingParams
     from headrace.engine.attempt import Sender
+    from headrace.engine.choice import Choice
     from headrace.engine.runs import Run
 
 

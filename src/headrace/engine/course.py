@@ -25,8 +25,9 @@ from headrace.policy.cost import ONE, cost
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
-    from headrace.engine.admission import Lanes, Permit
+    from headrace.engine.admission import Permit
     from headrace.engine.leaving import WriteOff
+    from headrace.engine.order import Lanes, Order
     from headrace.engine.scope import RouteState
     from headrace.policy.cost import Cost
 
@@ -48,6 +49,7 @@ class Course:
         "_estimated",
         "_failed",
         "_lanes",
+        "_order",
         "_refused_at",
         "context",
         "cost",
@@ -60,11 +62,11 @@ class Course:
     )
 
     def __init__(
-        self, context: RequestContext, lanes: Lanes, number: int, *, may_move: bool = False
+        self, context: RequestContext, order: Order, number: int, *, may_move: bool = False
     ) -> None:
         """``number``: its place in the order of asking; raises ``TooLargeError``.
 
-        ``may_move``: other models are left for it, beside those that ``lanes`` lead to.
+        ``may_move``: other models are left for it, beside those that ``order`` leads to.
         """
         self.may_move = may_move
         self.context = context
@@ -72,17 +74,15 @@ class Course:
         self.sends = sent(context.failures)
         self.lost = False
         self.singled_out = self.refused_since = self._refused_at = 0
-        self._lanes, self.cost, self._estimated = _fit(context, lanes)
+        self._order, self.cost, self._estimated = _fit(context, order)
+        self._lanes = self._order.lanes
         self._failed = _failed_before(context, self._lanes) if context.failures else ()
         self._banned: tuple[RouteState, ...] = ()
 
-    def eligible(self, now: int) -> Lanes:
-        """Routes to try next: healthy ones that have not failed this request, if there are any."""
-        if not self._failed:
-            return self._lanes
-        allowed = tuple(s for s in self._lanes if s not in self._banned)
-        fresh = tuple(s for s in allowed if s not in self._failed and s.is_well(now))
-        return fresh or allowed
+    @property
+    def order(self) -> Order:
+        """Routes to try next: first those that have not failed this request."""
+        return self._order.last(self._failed, self._banned) if self._failed else self._order
 
     def comes_back(self, now: int) -> bool:
         """Have all well routes here failed it, before it went to others? Asking is a retry then.
@@ -314,23 +314,26 @@ def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]
     )
 
 
-def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, Cost, int]:
+def _fit(context: RequestContext, order: Order) -> tuple[Order, Cost, int]:
     """The routes that have room for it, the cost to reserve there, and the input's estimate.
 
     Input, corrected by what replies have used, and declared output; nothing is reserved where no
     limit counts tokens.
     """
+    lanes = order.lanes
     if not lanes[0].counts_tokens and not any(state.counts_tokens for state in lanes):
-        return lanes, ONE, 0
+        return order, ONE, 0
     estimated = reservation.input_tokens(context.asked, context.params, context.schemas)
     needed = lanes[0].learning.correction.of(estimated)
     # Refusing is final: what other prompts have taught must not do it alone.
-    lanes = fitting(lanes, min(estimated, needed))
-    declared, most = _declared(context, lanes[0]), lanes[0].route.model.max_output_tokens
+    fit = fitting(lanes, min(estimated, needed))
+    if fit is not lanes:
+        order = order.only(lambda state: state in fit)
+    declared, most = _declared(context, fit[0]), fit[0].route.model.max_output_tokens
     if not context.writes:
-        return lanes, cost(needed, 0), estimated
+        return order, cost(needed, 0), estimated
     output = reservation.output_tokens(declared, most)
-    return lanes, cost(needed, output, declared or 0), estimated
+    return order, cost(needed, output, declared or 0), estimated
 
 
 def _declared(context: RequestContext, state: RouteState | None) -> int | None:

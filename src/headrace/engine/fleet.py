@@ -13,8 +13,8 @@ from headrace.adapters.clock import SystemClock
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.model import LOCAL, Model
 from headrace.engine import pricing
+from headrace.engine.choice import Choice
 from headrace.engine.limits import Scope
-from headrace.engine.pipeline import Choice
 from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import Concurrency
 from headrace.registry import resolve
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
-    from headrace.engine.admission import Lanes
+    from headrace.engine.order import Lanes
     from headrace.registry.resolve import Place
 
 
