@@ -33,6 +33,7 @@ BAD: Final[dict[str, list[object]]] = {
     "breaker": [5, {"failures": 0}, {"longest_break": 0.5}, {"counts": ["rejected"]}],
     "seed": [1.5, "x", None],
     "coalesce": ["perhaps", 5],
+    "spill": [None, "perhaps", 5],
     "trust_env": [None, "perhaps"],
     "proxy": [
         5,

@@ -86,10 +86,11 @@ class Call:
         refuse_unknown("this call", given, {*known.__annotations__, *more})
         _check_options({**given, **more})
         params, model = read_params(given.get("sampling_params")), given.get("model")
+        choice = self.choice if model is None else fleet.choice(model)
         schema = given.get("output_schema")
         return Call(
             params=params if self.params is None else self.params | params,
-            choice=self.choice if model is None else fleet.choice(model),
+            choice=choice.spilling(spill=given.get("spill")),
             deadline=check_seconds("deadline", given.get("deadline")) or self.deadline,
             options=given,
             tools=read_tools(given.get("tools")),
@@ -144,6 +145,7 @@ class Config(Checked):
     patience: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 900.0
     breaker: BreakerSettings | None = None
     coalesce: bool | None = None
+    spill: bool = False
     seed: int = 0
     allow_http: bool = False
     proxy: Annotated[Proxy, PlainSerializer(str)] | None = None
@@ -198,6 +200,7 @@ class Config(Checked):
         choice = fleet.choice(
             models,
             weights=self.model_weights,
+            spill=self.spill,
             params=() if is_one else self.sampling_params,
             seed=self.seed,
         )
@@ -324,6 +327,8 @@ def _check_options(options: Mapping[str, object]) -> None:
     for name in ("show_progress", "ordered", "return_completions_only", "raise_errors"):
         if options.get(name, False) not in (True, False):
             raise _wrong(name, "True or False", options[name])
+    if options.get("spill") not in (None, True, False):
+        raise _wrong("spill", "True, False or None", options["spill"])
     if options.get("on_response") is not None:
         check_callable("on_response", "a response", options["on_response"])
     journal = options.get("journal")

@@ -214,6 +214,7 @@ def _add_client_options(group: argparse._ArgumentGroup) -> None:
     add("--breaker", type=json_object, metavar="JSON", help="failures, first_break, longest_break")
     add("--cache", metavar="PATH", help='a file that keeps answers, or "memory"')
     add("--coalesce", action=argparse.BooleanOptionalAction, help="identical rows share an answer")
+    add("--spill", action="store_true", help="leave a drawn model that is full for another")
     add("--seed", type=int, metavar="N", help="of the draw of weighted models")
     add("--allow-http", action="store_true", help="plain http to other machines")
     add("--proxy", metavar="URL")

@@ -60,6 +60,7 @@ _CLIENT: Final = (
     "breaker",
     "cache",
     "coalesce",
+    "spill",
     "seed",
     "allow_http",
     "proxy",

@@ -17,8 +17,9 @@ class LLMClient(Embedding, Judging, Speech, Listing, Routes, Single, ToolLoop):
     """Pushes prompts through language-model APIs, as fast as the limits allow.
 
     ``models`` is ``"endpoint/model"``, a ``Model`` row, or a list of these; several models are
-    interchangeable, or drawn by ``model_weights``. ``base_url`` and ``api_key`` (one, or a list)
-    are for servers without a row: ``LLMClient("openai/NAME", base_url="http://127.0.0.1:8080/v1")``.
+    interchangeable, or drawn by ``model_weights``; with ``spill=True`` a request leaves a drawn
+    model that has no room for one that has. ``base_url`` and ``api_key`` (one, or a list) are for
+    servers without a row: ``LLMClient("openai/NAME", base_url="http://127.0.0.1:8080/v1")``.
 
     Limits are totals over the client: ``max_requests_per_minute``, ``max_tokens_per_minute`` (held
     in any 60 seconds) and ``max_concurrent_requests`` (None: starts at 128 and backs off when the

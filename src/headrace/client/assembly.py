@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from headrace.core.events import Listener
     from headrace.core.given import ApiKey
     from headrace.core.params import SamplingParams
-    from headrace.engine.attempt import Sender
     from headrace.engine.choice import Choice
     from headrace.engine.runs import Run
 
@@ -71,6 +70,7 @@ class Assembly(Estimating):
         breaker: BreakerSettings | None = None,
         cache: str | os.PathLike[str] | caches.Cache | None = None,
         coalesce: bool | None = None,
+        spill: bool = False,
         seed: int = 0,
         allow_http: bool = False,
         proxy: str | None = None,
@@ -100,6 +100,7 @@ class Assembly(Estimating):
             patience=patience,
             breaker=breaker,
             coalesce=coalesce,
+            spill=spill,
             seed=seed,
             allow_http=allow_http,
             proxy=proxy,
@@ -111,11 +112,7 @@ class Assembly(Estimating):
         self._clock, self._disk = clock or SystemClock(), disk
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)
-        self._shares = self.config.shares(self._cache)
-        self._fleet = self.config.fleet(place, self._catalog.epoch, self._clock)
-        self._sender = self.config.sender(self._catalog.bind, self._clock, chance)
-        self._loops = self._looped(self._sender)
-        self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
+        self._assemble(place, chance)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
         self.last_run: Run | None = None
 
@@ -173,9 +170,14 @@ class Assembly(Estimating):
 
     # Inside.
 
-    def _looped(self, sender: Sender) -> LoopScopes:
-        opener = self.config.opener(self._clock)
-        return LoopScopes(opener, sender.pump, self._forked, sender.take_back)
+    def _assemble(self, place: Place, chance: Callable[[], float] | None) -> None:
+        config, clock = self.config, self._clock
+        self._shares = config.shares(self._cache)
+        self._fleet = config.fleet(place, self._catalog.epoch, clock)
+        sender = self._sender = config.sender(self._catalog.bind, clock, chance)
+        opener = config.opener(clock)
+        self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)
+        self._portal = Portal(self._loops.aclose, self._loops.is_used_here)
 
     def _call(self, known: type[object], given: Mapping[str, Any], **more: object) -> Call:
         return self._usual.over(self._fleet, known, given, more)

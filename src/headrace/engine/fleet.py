@@ -68,6 +68,7 @@ class Fleet:
         models: object,
         *,
         weights: tuple[float, ...] | None = None,
+        spill: bool = False,
         params: Sequence[SamplingParams | None] = (),
         seed: int = 0,
     ) -> Choice:
@@ -81,7 +82,7 @@ class Fleet:
         own = [row.asked(mine) for row, mine in zip(rows, given, strict=True)]
         groups = tuple(self._lanes(row, mine) for row, mine in zip(rows, own, strict=True))
         names = tuple(_name(row, mine) for row, mine in zip(rows, own, strict=True))
-        return Choice(names, groups, self.start, weights=weights, seed=seed)
+        return Choice(names, groups, self.start, weights=weights, spill=spill, seed=seed)
 
     def choose(self, context: RequestContext, default: Choice) -> Choice:
         """The models for one request: the row's own, or the default.
