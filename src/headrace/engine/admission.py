@@ -30,7 +30,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.adapters import keys
-from headrace.core.errors import NoRouteError, TooLargeError
+from headrace.core.errors import AllRoutesClosedError, NoRouteError, TooLargeError
 from headrace.policy.breaker import NEVER, State
 from headrace.policy.cost import NOTHING
 
@@ -258,11 +258,15 @@ def _grant(state: RouteState, cost: Cost, now: int) -> Permit:
 
 
 def no_route(lanes: Lanes) -> NoRouteError:
-    """What to say when every route is closed: each with its reason."""
+    """What to say when every route is closed: each with its reason, and what came of it."""
     reasons = "; ".join(
         dict.fromkeys(_reason(s.route, s.gone) for s in lanes if s.gone is not None)
     )
-    return NoRouteError(f"no route is left: {reasons}")
+    said = f"no route is left: {reasons}"
+    if len(lanes) == 1:
+        return NoRouteError(said)
+    of_each = ", ".join(f"{state.route.id} {state.tally}" for state in lanes)
+    return AllRoutesClosedError(f"{said} (attempts: {of_each})")
 
 
 def _reason(route: Route, gone: HeadraceError) -> str:

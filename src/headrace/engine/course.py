@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import (
+    AllRoutesLateError,
     Charged,
     CutOffError,
     DeadlineError,
@@ -280,13 +282,24 @@ def time_left(context: RequestContext, now: int) -> float | None:
 
 def expired(context: RequestContext) -> DeadlineError:
     """The error of a request that ran out of its deadline."""
-    error = DeadlineError(
+    said = (
         "the deadline passed before the request was answered; give it more time or raise the limits"
     )
+    tried = Counter(error.route for error in context.failures if not is_local(error))
+    if len(tried) > 1:
+        of_each = ", ".join(_came_of(route, context.failures) for route in tried)
+        error: DeadlineError = AllRoutesLateError(f"{said} (attempts: {of_each})")
+    else:
+        error = DeadlineError(said)
     error.history = context.failures
     error.attempt = sent(context.failures) or None
     error.spent_nanos = context.spent_nanos or None
     return error
+
+
+def _came_of(route: str | None, failures: tuple[HeadraceError, ...]) -> str:
+    codes = Counter(error.code for error in failures if error.route == route)
+    return f"{route} {' and '.join(f'{count} {code}' for code, count in codes.items())}"
 
 
 def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]:

@@ -61,6 +61,10 @@ class Tally:
         else:
             self.cost_nanos += nanos
 
+    def __str__(self) -> str:
+        ends = (self.succeeded, "answered"), (self.failed, "failed"), (self.rate_limited, "limited")
+        return " and ".join(f"{count:,} {end}" for count, end in ends if count) or "none"
+
     @property
     def usage(self) -> Usage:
         """All tokens that replies have told."""
