@@ -21,6 +21,7 @@ from headrace.core.errors import (
 )
 from headrace.core.response import APIResponse, Usage
 from headrace.engine.admission import fitting, no_route
+from headrace.engine.remembered import favouring
 from headrace.policy import reservation
 from headrace.policy.buckets import SECOND
 from headrace.policy.cost import ONE, cost
@@ -76,7 +77,8 @@ class Course:
         self.sends = sent(context.failures)
         self.lost = False
         self.singled_out = self.refused_since = self._refused_at = 0
-        self._order, self.cost, self._estimated = _fit(context, order)
+        fit, self.cost, self._estimated = _fit(context, order)
+        self._order = favouring(fit, context)
         self._lanes = self._order.lanes
         self._failed = _failed_before(context, self._lanes) if context.failures else ()
         self._banned: tuple[RouteState, ...] = ()

@@ -4,15 +4,19 @@ Routes stand in ranks. A rank is for when no route of those before it is well: a
 or their breakers are not closed. Within a rank they stand in groups. A group is for when those
 before it have no room just now; of one group the least busy route with room is taken.
 
-Priorities make ranks, and so do the routes that have failed a request.
+Priorities make ranks, and so do the routes that have failed a request; drawn models that spill to
+each other make groups. Of each group one route may be near: the one whose server may remember the
+conversation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from headrace.policy import routing
 from headrace.policy.breaker import NEVER
 
 if TYPE_CHECKING:
@@ -21,8 +25,12 @@ if TYPE_CHECKING:
     from headrace.engine.scope import RouteState
     from headrace.policy.cost import Cost
 
+# A route that is near may be busier by so much and is taken all the same: what many begin with must
+# not crowd one route while others are idle, each of which would soon remember it, too.
+LEAN: Final = 32
 Lanes: TypeAlias = "tuple[RouteState, ...]"
 Rank: TypeAlias = tuple[Lanes, ...]
+Near: TypeAlias = "frozenset[RouteState]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,7 @@ class Order:
     """Ranks of groups of routes; ``lanes`` are all of them, the first to be asked first."""
 
     ranks: tuple[Rank, ...]
+    near: Near = frozenset()
     lanes: Lanes = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -47,7 +56,7 @@ class Order:
         for rank in self.ranks:
             reached += 1
             for group in rank:
-                best, wait = _least_busy(group, cost, now, blocked)
+                best, wait = self._least_busy(group, cost, now, blocked)
                 if best is not None:
                     return best, 0, reached
                 least = min(least, wait)
@@ -55,19 +64,42 @@ class Order:
                 break
         return None, least, reached
 
+    def _least_busy(
+        self, group: Lanes, cost: Cost, now: int, blocked: Container[RouteState] | None
+    ) -> tuple[RouteState | None, int]:
+        best: RouteState | None = None
+        least, fewest = NEVER, 0
+        for state in group:
+            if state.waiting if blocked is None else state in blocked:
+                continue
+            wait = state.wait(now, cost)
+            if wait > 0:
+                least = min(least, wait)
+                continue
+            busy = state.own.in_flight - (LEAN if state in self.near else 0)
+            if best is None or busy < fewest:
+                best, fewest = state, busy
+        return best, least
+
+    def favouring(self, opening: str) -> Order:
+        """The same, with one route of each group near to what begins with ``opening``."""
+        groups = (group for rank in self.ranks for group in rank if len(group) > 1)
+        near = (max(group, key=partial(_nearness, opening)) for group in groups)
+        return Order(self.ranks, frozenset(near))
+
     def waits_for(self, reached: int) -> Iterable[RouteState]:
         """The routes of so many ranks."""
         return chain(*chain(*self.ranks[:reached]))
 
     def only(self, keeps: Callable[[RouteState], bool]) -> Order:
         """The same of fewer routes."""
-        return Order(tuple(self._kept(keeps)))
+        return Order(tuple(self._kept(keeps)), self.near)
 
     def last(self, failed: Lanes, banned: Lanes) -> Order:
         """The same, with those that have ``failed`` after all others, and none that is banned."""
         fresh = self._kept(lambda state: state not in failed)
         again = self._kept(lambda state: state in failed and state not in banned)
-        return Order((*fresh, *again))
+        return Order((*fresh, *again), self.near)
 
     def _kept(self, keeps: Callable[[RouteState], bool]) -> list[Rank]:
         ranks = ([tuple(filter(keeps, group)) for group in rank] for rank in self.ranks)
@@ -88,20 +120,8 @@ def by_priority(groups: Iterable[Lanes]) -> list[Lanes]:
     return [tuple(found[priority]) for priority in sorted(found)]
 
 
-def _least_busy(
-    group: Lanes, cost: Cost, now: int, blocked: Container[RouteState] | None
-) -> tuple[RouteState | None, int]:
-    best: RouteState | None = None
-    least = NEVER
-    for state in group:
-        if state.waiting if blocked is None else state in blocked:
-            continue
-        wait = state.wait(now, cost)
-        if wait > 0:
-            least = min(least, wait)
-        elif best is None or state.own.in_flight < best.own.in_flight:
-            best = state
-    return best, least
+def _nearness(opening: str, state: RouteState) -> int:
+    return routing.nearness(opening, state.route.id)
 
 
 def _is_well(rank: Rank, now: int) -> bool:
