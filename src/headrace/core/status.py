@@ -21,6 +21,7 @@ class RouteStatus:
 
     route: str
     model: str
+    priority: int = 1
     state: str = "closed"
     gone: str | None = None
     in_flight: int = 0

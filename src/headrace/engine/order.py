@@ -35,10 +35,13 @@ Near: TypeAlias = "frozenset[RouteState]"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Ranks of groups of routes; ``lanes`` are all of them, the first to be asked first."""
+    """Ranks of groups of routes; ``lanes`` are all of them, the first to be asked first.
+
+    Orders are equal when nothing but what is ``near`` differs: they wait in one queue.
+    """
 
     ranks: tuple[Rank, ...]
-    near: Near = frozenset()
+    near: Near = field(default=frozenset(), compare=False)
     lanes: Lanes = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -45,6 +45,7 @@ def _status(state: RouteState, now: int) -> RouteStatus:
     return RouteStatus(
         route=state.route.id,
         model=state.route.model.id,
+        priority=state.route.model.priority,
         state=state.standing,
         gone=None if state.gone is None else str(state.gone),
         in_flight=own.in_flight,
