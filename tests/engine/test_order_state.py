@@ -167,11 +167,12 @@ class Everything(RuleBasedStateMachine):
         """When all is well again, everybody has a turn."""
         for state in self.states:
             state.reset()
+        self.admission.pump(self.now)
         while self.permits:
             self.permits.pop().leave(self.now, None)
             self.admission.pump(self.now)
-        assert not self.waiting
         self.loop.close()
+        assert not self.waiting
 
 
 Everything.TestCase.settings = settings(stateful_step_count=40, max_examples=200)

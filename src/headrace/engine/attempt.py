@@ -148,28 +148,26 @@ class Sender(Outcomes):
 
     async def admit(self, course: Course, scope: LoopScope) -> Permit:
         """Wait for the first of the request's routes that has room for it."""
-        permit = await self._admit(course, scope)
+        permit = None
+        while permit is None:
+            now, order = self.clock.now(), course.order
+            with self.admission.lock:
+                permit = self.admission.try_admit(order, course.cost, now)
+                if permit is not None:
+                    break
+                future: asyncio.Future[Permit] = scope.loop.create_future()
+                waiter = Waiter(order, course.cost, course.number, future, scope)
+                waiter.is_fresh = not course.context.failures
+                self.admission.enqueue(waiter, now)
+            try:
+                permit = await self._wait(waiter, course, scope)
+            except NoRouteError:
+                if not course.has_route:
+                    raise course.no_route() from None
+                # Those it waited for are gone, others are not.
         if permit.is_probe:
             self.tell_standing(permit.state)
         return permit
-
-    async def _admit(self, course: Course, scope: LoopScope) -> Permit:
-        now = self.clock.now()
-        order = course.order
-        with self.admission.lock:
-            permit = self.admission.try_admit(order, course.cost, now)
-            if permit is not None:
-                return permit
-            future: asyncio.Future[Permit] = scope.loop.create_future()
-            waiter = Waiter(order, course.cost, course.number, future, scope)
-            waiter.is_fresh = not course.context.failures
-            self.admission.enqueue(waiter, now)
-        try:
-            return await self._wait(waiter, course, scope)
-        except NoRouteError:
-            if not course.has_route:
-                raise course.no_route() from None
-        return await self._admit(course, scope)  # those it waited for are gone, others are not
 
     async def _wait(self, waiter: Waiter, course: Course, scope: LoopScope) -> Permit:
         expiry = None
