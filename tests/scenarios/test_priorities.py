@@ -25,7 +25,7 @@ pytestmark = pytest.mark.once
 
 FAULT = Failure(OverloadedError("boom", status=500), 0.05)
 FIRST = Model(id="openai/first", max_concurrent_requests=10)
-SPARE = Model(id="openai/spare", priority=2)
+SPARE = Model(id="openai/spare", max_concurrent_requests=100, priority=2)
 
 
 def by_route(rules: dict[str, Any]) -> Rule:

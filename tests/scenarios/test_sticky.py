@@ -30,7 +30,8 @@ def opened(n: int, text: str = LONG) -> Conversation:
 
 
 def keyed(world: type[World], script: Script | None = None, **options: Any) -> World:
-    return world(script or Script(latency=0.1), api_key=KEYS, **options)
+    model = Model(id="openai/m", max_concurrent_requests=128)
+    return world(script or Script(latency=0.1), model, api_key=KEYS, **options)
 
 
 def turns(
