@@ -1,8 +1,13 @@
-"""``python -m benchmarks``: all of them, one after the other, and one table at the end."""
+"""``python -m benchmarks``: all of them, one after the other, and one table at the end.
+
+``python -m benchmarks limits`` is the table of limits in virtual time, which stands by itself.
+"""
 
 from __future__ import annotations
 
-from benchmarks import cache, imports, limit, memory, overhead, throughput, waiting
+import sys
+
+from benchmarks import cache, imports, limit, limits, memory, overhead, throughput, waiting
 from benchmarks.report import Row, Sizes, absent_row, command_line
 
 ALL = (imports, overhead, memory, throughput, cache, waiting, limit)
@@ -20,4 +25,7 @@ def measure(sizes: Sizes) -> list[Row]:
 
 
 if __name__ == "__main__":
-    command_line(__doc__, measure)
+    if sys.argv[1:2] == ["limits"]:
+        limits.main(sys.argv[2:])
+    else:
+        command_line(__doc__, measure)

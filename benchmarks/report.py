@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PAIRS = 5
 # What stands around the figures in a page.
-BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
+MARK = "figures"
 PATIENCE = 1_200
 LIBRARIES = ("aiohttp", "lm-deluge", "async-batch-llm", "openai", "litellm")
 
@@ -169,14 +169,15 @@ def table(rows: Sequence[Row]) -> str:
     return head + "\n".join(row.line() for row in rows) + "\n"
 
 
-def put_into(page: str, figures: str) -> str:
-    """``page`` with ``figures`` between its marks."""
-    before, _, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        msg = f"the page has no {BEGIN} … {END}"
+def put_into(page: str, figures: str, mark: str = MARK) -> str:
+    """``page`` with ``figures`` between its marks of this name."""
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, _, rest = page.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        msg = f"the page has no {begin} … {end}"
         raise ValueError(msg)
-    return f"{before}{BEGIN}\n\n{figures}\n{END}{after}"
+    return f"{before}{begin}\n\n{figures}\n{end}{after}"
 
 
 def command_line(about: str | None, measure: Callable[[Sizes], list[Row]]) -> None:

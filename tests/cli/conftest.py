@@ -33,11 +33,20 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(server: FakeServer, source: Path, out: Path) -> Run:
     """``headrace run`` in this process: ``run(rows, *flags)``; without rows the input stays."""
+    return _command("run", server, source, out)
 
+
+@pytest.fixture
+def embed(server: FakeServer, source: Path, out: Path) -> Run:
+    """``headrace embed``, in the same way."""
+    return _command("embed", server, source, out)
+
+
+def _command(name: str, server: FakeServer, source: Path, out: Path) -> Run:
     def go(rows: object = None, *flags: str) -> int:
         if isinstance(rows, list):
             source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         place = ["--base-url", server.base_url]
-        return main(["run", str(source), "-m", "openai/fake", "-o", str(out), *place, *flags])
+        return main([name, str(source), "-m", "openai/fake", "-o", str(out), *place, *flags])
 
     return go

@@ -49,19 +49,6 @@ def code_of(command: Run, *words: object) -> object:
         return ended.code
 
 
-@pytest.fixture
-def embed(server: FakeServer, source: Path, out: Path) -> Run:
-    """``headrace embed`` in this process: ``embed(rows, *flags)``; without rows the input stays."""
-
-    def go(rows: object = None, *flags: str) -> int:
-        if isinstance(rows, list):
-            source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        place = ["--base-url", server.base_url]
-        return main(["embed", str(source), "-m", "openai/fake", "-o", str(out), *place, *flags])
-
-    return go
-
-
 def test_every_form_of_a_row_gets_its_vector_in_one_exchange(
     embed: Run, out: Path, server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,7 @@ from headrace.engine import health
 from headrace.engine.admission import Permit
 from headrace.engine.limits import Scope
 from headrace.engine.scope import RouteState
-from headrace.policy.adaptive import Concurrency
+from headrace.policy.adaptive import FIRST, Concurrency
 from headrace.policy.breaker import State
 from headrace.policy.buckets import SECOND
 from headrace.policy.cost import ONE
@@ -39,7 +39,7 @@ BUSY: Final = OverloadedError("busy", status=503)
 
 @pytest.fixture
 def state() -> RouteState:
-    concurrency = Concurrency(1_000_000)
+    concurrency = Concurrency(1_000_000, stated=True)
     client = Scope("client", concurrency=concurrency, limits={})
     place = Place(base_url="http://127.0.0.1:1/v1")
     return RouteState(route(Model(id="openai/m"), place), client)
@@ -47,6 +47,10 @@ def state() -> RouteState:
 
 def fail(state: RouteState, error: ProviderError, now: int = NOW, sent: int = NOW - SECOND) -> bool:
     return health.fail(Permit(state, ONE, sent), error, now, 0.5, PATIENCE, is_fed=True)
+
+
+def succeed(state: RouteState, now: int = NOW) -> bool:
+    return health.succeed(Permit(state, ONE, now - SECOND), now)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +93,18 @@ def test_what_a_body_asks_for_beyond_its_head_is_heard(state: RouteState) -> Non
     assert state.throttles == 1
 
 
+def test_what_a_body_asks_for_takes_the_place_of_a_guess(state: RouteState) -> None:
+    state.throttles = 5
+    storm = [Permit(state, ONE, NOW - SECOND) for _ in range(3)]
+    for permit in storm:
+        assert health.park(permit, None, NOW, 0.5) == (permit is storm[0])
+    guessed = state.parked_until
+    assert guessed > NOW + 5 * SECOND
+    for permit, hint in zip(storm, [0.2, 0.1, 0.3], strict=True):
+        health.park(permit, hint, NOW, 0.5)
+    assert state.parked_until == NOW + int(0.3 * SECOND)
+
+
 def test_a_storm_without_hints_is_one_quiet_and_the_next_is_longer(state: RouteState) -> None:
     limit = RateLimitError("slow", status=429)
     for _ in range(20):
@@ -100,28 +116,34 @@ def test_a_storm_without_hints_is_one_quiet_and_the_next_is_longer(state: RouteS
         fail(state, limit, later, later - SECOND)
     assert state.throttles == 2
     assert state.parked_until - later == 2 * first
-    health.succeed(state, later)
+    health.succeed(Permit(state, ONE, later + 1), later + SECOND)
     assert state.throttles == 0
 
 
-def test_throttling_halves_the_slots_once_for_a_storm(state: RouteState) -> None:
+def test_throttling_is_one_cut_for_a_storm(state: RouteState) -> None:
     slots = state.own.concurrency
+    state.own.in_flight = slots.limit
     for _ in range(20):
         fail(state, RateLimitError("slow", status=429, hint=1.0))
-    assert slots.target == 64
+    assert slots.target == int(FIRST * 0.9)
+    state.own.in_flight = slots.limit = slots.target
     fail(state, BUSY, NOW + 5 * SECOND, NOW + 4 * SECOND)
-    assert slots.target == 32
-    for _ in range(64):
-        health.succeed(state, NOW + 6 * SECOND)
-    assert slots.limit > 32
+    assert slots.target == 12
+
+
+def test_a_prompt_that_is_refused_apart_from_others_throttles_nobody(state: RouteState) -> None:
+    slots = state.own.concurrency
+    permit, slow = Permit(state, ONE, NOW), RateLimitError("slow", status=429)
+    health.fail(permit, slow, NOW, 0.5, PATIENCE, is_fed=True, is_apart=True)
+    assert (slots.limit, state.found.rate) == (FIRST, None)
 
 
 def test_five_failures_in_a_row_open_the_breaker_and_are_forgiven_then(state: RouteState) -> None:
-    health.succeed(state, NOW)
+    succeed(state, NOW)
     forgiven = [fail(state, BUSY) for _ in range(6)]
     assert forgiven == [False] * 4 + [True] * 2
     assert state.breaker.wait(NOW) > 0
-    assert health.succeed(state, NOW)
+    assert succeed(state, NOW)
     assert state.breaker.wait(NOW) == 0
 
 
@@ -137,7 +159,7 @@ def test_a_refusal_of_one_request_proves_that_the_route_works(
 
 
 def test_an_unreadable_reply_neither_trips_nor_heals(state: RouteState) -> None:
-    health.succeed(state, NOW)
+    succeed(state, NOW)
     for _ in range(20):
         assert not fail(state, ReplyError("not JSON", status=200))
     assert state.breaker.state is State.CLOSED
@@ -172,9 +194,9 @@ def test_a_route_that_only_ever_failed_is_gone_after_some_breaks(state: RouteSta
 
 
 def test_patience_counts_from_the_first_failure_after_an_answer(state: RouteState) -> None:
-    health.succeed(state, NOW)
+    succeed(state, NOW)
     fail(state, BUSY, NOW)
-    health.succeed(state, NOW + SECOND)
+    succeed(state, NOW + SECOND)
     for _ in range(5):
         fail(state, BUSY, NOW + 2 * SECOND)
     fail(state, BUSY, NOW + 2 * SECOND + PATIENCE)
@@ -184,6 +206,6 @@ def test_patience_counts_from_the_first_failure_after_an_answer(state: RouteStat
 
 
 def test_a_hint_beyond_patience_ends_the_route(state: RouteState) -> None:
-    health.succeed(state, NOW)
+    succeed(state, NOW)
     fail(state, RateLimitError("tomorrow", status=429, hint=901.0))
     assert "tomorrow" in str(state.gone)

@@ -20,7 +20,9 @@ from headrace.core.errors import (
 from headrace.policy.buckets import SECOND
 from headrace.policy.retry import (
     LONGEST,
+    LONGEST_GUESS,
     LONGEST_PARK,
+    PARK_BASE,
     REFUSED_APART,
     GiveUp,
     Retry,
@@ -127,10 +129,10 @@ def test_quiet_is_what_the_server_asked_for(hint: float, in_a_row: int, chance: 
 
 @pytest.mark.parametrize("hint", [None, 0.0])
 @given(in_a_row=st.integers(1, 10**6), chance=chances)
-def test_without_a_hint_quiet_grows_to_a_minute(
+def test_without_a_hint_quiet_is_short_at_first_and_grows_to_some_seconds(
     hint: float | None, in_a_row: int, chance: float
 ) -> None:
-    longest = min(2 ** min(in_a_row - 1, 20), LONGEST_PARK) * SECOND
+    longest = int(min(PARK_BASE * 2 ** min(in_a_row - 1, 20), LONGEST_GUESS) * SECOND)
     assert longest // 2 <= park(hint, in_a_row, chance) <= longest
     assert park(hint, in_a_row, 0.0) <= park(hint, in_a_row, chance)
 

@@ -79,3 +79,24 @@ def test_what_is_told_late_is_kept_as_well() -> None:
     # Those that waited already had not been measured.
     assert report.refusals(85) <= 2
     assert report.share(600_000, 85, 175) >= 0.95
+
+
+@pytest.mark.parametrize("counting", ["continuous", "minute", "sliding"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_after_an_outage_all_that_is_allowed_is_used_again(counting: Counting, status: int) -> None:
+    well = Terms(tokens_per_minute=60_000, headers="openai", counting=counting, counts="used")
+    ill = replace(well, failures=1.0, failure_status=status)
+    vendor = Vendor({0.0: well, 100.0: ill, 300.0: well})
+    most = SamplingParams(max_tokens=1_024)
+    options = {"seconds": 900, "sampling_params": most, "chance": lambda: 0.5}
+    report = simulate(vendor, (f"p{n}" for n in count()), **options).report(declared)
+    # Reserved is the declared maximum, of which a tenth is used.
+    assert report.share(60_000, 420, 890) >= 0.95
+
+
+@pytest.mark.parametrize("counting", ["continuous", "minute"])
+@pytest.mark.parametrize("limit", [5, 20, 60])
+def test_refusals_before_the_first_reply_are_no_debt(counting: Counting, limit: int) -> None:
+    report = run(Terms(requests_per_minute=limit, headers="openai", counting=counting), 300)
+    assert report.refusals(first_reply(report)) == 0
+    assert report.share(limit, 60, 300) >= 0.95

@@ -78,7 +78,9 @@ TELLS_NO_RESET = {"mistral", "fireworks"}
 
 @pytest.mark.parametrize("dialect", get_args(HeaderDialect))
 def test_headers_are_read_as_they_are_meant(dialect: HeaderDialect) -> None:
-    levels = {what: Level(100, 40, 12.5) for what in ("requests", "tokens", "input_tokens")}
+    # Groq tells of a day's requests, under the names that others use for a minute's.
+    requests = "requests_of_day" if dialect == "groq" else "requests"
+    levels = {what: Level(100, 40, 12.5) for what in (requests, "tokens", "input_tokens")}
     found = read_limits(limit_headers(dialect, levels, 1_767_225_600.25))
     told = [found.requests] if dialect == "fireworks" else [found.requests, found.tokens]
     for limit in told:
@@ -128,3 +130,78 @@ def test_an_option_that_would_do_nothing_is_refused() -> None:
 def test_terms_have_a_beginning() -> None:
     with pytest.raises(ValueError, match="at 0 seconds"):
         Vendor({5: Terms()})
+
+
+def test_minutes_begin_when_they_do() -> None:
+    terms = Terms(requests_per_minute=60, counting="minute", hints=False)
+    prompts = PROMPTS[:100]
+    sends = simulate(Vendor(terms, phase=45.0), prompts, max_concurrent_requests=50).vendor.sends
+    taken = [send.at for send in sends if send.status == 200]
+    assert sum(at < 15 for at in taken) == 60
+    assert min(at for at in taken if at >= 15) < 75
+
+
+def test_a_connection_is_refused() -> None:
+    fine = Terms(first_token=0.5)
+    out = replace(fine, failures=1.0, failure_status=0)
+    found = simulate(Vendor({0.0: fine, 2.0: out, 4.0: fine}), PROMPTS, max_concurrent_requests=20)
+    assert {send.status for send in found.vendor.sends if 2 <= send.at < 4} == {0}
+    assert found.answered == 400
+
+
+def test_a_retired_model_is_not_known_any_more() -> None:
+    fine = Terms(first_token=0.5)
+    terms = {0.0: fine, 3.0: replace(fine, retired=frozenset({"one"}))}
+    models = ["openai/one", "openai/two"]
+    found = simulate(Vendor(terms), PROMPTS, models=models, max_concurrent_requests=20)
+    assert found.answered == 400
+    assert {send.status for send in found.vendor.sends if send.at > 4} == {200}
+    assert any(send.status == 404 for send in found.vendor.sends)
+
+
+def test_a_vendor_may_count_more_than_an_estimate() -> None:
+    prompts = ["word" * 100]
+    sends = [simulate(Vendor(Terms(bias=bias)), prompts).vendor.sends[0] for bias in (0.0, 0.15)]
+    assert sends[1].input == round(1.15 * sends[0].input)
+
+
+@pytest.mark.parametrize("hints", [True, "seconds", "body"])
+def test_a_hint_is_never_too_short(hints: Literal[True, "seconds", "body"]) -> None:
+    terms = Terms(requests_per_minute=60, counting="sliding", hints=hints)
+    sends = simulate(Vendor(terms), PROMPTS[:70], max_concurrent_requests=65).vendor.sends
+    refused = next(send for send in sends if send.status == 429)
+    later = min(send.at for send in sends if send.at > (refused.ended or 0.0))
+    assert refused.ended is not None
+    assert later >= refused.ended + refused.wait
+
+
+@pytest.mark.parametrize("endpoint", ["anthropic", "google", "cohere", "ollama"])
+def test_a_model_of_any_endpoint_is_simulated(endpoint: str) -> None:
+    assert simulate(Vendor(Terms()), PROMPTS[:5], models=f"{endpoint}/any").answered == 5
+
+
+def test_when_a_rate_is_reached_may_be_asked_from_later_on() -> None:
+    sends = [Send(n / 10, 1, "p", 1, 1, 1, ended=n / 10) for n in range(100)]
+    sends += [Send(20 + n / 10, 1, "p", 1, 1, 1, ended=20 + n / 10) for n in range(100)]
+    report = Report(sends)
+    assert report.reaches(600) == 0
+    assert report.reaches(600, since=8.0) == 20
+
+
+def test_a_day_has_a_limit_of_its_own() -> None:
+    terms = Terms(requests_per_day=1_440, headers="groq")
+    sends = simulate(Vendor(terms), PROMPTS[:60], max_concurrent_requests=1).vendor.sends
+    level = sends[-1].levels["requests_of_day"]
+    assert (level.limit, level.remaining) == (1_440, 1_440 - 60)
+    assert level.reset == pytest.approx(60 * 60, abs=60)
+
+
+def test_what_is_refused_may_count_as_well() -> None:
+    terms = Terms(requests_per_minute=60, counting="sliding", refusals_count=True)
+    taken = [send.at for send in run(terms, count=100).sends if send.status == 200]
+    patient = [
+        send.at
+        for send in run(replace(terms, refusals_count=False), count=100).sends
+        if send.status == 200
+    ]
+    assert max(taken) > max(patient)

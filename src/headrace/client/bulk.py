@@ -163,6 +163,7 @@ class Bulk(Assembly):
             source = await stack.enter_async_context(opened(prompts))
             schedule = Schedule(source, handle, width, call.choice.is_crowded, stopped)
             stack.enter_context(self._sender.admission.fed_by(schedule.is_fed))
+            stack.enter_context(scope.drawn_by(schedule.widen))
             await schedule.run()
             run.summary.is_complete = True
         return run

@@ -126,7 +126,10 @@ class RunStoppedError(HeadraceError):
 
 
 class NoRouteError(RunStoppedError):
-    """No route is left that could answer: each is closed, refused us, or never answered at all."""
+    """No route is left that could answer: each is closed, refused us, or never answered at all.
+
+    One that answers nothing but 500 is closed where many rows are left; few rows fail alone.
+    """
 
     code = "no_route"
 

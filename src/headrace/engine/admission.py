@@ -63,13 +63,25 @@ class Waker(Protocol):
 class Permit:
     """The right to have one attempt in flight on one route."""
 
-    __slots__ = ("admitted_at", "billed", "cost", "is_over", "is_probe", "mark", "quiet", "state")
+    __slots__ = (
+        "admitted_at",
+        "billed",
+        "cost",
+        "crowd",
+        "is_over",
+        "is_probe",
+        "mark",
+        "quiet",
+        "state",
+    )
 
     def __init__(self, state: RouteState, cost: Cost, admitted_at: int) -> None:
         self.state = state
         self.cost = cost
         self.admitted_at = admitted_at
         self.is_probe = state.breaker.state is State.HALF_OPEN
+        # So many are in flight on its route, with this one.
+        self.crowd = state.own.in_flight
         # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
         self.quiet: float | None = None
         self.is_over = False
@@ -153,18 +165,20 @@ class Admission:
         self.feeds = []
 
     def is_fed(self) -> bool:
-        """Has a run more to ask than what is live?"""
+        """Has a run more to ask than what is live? Lock held."""
         return any(feed() for feed in self.feeds)
 
     @contextmanager
     def fed_by(self, feed: Callable[[], bool]) -> Iterator[None]:
         """A run goes on meanwhile, and ``feed`` says whether it has more to ask."""
-        self.feeds.append(feed)
+        with self.lock:
+            self.feeds.append(feed)
         try:
             yield
         finally:
-            if feed in self.feeds:  # a forked child knows nothing of it
-                self.feeds.remove(feed)
+            with self.lock:
+                if feed in self.feeds:  # a forked child knows nothing of it
+                    self.feeds.remove(feed)
 
     def number(self) -> int:
         """A place in the order of asking; a request keeps it until it fails."""

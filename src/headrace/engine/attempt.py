@@ -165,6 +165,9 @@ class Sender(Outcomes):
                 if not course.has_route:
                     raise course.no_route() from None
                 # Those it waited for are gone, others are not.
+            else:
+                for draw in scope.drawers:
+                    draw()
         if permit.is_probe:
             self.tell_standing(permit.state)
         return permit

@@ -54,7 +54,7 @@ class Fleet:
         self._clock = clock or SystemClock()
         self._scope = Scope(
             "client",
-            concurrency=Concurrency(concurrency or NO_BOUND, fixed=concurrency is not None),
+            concurrency=_slots(concurrency),
             limits=limits,
         )
         self._table = registered.table()
@@ -211,6 +211,11 @@ class Fleet:
                 msg = f"the model {route.id!r} has the name of another model's route; rename one"
                 raise ConfigError(msg)
         return routes
+
+
+def _slots(given: int | None) -> Concurrency:
+    """Those of the client: as given, or no bound; what the routes bear they find out."""
+    return Concurrency(given or NO_BOUND, fixed=given is not None, stated=True)
 
 
 def listed(models: object) -> Sequence[object]:

@@ -19,6 +19,7 @@ from headrace.core.errors import (
     ReplyError,
 )
 from headrace.policy import retry
+from headrace.policy.adaptive import USED
 from headrace.policy.breaker import State
 from headrace.policy.buckets import SECOND
 
@@ -42,13 +43,20 @@ _NO_WORD: Final = (NotSentError, OutcomeUnknownError)
 _NEVER_CAME: Final = (NotSentError, ConnectionLostError)
 
 
-def succeed(state: RouteState, now: int) -> bool:
-    """The route answered; True when that closed its breaker."""
+def succeed(permit: Permit, now: int, size: int = 0) -> bool:
+    """The route answered with ``size`` tokens of output; True when that closed its breaker."""
+    state = permit.state
     state.answered = True
     state.last_good = now
-    state.throttles = 0
+    # What was sent with others that were refused shows as well that the route is not shut.
+    since = state.parked_at if state.throttles == 1 else state.parked_before
+    if state.throttles and permit.admitted_at > since:
+        state.throttles = 0
+        state.found.succeed(now)
     state.troubled_since = None
-    state.own.concurrency.succeed()
+    latency = now - permit.admitted_at
+    in_flight = state.own.in_flight + permit.is_over
+    state.own.concurrency.succeed(now, in_flight, latency, size, permit.crowd)
     return state.breaker.succeed()
 
 
@@ -60,10 +68,12 @@ def fail(
     patience: int,
     *,
     is_fed: bool,
+    is_apart: bool = False,
 ) -> bool:
     """An attempt failed; True when it should cost its prompt no attempt.
 
-    ``is_fed``: there are prompts yet that nobody has drawn.
+    ``is_fed``: there are prompts yet that nobody has drawn. ``is_apart``: this one is refused
+    whatever becomes of others.
     """
     state = permit.state
     if isinstance(error, _CLOSED_TO_US):
@@ -71,11 +81,10 @@ def fail(
         return True
     if not isinstance(error, _NO_WORD):
         state.answered = True
-    # That of a probe says what the breaker knows, and would cut what is left to nothing.
-    if isinstance(error, RateLimitError) or (error.status in _LOAD and not permit.is_probe):
-        state.own.concurrency.throttle(now, permit.admitted_at)
     if isinstance(error, RateLimitError) or error.hint:
         park(permit, error.hint, now, chance)
+    if not is_apart and (isinstance(error, RateLimitError) or error.status in _LOAD):
+        _refuse(permit, error, now)
     forgiven = isinstance(error, RateLimitError)
     if state.breaker.counts(error):
         forgiven = _count(permit, error, now, chance, is_fed=is_fed) or forgiven
@@ -89,6 +98,27 @@ def fail(
     return forgiven
 
 
+def _refuse(permit: Permit, error: ProviderError, now: int) -> None:
+    """The server refused for load: fewer at once, or fewer in a minute, whichever it may be."""
+    state, slots = permit.state, permit.state.own.concurrency
+    is_rate = isinstance(error, RateLimitError)
+    was_full = state.own.in_flight >= slots.limit * USED
+    # Where so many at once were refused before, it is that again.
+    crowd = min(permit.crowd, state.own.in_flight)
+    is_crowd = was_full and slots.has_met(crowd)
+    if is_rate and state.hearing is not None and state.hearing.has_heard:
+        state.hearing.refuse()
+    elif is_rate:
+        if not is_crowd or slots.limit == 1:
+            is_full = state.waiting > 0
+            state.found.refuse(now, permit.admitted_at, state.throttles, is_full=is_full)
+    if state.throttles > 1 and not is_crowd:
+        slots.shrink()
+    elif was_full:
+        is_long = not is_rate or bool(error.hint)
+        slots.throttle(now, permit.admitted_at, crowd, gently=is_long)
+
+
 def give_back(permit: Permit, now: int) -> None:
     """An attempt ended and says nothing of its route; was it the probe, the next one may try."""
     if permit.is_probe:
@@ -98,19 +128,22 @@ def give_back(permit: Permit, now: int) -> None:
 def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
     """The server asked for quiet: once for each attempt, and once for each storm without a hint.
 
-    A body that asks for more than the head did, which came first, is heard, too.
+    A body that asks for more than the head did, which came first, is heard, too; and what a server
+    asks for takes the place of what was guessed in the same storm, be it less.
     """
     state, asked = permit.state, hint or 0.0
     if permit.quiet is not None and asked <= permit.quiet:
         return False
     permit.quiet = asked
+    is_told_better = asked > 0 and state.is_guessed
     if permit.admitted_at > state.parked_at:
         state.throttles += 1
-        state.parked_at = now
+        state.parked_before, state.parked_at = state.parked_at, now
+        is_told_better = False
     until = now + retry.park(hint, state.throttles, chance)
-    if until <= state.parked_until:
+    if until <= state.parked_until and not is_told_better:
         return False
-    state.parked_until = until
+    state.parked_until, state.is_guessed = until, not asked
     return True
 
 

@@ -2,47 +2,77 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from headrace.engine.limits import Limit
-from headrace.policy.allowance import Allowance, Counting, News
-from headrace.policy.buckets import DAY, MINUTE, SECOND
+from headrace.policy.allowance import Counting, News, Others
+from headrace.policy.breaker import NEVER
+from headrace.policy.buckets import DAY, DUST, MINUTE, SECOND
 from headrace.policy.cost import DIMENSIONS, NOTHING, Cost
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from headrace.engine.limits import Scope
     from headrace.wire.failure import Limit as Heard
     from headrace.wire.failure import Limits
 
-# More often than this nobody needs to be told.
+# More often than this nobody needs to be told, unless others use the limit, too.
 OFTEN: Final = SECOND // 50
 # After so many replies that told nothing, prompts are not measured any more for what may be told.
 SILENT: Final = 16
+# What is beyond these is no limit of requests or tokens, but a word for having none, or a fault.
+LEAST: Final = 1.0
+MOST: Final = 1e15
+# What counted in each dimension when a request was admitted: in all, before anything was told.
+Mark: TypeAlias = "Cost | dict[int, float]"
 
 
 class Told(Limit):
-    """A limit as told: its pace, what we sent within its interval, and what is said to be left."""
+    """A limit as told: its pace, what we sent within its interval, and what others hold of it."""
 
-    __slots__ = ("allowance", "interval")
+    __slots__ = ("_asked_at", "_full_at", "interval", "others", "since")
+    is_final = False
 
-    def __init__(self, interval: int, amount: float) -> None:
+    def __init__(self, interval: int, amount: float, now: int) -> None:
         """So much in each ``interval`` (nanoseconds); one below a minute is paced all the same."""
         super().__init__(_paced(amount, interval), max(interval, MINUTE))
         self.interval = interval
-        self.allowance = Allowance(self._ring)
+        self.others = Others()
+        self.since = now
+        self._asked_at, self._full_at = 0, NEVER
 
-    def remember(self, now: int, cost: float) -> None:
-        """Count what was admitted before anything was told: a debt, lest its burst come again."""
-        super().take(now, cost)
+    def change(self, now: int, amount: float, held: float) -> None:
+        """Go on with another amount, of which the server says that it holds so much."""
+        self.amount = amount
+        self._ring.change(amount, min(amount, held))
+        if self._pacer is not None:
+            self._pacer.change(now, amount)
+
+    def hear(self, news: News, ours: float, now: int, *, refills: bool) -> None:
+        """A message; ``ours`` had been admitted when the request that brings it was."""
+        if news.reset is not None:
+            self._asked_at, self._full_at = news.asked_at, now + news.reset
+        if self.interval != SECOND:
+            self.others.hear(news, ours, now, self.interval, refills=refills)
 
     def wait(self, now: int, cost: float) -> int:
-        """Nanoseconds until ``cost`` may be admitted."""
-        return max(super().wait(now, cost), self.allowance.wait(now, cost))
+        """Nanoseconds until ``cost`` may be admitted; one above the limit waits for all of it."""
+        if now >= self._full_at:
+            # All of it was to be there again by now: what was sent before that does not count.
+            self._ring.forget(self._asked_at)
+            self._full_at = NEVER
+        others = self.others.held(now)
+        excess = self._ring.used(now) + others + min(cost, self.amount) - self.amount
+        if excess <= DUST:
+            return 0 if self._pacer is None else self._pacer.wait(now, cost)
+        wait = min(self._ring.until(now, excess), self.others.until(now, excess))
+        return max(1, min(wait, self._full_at - now))
 
-    def take(self, now: int, cost: float) -> None:
-        """Admit ``cost``."""
-        super().take(now, cost)
-        self.allowance.take(cost)
+    def settle(self, admitted_at: int, now: int, difference: float) -> None:
+        """Return what was not used, or charge it; not for what was never counted here."""
+        if admitted_at >= self.since:
+            super().settle(admitted_at, now, difference)
 
 
 def _paced(amount: float, interval: int) -> float:
@@ -53,16 +83,7 @@ def _paced(amount: float, interval: int) -> float:
 class Hearing:
     """What one route's replies have told of its limits."""
 
-    __slots__ = (
-        "_counting",
-        "_first_at",
-        "_heard_at",
-        "_news_of",
-        "_scope",
-        "_silent",
-        "_told",
-        "admitted",
-    )
+    __slots__ = ("_counting", "_heard_at", "_news_of", "_scope", "_silent", "_told", "admitted")
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
@@ -70,8 +91,12 @@ class Hearing:
         self._counting: dict[int, Counting] = {}
         self._heard_at = self._news_of = -OFTEN
         self._silent = 0
-        self._first_at = -1
         self.admitted = NOTHING
+
+    @property
+    def has_heard(self) -> bool:
+        """Was a limit told?"""
+        return bool(self._told)
 
     @property
     def may_come(self) -> bool:
@@ -83,11 +108,11 @@ class Hearing:
         self._heard_at = now
         self._silent += 1
 
-    def note(self, cost: Cost, now: int) -> Cost:
-        """A request of this cost is admitted; returns all that was, to compare with later."""
+    def note(self, cost: Cost, now: int) -> Mark:
+        """A request of this cost is admitted; what to compare with what its reply tells."""
+        if self._told:
+            return {index: told.used(now) for index, told in self._told.items()}
         admitted = self.admitted
-        if self._first_at < 0:
-            self._first_at = now
         self.admitted = Cost(
             admitted[0] + cost[0],
             admitted[1] + cost[1],
@@ -98,34 +123,58 @@ class Hearing:
 
     def is_news(self, asked_at: int, now: int) -> bool:
         """Is a reply to what was admitted then worth reading?"""
-        return now - self._heard_at >= OFTEN and asked_at >= self._news_of
+        if asked_at < self._news_of:
+            return False
+        return now - self._heard_at >= OFTEN or any(t.others.held(now) for t in self._told.values())
 
-    def hear(self, limits: Limits, mark: Cost, asked_at: int, now: int) -> None:
-        """A reply's headers, to the request with which all of ``mark`` was admitted."""
+    def hear(self, limits: Limits, mark: Mark, asked_at: int, now: int) -> None:
+        """A reply's headers, to the request whose ``note`` was ``mark``."""
         self._heard_at, self._news_of = now, asked_at
-        since = self.admitted - mark
-        for index, name in enumerate(DIMENSIONS):
-            heard: Heard | None = getattr(limits, name)
-            if heard is not None and heard.limit:
-                news = _news(heard, heard.limit, asked_at)
-                self._adopt(index, news, since[index], now)
+        for index, news in _messages(limits, asked_at):
+            self._adopt(index, news, mark, now)
 
-    def _adopt(self, index: int, news: News, since: float, now: int) -> None:
+    def refuse(self) -> None:
+        """A request was refused for a rate."""
+        for index, told in self._told.items():
+            told.others.refuse()
+            self._counting[index].refuse()
+
+    def exhausted(self, now: int) -> tuple[float, int]:
+        """The limit whose end of waiting is the farthest, and the nanoseconds until then."""
+        waits = ((told.wait(now, LEAST), told.amount) for told in self._told.values())
+        wait, amount = max(waits, default=(0, 0.0))
+        return amount, wait
+
+    def _adopt(self, index: int, news: News, mark: Mark, now: int) -> None:
         counting = self._counting.setdefault(index, Counting())
         interval, told = counting.seen(news), self._told.get(index)
         if not self._told:
-            self._scope.concurrency.forgive()
+            self._scope.concurrency.trust()
         if told is None or told.interval != interval:
-            told = Told(interval, news.limit)
-            if now - self._first_at < interval:
-                told.remember(now, self.admitted[index])
-            self._scope.replace(index, self._told.get(index), told)
-            self._told[index] = told
-        elif told.amount != (amount := _paced(news.limit, interval)):
-            told.change(now, amount)
-        if news.remaining is not None:
-            told.allowance.hear(news, counting)
-            told.allowance.take(since)
+            told = self._begin(index, interval, news, mark, now)
+            ours = 0.0
+        else:
+            ours = mark.get(index, 0.0) if isinstance(mark, dict) else news.held
+            if told.amount != (amount := _paced(news.limit, interval)):
+                told.change(now, amount, news.held)
+        told.hear(news, ours, now, refills=counting.refills(news.asked_at))
+
+    def _begin(self, index: int, interval: int, news: News, mark: Mark, now: int) -> Told:
+        """From now on it is kept; what was admitted since the request that brought it counts."""
+        told = Told(interval, news.limit, now)
+        since = self.admitted[index] - mark[index] if isinstance(mark, Cost) else 0.0
+        # More than what was left is refused, and does not count.
+        told.take(now, min(since, news.limit - news.held))
+        self._scope.replace(index, self._told.get(index), told)
+        self._told[index] = told
+        return told
+
+
+def _messages(limits: Limits, asked_at: int) -> Iterator[tuple[int, News]]:
+    for index, name in enumerate(DIMENSIONS):
+        heard: Heard | None = getattr(limits, name)
+        if heard is not None and heard.limit is not None and LEAST <= heard.limit <= MOST:
+            yield index, _news(heard, heard.limit, asked_at)
 
 
 def _news(heard: Heard, limit: float, asked_at: int) -> News:
@@ -133,4 +182,5 @@ def _news(heard: Heard, limit: float, asked_at: int) -> News:
         None if seconds is None else int(seconds * SECOND)
         for seconds in (heard.reset, heard.interval)
     )
-    return News(limit, heard.remaining, reset, stated, asked_at)
+    remaining = None if heard.remaining is None else min(heard.remaining, limit)
+    return News(limit, remaining, reset, stated, asked_at)

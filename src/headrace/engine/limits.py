@@ -29,6 +29,8 @@ class Limit:
     """A rate: even pacing now, and nothing above it in any span of its interval."""
 
     __slots__ = ("_pacer", "_ring", "amount")
+    # A server may have meant something else; only what somebody has set refuses a prompt for good.
+    is_final = True
 
     def __init__(self, amount: float, interval: int = MINUTE) -> None:
         """So much in each ``interval`` (nanoseconds); what a day allows may go in an hour."""
@@ -36,12 +38,9 @@ class Limit:
         self._pacer = Pacer(amount) if interval == MINUTE else None
         self._ring = Ring(amount, interval)
 
-    def change(self, now: int, amount: float) -> None:
-        """Go on with another amount."""
-        self.amount = amount
-        self._ring.change(amount)
-        if self._pacer is not None:
-            self._pacer.change(now, amount)
+    def used(self, now: int) -> float:
+        """What was admitted within the interval."""
+        return self._ring.used(now)
 
     def wait(self, now: int, cost: float) -> int:
         """Nanoseconds until ``cost`` may be admitted."""
@@ -94,7 +93,8 @@ class Scope:
     def most_input(self) -> float:
         """The most input tokens that one request may ever have here."""
         of_output = DIMENSIONS.index("output_tokens")
-        amounts = [limit.amount for index, limit in self._limits if index and index != of_output]
+        final = (row for row in self._limits if row[1].is_final)
+        amounts = (limit.amount for index, limit in final if index and index != of_output)
         return min(amounts, default=float("inf"))
 
     def replace(self, index: int, old: Limit | None, new: Limit) -> None:

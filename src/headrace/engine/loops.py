@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Hashable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Iterator
     from types import TracebackType
 
     from headrace.adapters.http import Transport
@@ -34,6 +34,8 @@ class LoopScope:
         self.loop = asyncio.get_running_loop()
         self.flights: dict[Hashable, Flight] = {}
         self.permits: set[Permit] = set()
+        # Who draws prompts here, and may draw more when fewer wait.
+        self.drawers: list[Callable[[], None]] = []
         self._make_transport = make_transport
         self._pump = pump
         self._transport: Transport | None = None
@@ -98,6 +100,15 @@ class LoopScope:
         if not self._users:
             closing = self.loop.create_task(self.aclose())
             self._closing = closing  # asyncio keeps only weak references
+
+    @contextmanager
+    def drawn_by(self, draw: Callable[[], None]) -> Iterator[None]:
+        """A run goes on meanwhile; ``draw`` is called when fewer wait, so that it may draw more."""
+        self.drawers.append(draw)
+        try:
+            yield
+        finally:
+            self.drawers.remove(draw)
 
     # What admission calls, from any thread.
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.core.errors import (
     ConnectionLostError,
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from headrace.engine.course import Course
     from headrace.engine.scope import RouteState
     from headrace.policy.cost import Cost
+
+
+# Refused so often while others were answered, a prompt says nothing of how much its route bears.
+ALONE: Final = 2
 
 
 class Record(Protocol):
@@ -112,14 +116,15 @@ class Outcomes:
         if hearing is not None and reply is not None and hearing.is_news(permit.admitted_at, now):
             limits = failure.read_limits(reply.headers)
         with self.admission.lock:
-            if limits is not None:
-                permit.state.hear(limits, permit, now)
-            closed = health.succeed(permit.state, now)
             permit.state.tally.succeed(response.usage, permit.billed, now - permit.admitted_at)
             permit.leave(now, used)
+            size = 0 if response.usage is None else response.usage.output_tokens
+            closed = health.succeed(permit, now, size)
+            if limits is not None:
+                permit.state.hear(limits, permit, now, self._patience)
             self._budget.succeed()
             self.admission.pump(now)
-        if closed:
+        if closed or limits is not None:
             self.tell_standing(permit.state)
 
     # Failure.
@@ -200,7 +205,13 @@ class Outcomes:
             parked_until = state.parked_until
             is_fed = self.admission.is_fed()
             forgiven = health.fail(
-                permit, error, now, self._chance(), self._patience, is_fed=is_fed
+                permit,
+                error,
+                now,
+                self._chance(),
+                self._patience,
+                is_fed=is_fed,
+                is_apart=course.singled_out > ALONE,
             )
             permit.leave(now, _used(error))
             state.tally.fail(error, billed)

@@ -104,7 +104,8 @@ class Schedule:
     ) -> None:
         """Raises ``ConfigError`` where ``prompts`` is a single prompt or cannot be drawn from."""
         self._handle = handle
-        self._width = min(width, max(1, _length(prompts, width)))
+        self._length = _length(prompts)
+        self._width = width if self._length is None else min(width, max(1, self._length))
         self._is_crowded = is_crowded
         self._on_stop = on_stop
         self._drawn = 0
@@ -120,8 +121,8 @@ class Schedule:
             self._work = partial(self._work_sync, iter(_several(prompts)))
 
     def is_fed(self) -> bool:
-        """May there be more to draw? Known only once the end was met."""
-        return not self._ended
+        """May there be more to draw? Of a list it is known, else only once the end was met."""
+        return not self._ended and (self._length is None or self._drawn < self._length)
 
     async def run(self) -> None:
         """Work until the source ends.
@@ -206,13 +207,18 @@ class Schedule:
     async def _one(self, prompt: object) -> None:
         number = self._drawn
         self._drawn += 1
-        # Another worker is of use when this one has to wait, unless others are about to go on.
-        if not self._breather.ready and len(self._workers) < self._width and not self._is_crowded():
-            self._add()
+        self.widen()
         try:
             await self._handle(number, prompt)
         except Exception as error:  # noqa: BLE001 - what stops the run; raised by run()
             self._fail(error)
+
+    def widen(self) -> None:
+        """Let another worker draw if it is of use: none is about to go on, and few wait."""
+        if self._ended or self._breather.ready or len(self._workers) >= self._width:
+            return
+        if not self._is_crowded():
+            self._add()
 
     def _fail(self, error: Exception) -> None:
         if self._failure is not None:
@@ -235,5 +241,5 @@ def _several(prompts: Iterable[object]) -> Iterable[object]:
     return prompts
 
 
-def _length(prompts: object, default: int) -> int:
-    return len(prompts) if isinstance(prompts, list | tuple) else default
+def _length(prompts: object) -> int | None:
+    return len(prompts) if isinstance(prompts, list | tuple) else None

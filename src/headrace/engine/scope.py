@@ -9,14 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.adapters.clock import SystemClock
+from headrace.core.errors import QuotaError
 from headrace.core.fingerprint import identity_of
+from headrace.engine.found import Found
 from headrace.engine.hearing import Hearing
 from headrace.engine.learning import Learning
 from headrace.engine.limits import NAMES, Scope
 from headrace.engine.pricing import Pricing
 from headrace.engine.tally import Tally
-from headrace.policy.adaptive import START, Concurrency
+from headrace.policy.adaptive import MOST, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
+from headrace.policy.buckets import SECOND
 from headrace.wire import failure
 
 if TYPE_CHECKING:
@@ -36,18 +39,22 @@ class RouteState:
     __slots__ = (
         "_epoch",
         "_identity",
+        "_without_quota",
         "answered",
         "breaker",
         "counts_tokens",
+        "found",
         "fresh",
         "gone",
         "hearing",
+        "is_guessed",
         "last_good",
         "learning",
         "most_input",
         "own",
         "params",
         "parked_at",
+        "parked_before",
         "parked_until",
         "pricing",
         "rated",
@@ -71,30 +78,31 @@ class RouteState:
         breaker: BreakerSettings | None = None,
     ) -> None:
         """``params``: what the client asks of this model alone; ``epoch``: its codec's."""
-        model = route.model
         self.route = route
         self.params = params
         self._epoch = epoch
         self._identity: tuple[Route, bytes] | None = None
-        self.pricing = Pricing(route, clock or SystemClock())
+        clock = clock or SystemClock()
+        self.pricing = Pricing(route, clock)
         self.learning = Learning()
-        self.own = Scope(
-            route.id,
-            concurrency=Concurrency(_ceiling(route, client)),
-            limits={name: getattr(model, name) for name in NAMES},
-        )
+        self.own = _own(route, client)
         self.scopes = (client, self.own)
         # Where limits are told, they may come to count tokens while requests wait.
         self.hearing = Hearing(self.own) if route.endpoint.limit_headers else None
+        self.found = Found(int(clock.wall() * SECOND) - clock.now())
         self.rate()
+        if self.rated:
+            self.own.concurrency.trust()
         self.breaker = Breaker(breaker)
         # Its standing as listeners know it.
         self.told: str = State.CLOSED
         self.tally = Tally()
         self.gone: HeadraceError | None = None
+        self._without_quota: QuotaError | None = None
         self.answered = False
-        self.parked_at = -1
+        self.parked_at = self.parked_before = -1
         self.parked_until = 0
+        self.is_guessed = False  # how long it is parked
         self.throttles = 0
         self.troubled_since: int | None = None
         self.last_good = 0
@@ -108,15 +116,33 @@ class RouteState:
         # The most input tokens that one request may ever have here.
         self.most_input = min(scope.most_input for scope in self.scopes)
 
-    def hear(self, limits: Limits, permit: Permit, now: int) -> None:
-        """What a reply tells of the limits; lock held."""
+    @property
+    def is_told(self) -> bool:
+        """Does the server tell its limits, so that none has to be found out?"""
+        return self.hearing is not None and self.hearing.has_heard
+
+    def hear(self, limits: Limits, permit: Permit, now: int, patience: int) -> None:
+        """What a reply tells of the limits; lock held. ``patience`` in nanoseconds."""
         if self.hearing is None or permit.mark is None:
             return
         if limits is failure.NO_LIMITS:
             self.hearing.hear_nothing(now)
         else:
             self.hearing.hear(limits, permit.mark, permit.admitted_at, now)
+            self._see_quota(now, patience)
         self.rate()
+
+    def _see_quota(self, now: int, patience: int) -> None:
+        """Where nothing is left for longer than anybody waits, the route is closed, and not mute."""
+        amount, wait = (0.0, 0) if self.hearing is None else self.hearing.exhausted(now)
+        if wait > patience and self.gone is None:
+            msg = (
+                f"nothing is left of what {self.route.id} allows ({amount:g}), for"
+                f" {wait / SECOND:.0f} s; ask for more, or run again then"
+            )
+            self.gone = self._without_quota = QuotaError(msg)
+        elif wait <= patience and self.gone is not None and self.gone is self._without_quota:
+            self.gone = self._without_quota = None
 
     def wait(self, now: int, cost: Cost) -> int:
         """Nanoseconds until a request of this cost may go out here; ``NEVER`` for an event."""
@@ -130,7 +156,7 @@ class RouteState:
             wait = max(wait, self.breaker.wait(now))
         for scope in self.rated:
             wait = max(wait, scope.wait(now, cost))
-        return wait
+        return wait if self.is_told else max(wait, self.found.wait(now))
 
     def is_well(self, now: int) -> bool:
         """Is nothing known against it: not gone, no trouble, no quiet?"""
@@ -146,8 +172,9 @@ class RouteState:
     def reset(self) -> None:
         """Nothing is held against it any more, not even the quiet that its server asked for."""
         self.breaker.reset()
-        self.gone = self.troubled_since = None
+        self.gone = self.troubled_since = self._without_quota = None
         self.parked_until = self.throttles = 0
+        self.is_guessed = False
 
     def take(self, now: int, cost: Cost) -> None:
         """Admit one request in every scope at once."""
@@ -157,6 +184,8 @@ class RouteState:
             scope.in_flight += 1
         for scope in self.rated:
             scope.take(now, cost)
+        if not self.is_told:
+            self.found.take(now)
 
     def leave(self, admitted_at: int, now: int, cost: Cost, used: Cost | None) -> None:
         """One request is back: free its slots and settle what it used (None: as reserved)."""
@@ -164,11 +193,11 @@ class RouteState:
             scope.in_flight -= 1
         if used is None or not self.rated:
             return
-        is_declared = self.route.endpoint.limits_count == "declared"
+        if self.route.endpoint.limits_count == "declared":
+            used = cost.charged(used)
+        difference = used - cost
         for scope in self.rated:
-            is_theirs = scope is self.own and is_declared
-            charged = cost.charged(used) if is_theirs else used
-            scope.settle(admitted_at, now, charged - cost)
+            scope.settle(admitted_at, now, difference)
 
     def forget_flights(self) -> None:
         """Nothing is in flight: in a forked child that was the parent's."""
@@ -206,12 +235,14 @@ class RouteState:
         return self._identity[1]
 
 
-def _ceiling(route: Route, client: Scope) -> int:
-    """Where the route's concurrency starts: the model's own, the client's, the endpoint's."""
+def _own(route: Route, client: Scope) -> Scope:
+    limits = {name: getattr(route.model, name) for name in NAMES}
+    return Scope(route.id, concurrency=_concurrency(route, client), limits=limits)
+
+
+def _concurrency(route: Route, client: Scope) -> Concurrency:
+    """The model's own, the client's or the endpoint's; else it is found out."""
     given = client.concurrency.ceiling if client.concurrency.is_fixed else None
-    return (
-        route.model.max_concurrent_requests
-        or given
-        or route.endpoint.max_concurrent_requests
-        or START
-    )
+    row = route.endpoint.max_concurrent_requests
+    stated = route.model.max_concurrent_requests or given or row
+    return Concurrency(stated or MOST, stated=stated is not None)

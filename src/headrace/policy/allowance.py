@@ -1,26 +1,29 @@
-"""What a server says is left of a limit, and what that allows until it speaks again. Pure.
+"""What a server's messages about one limit mean, beside what we know ourselves. Pure.
 
 Servers tell a limit, what is left of it, and when all of it will be there again; mostly they do
-not tell how they count. What has been sent since the request that brought the news was admitted may
-not be counted in it, and is taken off. Two things add to it until the next message: what we sent
-ourselves more than one interval ago, which no way of counting holds against us any longer; and,
-where all messages so far fit a bucket that refills all the time, what that gains.
+not tell how they count. But whatever way they count, what they hold against us is no more than what
+we sent within the interval. So what they hold beyond that is not ours: other processes with the
+same key, or tokens that are counted in another way. That is taken off until the next message says
+otherwise, or the server has said that it will be gone.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from headrace.policy.buckets import DAY, MINUTE, SECOND
+from headrace.policy.breaker import NEVER
+from headrace.policy.buckets import DAY, DUST, MINUTE, SECOND
 
-if TYPE_CHECKING:
-    from headrace.policy.buckets import Ring
-
-_NEVER: Final = 1 << 62
-# How far what is inferred may be from a minute, or a day, and still be meant so.
-_CLOSE: Final = 2.0
-# Below any cost, above what adding and taking away floats may leave behind.
-_DUST: Final = 1e-6
+# No reset of a limit of a minute takes longer, rounded up by whoever wants to be careful.
+_BEYOND_A_MINUTE: Final = 90 * SECOND
+# No reset of a limit of a second takes longer, rounded up to whole seconds.
+_BEYOND_A_SECOND: Final = 1_100_000_000
+# A bucket of a minute would take so long for it, so that what a second says is clearly sooner.
+_CLEAR: Final = 600_000_000
+# How far the reset of a bucket may be from what its refilling makes of it.
+_CLOSE: Final = 0.1
+# So many answers in a row, to requests sent when nothing was left, show that it was not so.
+DOUBTFUL: Final = 8
 
 
 class News(NamedTuple):
@@ -36,83 +39,118 @@ class News(NamedTuple):
     stated: int | None
     asked_at: int
 
+    @property
+    def held(self) -> float:
+        """What the server holds against the limit."""
+        return 0.0 if self.remaining is None else max(self.limit - self.remaining, 0.0)
+
 
 class Counting:
     """How a server counts one limit, found out from what it tells.
 
-    A bucket that refills all the time says of itself that what is missing comes back within the
-    reset, so that all of it takes ``reset * limit / missing``: the same at each message. Where that
-    is not so the limit is a window, which is at least as long as any reset.
+    A minute, until something shows otherwise: a reset of more than that is a day's. A reset within
+    a second, where a bucket of a minute would take longer, is the end of a window of a minute or
+    one of a second; when it comes again after a second with no longer one between, it is a second.
     """
 
-    __slots__ = ("_longest", "_refills", "interval")
+    __slots__ = ("_brief_since", "_enough", "_odd_at", "interval")
 
     def __init__(self) -> None:
         self.interval = MINUTE
-        self._refills: set[int] = {MINUTE, DAY}
-        self._longest = 0
-
-    @property
-    def refills(self) -> bool:
-        """Does it fit a bucket that gains all the time?"""
-        return bool(self._refills)
+        self._brief_since: int | None = None
+        self._enough = _BEYOND_A_SECOND
+        self._odd_at = -NEVER
 
     def seen(self, news: News) -> int:
         """After a message: the interval that the limit is counted over, in nanoseconds."""
-        missing = 0.0 if news.remaining is None else news.limit - news.remaining
-        if news.reset is not None and missing > 0:
-            whole = news.reset * news.limit / missing
-            self._refills = {i for i in self._refills if i / _CLOSE <= whole <= i * _CLOSE}
-            self._longest = max(self._longest, news.reset)
         if news.stated is not None:
             self.interval = news.stated
-        elif self._refills:
-            self.interval = min(self._refills)
-        else:
-            self.interval = next((i for i in (SECOND, MINUTE) if self._longest <= i), DAY)
+        elif news.reset is not None and self.interval != DAY:
+            self.interval = self._inferred(news, news.reset)
+        if not self._is_refill(news):
+            self._odd_at = news.asked_at
         return self.interval
 
+    def refuse(self) -> None:
+        """A request was refused though all had been kept: the second has to be shown for longer."""
+        if self.interval == SECOND:
+            self.interval, self._brief_since = MINUTE, None
+            self._enough *= 2
 
-class Allowance:
-    """How much of one limit may be sent, by what the server said last; ``ring`` holds our sends."""
+    def refills(self, now: int) -> bool:
+        """Have its resets lately been those of a bucket that gains all the time?"""
+        return now - self._odd_at > 2 * SECOND
 
-    __slots__ = ("_at", "_forgotten", "_full_at", "_gain", "_left", "_limit", "_ring")
+    def _inferred(self, news: News, reset: int) -> int:
+        if reset > _BEYOND_A_MINUTE:
+            return DAY
+        if reset > _BEYOND_A_SECOND:
+            self._brief_since = None
+            return MINUTE
+        refilled = MINUTE * news.held / news.limit
+        if refilled < _CLEAR or not 0 < reset <= refilled / 2:
+            return self.interval
+        if self._brief_since is None:
+            self._brief_since = news.asked_at
+        is_shown = news.asked_at - self._brief_since > self._enough
+        return SECOND if is_shown else self.interval
 
-    def __init__(self, ring: Ring) -> None:
-        self._ring = ring
-        self._limit = self._left = float("inf")
-        self._gain = self._forgotten = 0.0
-        self._at = 0
-        self._full_at = _NEVER
+    def _is_refill(self, news: News) -> bool:
+        """Does what is missing come back in proportion?"""
+        if news.reset is None:
+            return False
+        expected = self.interval * news.held / news.limit
+        return abs(news.reset - expected) <= _CLOSE * expected + SECOND // 20
 
-    def hear(self, news: News, counting: Counting) -> None:
-        """A message that says what is left; what was admitted since is yet to be taken off."""
-        self._limit = news.limit
-        self._left = news.limit if news.remaining is None else news.remaining
-        self._at = news.asked_at
-        self._full_at = news.asked_at + (news.reset or counting.interval)
-        self._gain = news.limit / counting.interval if counting.refills else 0.0
-        self._forgotten = self._ring.forgotten
 
-    def left(self, now: int) -> float:
-        """What may be sent now."""
-        if now >= self._full_at:
-            self._left, self._full_at = self._limit, _NEVER
-        gained = (now - self._at) * self._gain + self._ring.forgotten - self._forgotten
-        self._at, self._forgotten = now, self._ring.forgotten
-        self._left = min(self._limit, self._left + gained)
-        return self._left
+class Others:
+    """What is held against a limit and is not ours: all of it until it is told to be gone."""
 
-    def wait(self, now: int, cost: float) -> int:
-        """Nanoseconds until ``cost`` may be sent; a cost above the limit waits for all of it."""
-        missing = min(cost, self._limit) - self.left(now)
-        if missing <= _DUST:
-            return 0
-        wait = max(self._full_at - now, 1)
-        if self._gain:
-            wait = min(wait, int(missing / self._gain) + 1_000)
-        return max(min(wait, self._ring.until(now, missing)), 1_000)
+    __slots__ = ("_amount", "_at", "_gone_at", "_in_a_row", "_is_fading", "_most", "_since")
 
-    def take(self, cost: float) -> None:
-        """Send ``cost``."""
-        self._left -= cost
+    def __init__(self) -> None:
+        self._amount = 0.0
+        self._at = self._gone_at = 0
+        self._is_fading = False
+        self._since = NEVER
+        self._in_a_row = 0
+        self._most = DOUBTFUL
+
+    def hear(self, news: News, ours: float, now: int, interval: int, *, refills: bool) -> None:
+        """A message; ``ours`` is what we had sent within the interval when it was asked for."""
+        self._count(news)
+        is_believed = self._in_a_row < self._most
+        self._amount = max(0.0, news.held - ours) if is_believed else 0.0
+        self._at = now
+        self._gone_at = now + (interval if news.reset is None else news.reset)
+        self._is_fading = refills and news.held > 0
+
+    def refuse(self) -> None:
+        """A request was refused: when nothing was said to be left, it was so."""
+        if self._in_a_row >= self._most:
+            self._most *= 2
+        self._in_a_row, self._since = 0, NEVER
+
+    def held(self, now: int) -> float:
+        """What still counts of it."""
+        if now >= self._gone_at or not self._amount:
+            return 0.0
+        if not self._is_fading:
+            return self._amount
+        return self._amount * (self._gone_at - now) / max(self._gone_at - self._at, 1)
+
+    def until(self, now: int, missing: float) -> int:
+        """Nanoseconds until so much of it is gone; the end of time where it is less."""
+        held = self.held(now)
+        if held + DUST < missing:
+            return NEVER
+        left = self._gone_at - now
+        return int(left * min(missing / held, 1.0)) + 1_000 if self._is_fading else left
+
+    def _count(self, news: News) -> None:
+        if news.remaining is None or news.remaining >= 1:
+            self._in_a_row, self._since = 0, NEVER
+        elif self._since == NEVER:
+            self._since = news.asked_at
+        else:
+            self._in_a_row += news.asked_at > self._since

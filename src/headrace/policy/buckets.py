@@ -15,7 +15,7 @@ DAY: Final = 1_440 * MINUTE
 JITTER: Final = SECOND // 4
 _SLOTS: Final = 1024
 # Below any cost, above what adding and taking away floats may leave behind.
-_DUST: Final = 1e-6
+DUST: Final = 1e-6
 
 
 class Ring:
@@ -25,7 +25,7 @@ class Ring:
     old, so the sum is never too small. ``limit`` is the cost allowed in any such span.
     """
 
-    __slots__ = ("_costs", "_last", "_slot", "_sum", "_turn", "forgotten", "limit")
+    __slots__ = ("_costs", "_last", "_slot", "_sum", "_turn", "limit")
 
     def __init__(self, limit: float, interval: int = MINUTE) -> None:
         self.limit = limit
@@ -34,7 +34,6 @@ class Ring:
         self._last = 0
         self._sum = 0.0
         self._turn = 0
-        self.forgotten = 0.0
 
     def used(self, now: int) -> float:
         """What counts against the limit at ``now``."""
@@ -44,7 +43,7 @@ class Ring:
     def has_room(self, now: int, cost: float) -> bool:
         """Would ``cost`` stay within the limit? A cost above the limit fits an empty ring."""
         self._advance(now)
-        return self._sum + min(cost, self.limit) - self.limit <= _DUST
+        return self._sum + min(cost, self.limit) - self.limit <= DUST
 
     def add(self, now: int, cost: float) -> None:
         """Count ``cost`` at ``now``."""
@@ -70,24 +69,36 @@ class Ring:
         if now >= self._turn:
             self._advance(now)
         excess = self._sum + min(cost, self.limit) - self.limit
-        return 0 if excess <= _DUST else self.until(now, excess)
+        return 0 if excess <= DUST else self.until(now, excess)
 
-    def change(self, limit: float) -> None:
-        """Go on with another limit; what was admitted under a larger one counts in proportion.
+    def change(self, limit: float, held: float) -> None:
+        """Go on with another limit, of which so much is ``held`` against us.
 
-        Counted in full it would stop everything until it is too old, at a server that has gone on
-        refilling, too; what a server holds against us it tells in what is left.
+        A server that has gone on refilling holds less than what was sent; where it holds all that
+        it may, it may hold more than that.
         """
-        if limit < self.limit:
-            part = limit / self.limit
+        if held < min(self._sum, limit):
+            part = held / self._sum
             self._costs = [cost * part for cost in self._costs]
             self._sum *= part
         self.limit = limit
 
+    def since(self, now: int, span: int) -> float:
+        """What was admitted within a shorter span."""
+        self._advance(now)
+        first = max((now - span) // self._slot, self._last - _SLOTS + 1)
+        return sum(self._costs[slot % _SLOTS] for slot in range(first, self._last + 1))
+
+    def forget(self, before: int) -> None:
+        """What was admitted before that moment does not count any more."""
+        for slot in range(self._last - _SLOTS + 1, min(before // self._slot, self._last + 1)):
+            self._sum -= self._costs[slot % _SLOTS]
+            self._costs[slot % _SLOTS] = 0.0
+
     def until(self, now: int, excess: float) -> int:
         """Nanoseconds until so much of it is too old to count, or all of it."""
         slot = self._last - _SLOTS
-        while excess > _DUST and slot < self._last:
+        while excess > DUST and slot < self._last:
             slot += 1
             excess -= self._costs[slot % _SLOTS]
         return (slot + _SLOTS) * self._slot - now
@@ -96,7 +107,6 @@ class Ring:
         slot = now // self._slot
         if (steps := slot - self._last) <= 0:
             return
-        before = self._sum
         if steps >= _SLOTS:
             self._costs = [0.0] * _SLOTS
             self._sum = 0.0
@@ -104,6 +114,5 @@ class Ring:
             for old in range(self._last + 1, slot + 1):
                 self._sum -= self._costs[old % _SLOTS]
                 self._costs[old % _SLOTS] = 0.0
-        self.forgotten += before - self._sum
         self._last = slot
         self._turn = (slot + 1) * self._slot

@@ -20,6 +20,9 @@ TRANSIENT_BASE: Final = 0.5
 THROTTLE_BASE: Final = 1.0
 LONGEST: Final = 20.0
 LONGEST_PARK: Final = 60.0
+# Quiet that no server has asked for: short at first, since one answer more shows that it is over.
+PARK_BASE: Final = 0.5
+LONGEST_GUESS: Final = 8.0
 REFUSED_APART: Final = 8
 
 
@@ -92,7 +95,7 @@ def park(hint: float | None, in_a_row: int, chance: float) -> int:
     """
     if hint:
         return int(hint * SECOND)
-    longest = min(THROTTLE_BASE * 2 ** min(in_a_row - 1, 10), LONGEST_PARK)
+    longest = min(PARK_BASE * 2 ** min(in_a_row - 1, 10), LONGEST_GUESS)
     return int(longest * (0.5 + chance / 2) * SECOND)
 
 

@@ -1,7 +1,7 @@
 """Tables whose values are imported when they are first asked for.
 
-A program uses one dialect, or two. What the others import would be a third of the time that
-``from headrace import LLMClient`` takes.
+A program uses one dialect, or two. What the others import would make
+``from headrace import LLMClient`` take longer for nothing.
 """
 
 from __future__ import annotations

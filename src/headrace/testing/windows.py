@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MINUTE: Final = 60.0
+DAY: Final = 86_400.0
 # A hint in whole milliseconds is up to a rounding error short of a whole unit.
 _DUST: Final = 1e-9
 Counting: TypeAlias = Literal["continuous", "minute", "second", "sliding"]
@@ -87,6 +88,16 @@ class Bucket(Window):
         gained = (now - self._at) * self.limit / MINUTE + _DUST
         self._level = min(self.size, self._level + gained)
         self._at = now
+
+
+class DayBucket(Bucket):
+    """One that holds a day's worth, and tells of that."""
+
+    __slots__ = ()
+
+    def level(self, now: float) -> Level:
+        """See ``Window``."""
+        return super().level(now)._replace(limit=self.size)
 
 
 class Fixed(Window):
@@ -189,3 +200,8 @@ _WINDOWS: Final[dict[Counting, Callable[[float, float], Window]]] = {
 def window(counting: Counting, per_minute: float, now: float) -> Window:
     """A window that counts in one of the four ways, with nothing taken yet."""
     return _WINDOWS[counting](per_minute, now)
+
+
+def day_window(counting: Counting, per_minute: float, now: float) -> Window:
+    """The same for what a day allows, all of which may go at once; windows turn at midnight."""
+    return (DayBucket if counting == "continuous" else Fixed)(per_minute, now, DAY)

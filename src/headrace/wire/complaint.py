@@ -26,7 +26,8 @@ _TITLE: Final = re.compile(r"<title[^>]{0,100}>([^<]{1,300})", re.IGNORECASE)
 class Complaint:
     """``names`` are its codes and types in lower case, ``details`` what is worth showing of it.
 
-    ``wait`` is the seconds of quiet that it asks for, as Google does in the body.
+    ``wait`` is the seconds of quiet that it asks for, ``quotas`` names what is used up (Google puts
+    both into the body); ``headers`` are those that OpenRouter puts there, in lower case.
     """
 
     message: str
@@ -34,6 +35,8 @@ class Complaint:
     status: int | None = None
     is_page: bool = False
     wait: float | None = None
+    quotas: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, str | int] = field(default_factory=dict)
 
 
@@ -59,24 +62,29 @@ def of_object(data: Mapping[str, object]) -> Complaint:
     """What an error object says, or an object with an ``error`` in it."""
     inner = data.get("error")
     error = reading.block(inner) or data
+    metadata = reading.block(error.get("metadata"))
     codes = (error.get("code"), error.get("type"))
     deeper = (
         reading.block(error.get("details")).get("error_code"),
-        reading.block(error.get("metadata")).get("error_type"),
+        metadata.get("error_type"),
         reading.block(error.get("innererror")).get("code"),
     )
     google = _google_details(error)
+    quotas = tuple(quota for info in google for quota in _quotas(info))
     details = {name: error.get(name) for name in ("type", "code", "param")}
     if amazon := _of_amazon(data.get("__type")):
         details["type"] = amazon
     details["request_id"] = data.get("request_id")
+    details["quota"] = ", ".join(quotas)
     # OpenRouter: what the provider behind it wrote, which says more than "Provider returned error".
-    within = reading.text(reading.block(error.get("metadata")).get("raw"))
+    within = reading.text(metadata.get("raw"))
     return Complaint(
         message=": ".join(filter(None, (_words(inner) or _words(error), within))),
         names=_names(*codes, *deeper, amazon, *(item.get("reason") for item in google)),
         status=next((s for s in map(_status, codes) if s is not None), None),
         wait=next((s for s in map(_delay, google) if s is not None), None),
+        quotas=quotas,
+        headers=_headers(metadata.get("headers")),
         details={n: v for n, v in details.items() if v and isinstance(v, str | int)},
     )
 
@@ -102,6 +110,20 @@ def _delay(info: Mapping[str, object]) -> float | None:
     """Of RetryInfo the delay, a duration such as "37.5s"."""
     written = info.get("retryDelay")
     return reset_after(written, {}) if isinstance(written, str) else None
+
+
+def _quotas(info: Mapping[str, object]) -> list[str]:
+    """Of QuotaFailure and ErrorInfo the names of the quotas that are used up."""
+    violations = info.get("violations")
+    rows = violations if isinstance(violations, list) else []
+    named = [reading.block(row).get("quotaId") for row in rows]
+    named.append(reading.block(info.get("metadata")).get("quota_limit"))
+    return [name for name in named if isinstance(name, str)]
+
+
+def _headers(found: object) -> dict[str, str]:
+    pairs = reading.block(found).items()
+    return {name.lower(): str(value) for name, value in pairs if isinstance(value, str | int)}
 
 
 def _status(code: object) -> int | None:

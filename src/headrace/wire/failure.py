@@ -24,7 +24,7 @@ from headrace.core.errors import (
     ReplyError,
     TooLongError,
 )
-from headrace.wire import amazon, complaint, named, openai_codes, reading
+from headrace.wire import amazon, complaint, hints, named, openai_codes, reading
 from headrace.wire.limits import (
     NO_LIMITS,
     TOO_MANY_REQUESTS,
@@ -188,8 +188,6 @@ _NOT_OURS: Final = re.compile(
     re.IGNORECASE,
 )
 _TOO_LARGE_FOR_ANY_MINUTE: Final = re.compile(r"request too large for", re.IGNORECASE)
-# Cohere's trial keys have a number of calls for a month.
-_OF_A_DAY: Final = re.compile(r"per[-_]day|PerDay|calls / month|\AToo many tokens per day")
 
 
 def check(reply: Reply, lost: Lost = NOTHING) -> None:
@@ -314,12 +312,10 @@ def _classify(status: int, said: Complaint, reply: Reply) -> Kind:
 
 
 def _too_fast(said: Complaint, reply: Reply) -> Kind:
-    if _kind(said) is QuotaError:
-        return QuotaError
-    if _OF_A_DAY.search(said.message) or (b'"quotaId"' in reply.body and b"PerDay" in reply.body):
+    if _kind(said) is QuotaError or hints.is_spent(said, reply):
         return QuotaError
     if _UNPAID.match(said.message):  # Anthropic and xAI
-        return QuotaError if hint(reply.headers, reply.status) is None else RateLimitError
+        return QuotaError if hints.wait(RateLimitError, said, reply) is None else RateLimitError
     # OpenAI and Groq: more tokens than a minute allows in all; waiting would be for ever.
     return TooLongError if _TOO_LARGE_FOR_ANY_MINUTE.match(said.message) else RateLimitError
 
@@ -383,17 +379,11 @@ def _error(  # noqa: PLR0917 - what an error is, each part once
     return kind(
         f"{what}{f': {message}' if message else ''}; {remedy(kind, reply.status, lost)}",
         status=reply.status,
-        hint=_wait(said, reply),
+        hint=hints.wait(kind, said, reply),
         reply=reply if reply.status == OK else None,
         usage=usage,
         details=details or None,
     )
-
-
-def _wait(said: Complaint, reply: Reply) -> float | None:
-    """What the headers ask for, else the body."""
-    asked = hint(reply.headers, reply.status)
-    return said.wait if asked is None else asked
 
 
 def _shown(value: object) -> object:

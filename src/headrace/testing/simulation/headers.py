@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -12,13 +13,18 @@ if TYPE_CHECKING:
     from headrace.testing.windows import Level
 
 HeaderDialect: TypeAlias = Literal[
-    "openai", "anthropic", "mistral", "cerebras", "together", "fireworks"
+    "openai", "anthropic", "groq", "mistral", "cerebras", "together", "fireworks"
 ]
 
-_OWN: Final = {"input_tokens": "input-tokens", "output_tokens": "output-tokens"}
+# Requests of a day.
+OF_DAY: Final = "requests_of_day"
+_Words: TypeAlias = "dict[str, str | None]"
+_OWN: Final[_Words] = {"input_tokens": "input-tokens", "output_tokens": "output-tokens"}
 # Names of the limit, of what is left, and of the reset; {} is the dimension in the vendor's words.
-_NAMES: Final[dict[HeaderDialect, tuple[str, dict[str, str]]]] = {
+# Where it is None it is not told.
+_NAMES: Final[dict[HeaderDialect, tuple[str, _Words]]] = {
     "openai": ("x-ratelimit-{field}-{what}", {}),
+    "groq": ("x-ratelimit-{field}-{what}", {"requests": None, OF_DAY: "requests"}),
     "anthropic": ("anthropic-ratelimit-{what}-{field}", _OWN),
     "mistral": ("x-ratelimit-{field}-{what}-minute", {"requests": "req"}),
     "cerebras": ("x-ratelimit-{field}-{what}-minute", {}),
@@ -30,6 +36,7 @@ _NAMES: Final[dict[HeaderDialect, tuple[str, dict[str, str]]]] = {
 }
 _RESETS: Final[dict[HeaderDialect, Callable[[float, float], str]]] = {
     "openai": lambda seconds, _now: f"{seconds * 1000:.0f}ms",
+    "groq": lambda seconds, _now: f"{seconds // 60:.0f}m{seconds % 60:.3f}s",
     "anthropic": lambda seconds, now: datetime.fromtimestamp(now + seconds, UTC).isoformat(),
     "cerebras": lambda seconds, _now: f"{seconds:.3f}",
     "together": lambda seconds, _now: f"{seconds:.3f}",
@@ -44,7 +51,9 @@ def limit_headers(
     reset = _RESETS.get(dialect)
     found = {"date": format_datetime(datetime.fromtimestamp(wall, UTC), usegmt=True)}
     for name, level in levels.items():
-        what = words.get(name, name)
+        what = words.get(name, None if name == OF_DAY else name)
+        if what is None:
+            continue
         found[form.format(field="limit", what=what)] = f"{level.limit:.0f}"
         found[form.format(field="remaining", what=what)] = f"{level.remaining:.0f}"
         if reset is not None:
@@ -53,6 +62,14 @@ def limit_headers(
     return found
 
 
-def hint_headers(seconds: float) -> dict[str, str]:
-    """How long to wait, to the millisecond."""
+def hint_body(seconds: float) -> dict[str, object]:
+    """How long to wait, as ``google.rpc`` writes it beside an error."""
+    kind = "type.googleapis.com/google.rpc.RetryInfo"
+    return {"details": [{"@type": kind, "retryDelay": f"{seconds:.3f}s"}]}
+
+
+def hint_headers(seconds: float, *, whole: bool = False) -> dict[str, str]:
+    """How long to wait: to the millisecond, or in ``whole`` seconds as most vendors say it."""
+    if whole:
+        return {"retry-after": str(math.ceil(seconds))}
     return {"retry-after-ms": f"{seconds * 1000:.0f}"}

@@ -65,10 +65,13 @@ class Report:
         """How many 429s were sent to requests that came in this time."""
         return sum(send.status == _REFUSED and start <= send.at < end for send in self.sends)
 
-    def reaches(self, per_minute: float, part: float = 0.9, seconds: float = 5.0) -> float | None:
+    def reaches(
+        self, per_minute: float, part: float = 0.9, seconds: float = 5.0, since: float = 0.0
+    ) -> float | None:
         """When, for so many seconds, ``part`` of the allowed rate was first used; None: never."""
         enough = per_minute * part * seconds / _MINUTE
-        found = (at for at in self._at if self.between(at, at + seconds) >= enough)
+        times = self._at[bisect_left(self._at, since) :]
+        found = (at for at in times if self.between(at, at + seconds) >= enough)
         return next(found, None)
 
     @property

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import orjson
 
+from headrace.core.errors import NotSentError
 from headrace.core.reply import Reply
 from headrace.core.response import APIResponse, Usage
 from headrace.providers.base import ProviderRequest
 from headrace.testing.clock import running_clock
-from headrace.testing.simulation.headers import hint_headers, limit_headers
+from headrace.testing.simulation.headers import hint_body, hint_headers, limit_headers
 from headrace.wire import failure
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class SimulatedRequest(ProviderRequest):
             answered = True
         finally:
             self.vendor.leave(send, answered=answered)
+        if not send.status:
+            msg = "a simulated vendor refused the connection"
+            raise NotSentError(msg)
         return self.decode(self.context, self.route, reply_of(self.vendor, send))
 
     @classmethod
@@ -68,11 +72,14 @@ def reply_of(vendor: Vendor, send: Send) -> Reply:
     headers: dict[str, str] = {}
     if terms.headers is not None:
         headers = limit_headers(terms.headers, send.levels, running_clock().wall())
-    if send.wait and terms.hints:
-        headers |= hint_headers(send.wait)
+    body: dict[str, object] = {}
+    if send.wait and terms.hints == "body":
+        body = hint_body(send.wait)
+    elif send.wait and terms.hints:
+        headers |= hint_headers(send.wait, whole=terms.hints == "seconds")
     if send.status == failure.OK:
         said = f"echo: {send.prompt[:32]}"
-        body: object = {"said": said, "input": send.input, "output": send.output}
+        body = {"said": said, "input": send.input, "output": send.output}
     else:
-        body = {"error": {"message": f"refused with {send.status} by a simulated vendor"}}
+        body = {"error": {"message": f"refused with {send.status} by a simulated vendor", **body}}
     return Reply(send.status, orjson.dumps(body), headers)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.client import LLMClient
 from headrace.core.errors import ConfigError
-from headrace.providers.catalog import Catalog
+from headrace.providers.catalog import CLASSES, Catalog
 from headrace.testing.clock import VirtualClock, run_virtual
 from headrace.testing.simulation.report import Report, one
 from headrace.testing.simulation.request import simulated
@@ -55,7 +55,8 @@ def simulate(
         raise ConfigError(msg)
     clock = VirtualClock()
     options.setdefault("chance", random.Random(7).random)  # noqa: S311 - dice that fall the same each time
-    catalog = Catalog({"openai_chat": simulated(vendor)})
+    catalog = Catalog(dict.fromkeys(CLASSES, simulated(vendor)))
+    options.setdefault("api_key", "simulated")
     client = LLMClient(models, base_url=_NOWHERE, clock=clock, catalog=catalog, **options)
 
     async def main() -> Simulated:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from headrace.policy import reservation
 from headrace.testing.clock import running_clock
 from headrace.testing.provider import prompt_of
-from headrace.testing.simulation.headers import HeaderDialect
-from headrace.testing.windows import Counting, Level, Window, window
+from headrace.testing.simulation.headers import OF_DAY, HeaderDialect
+from headrace.testing.windows import DAY, MINUTE, Counting, Level, Window, day_window, window
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _OK: Final = 200
 _SECOND: Final = 1_000_000_000
-_LIMITS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
+_LIMITS: Final = ("requests", OF_DAY, "tokens", "input_tokens", "output_tokens")
 _NORMAL: Final = NormalDist()
 
 
@@ -41,11 +41,17 @@ class Terms:
     the limits of tokens when a request comes, or what was really said when it ends. ``shared``: all
     keys have one account's limits. ``output`` tokens are spread lognormally by ``spread`` (sigma).
     ``parallel``: how many answers it makes at full speed; more make all slower in proportion.
-    ``off``: how far its count of input tokens is from an estimate by size, as a part of it.
-    ``failures``: the share of requests that end with ``failure_status``.
+    ``off``: how far its count of input tokens is from an estimate by size, as a part of it, and
+    ``bias``: by how much it counts more (or, below 0, less) on the whole.
+    ``failures``: the share of requests that end with ``failure_status``; 0 refuses the connection.
+    ``revoked`` are keys, by number, and ``retired`` models that it does not know any more.
+    ``refusals_count``: whether a request that is refused counts all the same, as OpenAI says.
+    ``hints``: whether a 429 says how long to wait: in its headers to the millisecond or in whole
+    ``"seconds"``, or in its ``"body"`` as Google does.
     """
 
     requests_per_minute: float | None = None
+    requests_per_day: float | None = None
     tokens_per_minute: float | None = None
     input_tokens_per_minute: float | None = None
     output_tokens_per_minute: float | None = None
@@ -59,14 +65,19 @@ class Terms:
     output: float = 100.0
     spread: float = 0.0
     off: float = 0.0
+    bias: float = 0.0
     failures: float = 0.0
     failure_status: int = 500
     revoked: frozenset[int] = frozenset()
+    retired: frozenset[str] = frozenset()
     headers: HeaderDialect | None = None
-    hints: bool = True
+    hints: bool | Literal["seconds", "body"] = True
+    refusals_count: bool = False
 
     def per_minute(self, what: str) -> float | None:
-        """The limit of one dimension."""
+        """The limit of one dimension; what a day allows is spread over it."""
+        if what == OF_DAY:
+            return self.requests_per_day and self.requests_per_day * MINUTE / DAY
         limit: float | None = getattr(self, f"{what}_per_minute")
         return limit
 
@@ -76,7 +87,8 @@ class Send:
     """One request at the vendor: when it came and went (seconds from the start), and its fate.
 
     ``key`` counts the keys of a route from 1. ``output`` is 0 where there was no answer, ``status``
-    is 0 where the client left before it came. ``in_flight`` are those being served with this one.
+    is 0 where none came: the client left, or the connection was refused. ``in_flight`` are those
+    being served with this one.
     """
 
     at: float
@@ -96,14 +108,20 @@ class Send:
 class Vendor:
     """Answers, or refuses, by the terms of the moment; every send is in ``sends``."""
 
-    def __init__(self, terms: Terms | Mapping[float, Terms], *, seed: int = 0) -> None:
-        """``terms``: for all time, or from each of these seconds on, the first being 0."""
+    def __init__(
+        self, terms: Terms | Mapping[float, Terms], *, seed: int = 0, phase: float = 0.0
+    ) -> None:
+        """``terms``: for all time, or from each of these seconds on, the first being 0.
+
+        ``phase``: how many seconds before the first request its minutes (and seconds) begin.
+        """
         timeline = {0.0: terms} if isinstance(terms, Terms) else dict(sorted(terms.items()))
         if not timeline or min(timeline) != 0:
             msg = "the first terms of a vendor must begin at 0 seconds"
             raise ValueError(msg)
         self._starts, self._terms = list(timeline), list(timeline.values())
         self._seed = seed
+        self._phase = phase
         self._seen = Counter[str]()
         self._in_flight = Counter[int]()
         self._windows: dict[tuple[int, str, Counting], Window] = {}
@@ -126,7 +144,9 @@ class Vendor:
         now, prompt = self.now(), prompt_of(context)
         terms, self._seen[prompt] = self.terms(now), self._seen[prompt] + 1
         size = reservation.input_tokens(context.asked, context.params, context.schemas)
-        factor = 1 + terms.off * (2 * self._draw(prompt, "size") - 1)
+        factor = 1 + terms.bias
+        if terms.off:
+            factor += terms.off * (2 * self._draw(prompt, "size") - 1)
         declared = context.params.max_tokens if context.params else None
         scope = 0 if terms.shared else route.number
         send = Send(
@@ -138,7 +158,7 @@ class Vendor:
             self._in_flight[scope] + 1,
         )
         self.sends.append(send)
-        self._judge(send, terms, scope)
+        self._judge(send, terms, scope, route.model.name)
         return send
 
     def leave(self, send: Send, *, answered: bool = True) -> None:
@@ -155,13 +175,15 @@ class Vendor:
         if terms.counts == "used" and send.output:
             for what in ("tokens", "output_tokens"):
                 if (found := self._window(scope, what, now)) is not None:
-                    found.take(send.output, now)
+                    found.take(send.output, now + self._phase)
         send.levels = self._levels(scope, now)
 
-    def _judge(self, send: Send, terms: Terms, scope: int) -> None:
+    def _judge(self, send: Send, terms: Terms, scope: int, model: str) -> None:
         if send.key in terms.revoked:
             send.status = 401
-        elif self._draw(send.prompt, "failure") < terms.failures:
+        elif model in terms.retired:
+            send.status = 404
+        elif terms.failures and self._draw(send.prompt, "failure") < terms.failures:
             send.status = terms.failure_status
         elif (most := terms.max_concurrent_requests) is not None and send.in_flight > most:
             send.status = 429
@@ -179,16 +201,21 @@ class Vendor:
         said = send.declared if terms.counts == "declared" else 0
         costs = {
             "requests": 1,
+            OF_DAY: 1,
             "tokens": send.input + said,
             "input_tokens": send.input,
             "output_tokens": said,
         }
         found = {what: self._window(scope, what, send.at) for what in _LIMITS}
         windows = [(costs[what], each) for what, each in found.items() if each is not None]
-        wait = max((each.wait_for(cost, send.at) for cost, each in windows), default=0.0)
+        at = send.at + self._phase
+        wait = max((each.wait_for(cost, at) for cost, each in windows), default=0.0)
         if not wait:
             for cost, each in windows:
-                each.take(cost, send.at)
+                each.take(cost, at)
+        elif terms.refusals_count and (requests := found["requests"]) is not None:
+            requests.take(1, at)
+            wait = max(wait, requests.wait_for(1, at))
         return wait
 
     def _window(self, scope: int, what: str, now: float) -> Window | None:
@@ -199,16 +226,18 @@ class Vendor:
         place = (scope, what, terms.counting)
         found = self._windows.get(place)
         if found is None:
-            found = self._windows[place] = window(terms.counting, limit, now)
+            new = day_window if what == OF_DAY else window
+            found = self._windows[place] = new(terms.counting, limit, now + self._phase)
         elif found.limit != limit:
-            found.change(limit, now)
+            found.change(limit, now + self._phase)
         return found
 
     def _levels(self, scope: int, now: float) -> dict[str, Level]:
         if self.terms(now).headers is None:
             return {}
         found = {what: self._window(scope, what, now) for what in _LIMITS}
-        return {what: each.level(now) for what, each in found.items() if each is not None}
+        at = now + self._phase
+        return {what: each.level(at) for what, each in found.items() if each is not None}
 
     def _said(self, prompt: str, terms: Terms) -> int:
         if not terms.spread:

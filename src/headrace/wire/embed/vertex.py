@@ -32,15 +32,21 @@ def encode(context: RequestContext, route: Route) -> Draft:
 
 def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
     """The vectors, in the order of the texts; raises ``ReplyError`` for what are none."""
+    data, rows = predictions(reply)
+    made = [reading.block(row.get("embeddings")) for row in rows]
+    counts = [base.whole(reading.block(m.get("statistics")).get("token_count")) for m in made]
+    known = [count for count in counts if count is not None]
+    usage = Usage(sum(known)) if known and len(known) == len(counts) else None
+    found = [each.get("values") for each in made]
+    return base.answer(context, route, reply, data, found, usage)
+
+
+def predictions(reply: Reply) -> tuple[dict[str, object], list[dict[str, object]]]:
+    """The whole answer, and what it says of each input; raises ``ReplyError`` where it has none."""
     data = failure.read_object(reply)
     items = data.get("predictions")
     if data.get("error"):
         raise failure.from_error_object(data, reply, None)
     if type(items) is not list:
         raise failure.unreadable(reply, "it has no predictions", None)
-    made = [reading.block(reading.block(item).get("embeddings")) for item in items]
-    counts = [base.whole(reading.block(m.get("statistics")).get("token_count")) for m in made]
-    known = [count for count in counts if count is not None]
-    usage = Usage(sum(known)) if known and len(known) == len(counts) else None
-    found = [each.get("values") for each in made]
-    return base.answer(context, route, reply, data, found, usage)
+    return data, [reading.block(item) for item in items]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from headrace.wire import failure, reading
 from headrace.wire.draft import Unsupported
-from headrace.wire.embed import base
+from headrace.wire.embed import base, vertex
 from headrace.wire.operation import drafted
 from headrace.wire.segment import segment
 
@@ -41,12 +40,6 @@ def _instance(given: str | Image, route: Route) -> dict[str, object]:
 
 def decode(context: RequestContext, route: Route, reply: Reply) -> APIResponse[object]:
     """The vector; raises ``ReplyError`` for what is none."""
-    data = failure.read_object(reply)
-    items = data.get("predictions")
-    if data.get("error"):
-        raise failure.from_error_object(data, reply, None)
-    if type(items) is not list:
-        raise failure.unreadable(reply, "it has no predictions", None)
-    rows = [reading.block(item) for item in items]
+    data, rows = vertex.predictions(reply)
     found = [row.get("imageEmbedding", row.get("textEmbedding")) for row in rows]
     return base.answer(context, route, reply, data, found, None)

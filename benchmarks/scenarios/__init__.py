@@ -1,0 +1,18 @@
+"""What is measured of limits, each with its aims: scenarios in virtual time, and admission."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.scenarios.admitting import ADMITTING
+from benchmarks.scenarios.changing import CHANGING
+from benchmarks.scenarios.found import FINDING
+from benchmarks.scenarios.known import KNOWN
+from benchmarks.scenarios.scenario import Figures, Measured, Scenario
+from benchmarks.scenarios.told import TOLD
+from benchmarks.scenarios.trouble import TROUBLE
+
+__all__ = ["ADMITTING", "ALL", "SCENARIOS", "Figures", "Measured", "Scenario"]
+
+SCENARIOS: Final[tuple[Scenario, ...]] = (*KNOWN, *TOLD, *FINDING, *CHANGING, *TROUBLE)
+ALL: Final[tuple[Measured, ...]] = (*SCENARIOS, *ADMITTING)

@@ -1,0 +1,95 @@
+"""Limits that nobody states and no header tells: found, held, and hardly ever run into."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from benchmarks.scenarios.scenario import BURST, Scenario, at_least, at_most
+from headrace.testing.simulation import Terms
+
+if TYPE_CHECKING:
+    from benchmarks.scenarios.scenario import Figures, Scene
+    from headrace.testing.windows import Counting
+
+# From here on it is to be found.
+FOUND: Final = 30.0
+AIMS: Final = (
+    at_most("90 % after", FOUND),
+    at_least("used", 0.9),
+    at_most("late 429s of all", 0.01),
+)
+# Whole minutes after it.
+END, SMALL_END, ONE_MINUTE = 210.0, 150.0, 90.0
+LATENCIES: Final = {60: 2.0, 600: 1.0, 6_000: 0.5}
+COUNTINGS: Final[tuple[Counting, ...]] = ("continuous", "minute", "sliding")
+Hints: TypeAlias = Literal[False, "seconds", "body"]
+HINTS: Final[tuple[Hints, ...]] = ("seconds", False)
+# What each is called.
+SAID: Final[dict[Hints, str]] = {"seconds": "Retry-After", "body": "RetryInfo", False: "no hint"}
+
+
+def found(per_minute: float, counting: Counting, hints: Hints) -> Scenario:
+    """So many requests a minute, with or without a Retry-After."""
+    latency = LATENCIES[int(per_minute)]
+    return Scenario(
+        name=f"found: {per_minute:,} requests, {counting}, {SAID[hints]}",
+        terms=Terms(
+            requests_per_minute=per_minute, counting=counting, first_token=latency, hints=hints
+        ),
+        limit=per_minute,
+        late=FOUND,
+        aims=AIMS,
+        start=FOUND,
+        end=END,
+        small_end=SMALL_END,
+        spare=BURST,
+    )
+
+
+def at_once() -> Scenario:
+    """So many at once, and the next one is refused."""
+    return Scenario(
+        name="found: 50 at once, 1 s",
+        terms=Terms(max_concurrent_requests=50, first_token=1.0),
+        limit=3_000,
+        late=FOUND,
+        aims=AIMS,
+        start=FOUND,
+        end=END,
+        small_end=ONE_MINUTE,
+    )
+
+
+def knee(name: str, terms: Terms, limit: float) -> Scenario:
+    """A server that slows down instead of refusing."""
+    return Scenario(
+        name=f"found: knee at {name}",
+        terms=terms,
+        limit=limit,
+        aims=(at_most("90 % after", FOUND), at_least("used", 0.9), at_most("in flight", 2.0)),
+        start=FOUND,
+        end=END,
+        small_end=ONE_MINUTE,
+        more=crowd,
+    )
+
+
+def crowd(scene: Scene) -> Figures:
+    """How many it serves at once, against what it serves at full speed."""
+    parallel = scene.scenario.base.parallel
+    late = [send.in_flight for send in scene.report.sends if FOUND <= send.at < scene.end]
+    return {"in flight": median(late) / parallel if late and parallel else None}
+
+
+FINDING: Final = (
+    *(found(n, counting, hints) for n in LATENCIES for counting in COUNTINGS for hints in HINTS),
+    found(600, "sliding", "body"),
+    at_once(),
+    knee("20 at once", Terms(parallel=20, first_token=1.0), 1_200),
+    knee(
+        "20 at once, answers of all lengths",
+        Terms(parallel=20, first_token=0.2, per_token=0.01, output=100, spread=0.8),
+        1_000,
+    ),
+)
