@@ -24,6 +24,9 @@ PRIVATE: Final = re.compile(
     r"(?i)HEADRACE_|OPENAI_|ANTHROPIC_|AWS_|AZURE_|OLLAMA_|HF_TOKEN|.*_TOKEN$|.*_API_KEY(_\d+)?$"
 )
 
+# Where nothing can be written that one test would leave behind for another.
+NOT_A_FOLDER: Final = f"{os.devnull}/state"
+
 # Moderate, and the same each time; how many is said here alone. The sweep rolls fresh dice.
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
 # On further interpreters: the same tests, with fewer examples.
@@ -86,3 +89,4 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if PRIVATE.match(name):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", NOT_A_FOLDER)

@@ -34,6 +34,7 @@ BAD: Final[dict[str, list[object]]] = {
     "seed": [1.5, "x", None],
     "coalesce": ["perhaps", 5],
     "spill": [None, "perhaps", 5],
+    "remember_limits": ["perhaps", 5],
     "trust_env": [None, "perhaps"],
     "proxy": [
         5,

@@ -40,7 +40,8 @@ def found(per_minute: float, counting: Counting, hints: Hints) -> Scenario:
         limit=per_minute,
         late=FOUND,
         aims=AIMS,
-        start=FOUND,
+        # A minute that was used up at once has nothing left for its rest: it counts from its start.
+        start=FOUND if counting == "continuous" else 0.0,
         end=END,
         small_end=SMALL_END,
         spare=BURST,

@@ -146,6 +146,7 @@ class Config(Checked):
     breaker: BreakerSettings | None = None
     coalesce: bool | None = None
     spill: bool = False
+    remember_limits: bool | None = None
     seed: int = 0
     allow_http: bool = False
     proxy: Annotated[Proxy, PlainSerializer(str)] | None = None
@@ -178,9 +179,18 @@ class Config(Checked):
         return config
 
     def fleet(
-        self, place: Place, epoch: Callable[[Route], int], clock: Clock | None = None
+        self,
+        place: Place,
+        epoch: Callable[[Route], int],
+        clock: Clock | None = None,
+        *,
+        is_test: bool = True,
     ) -> Fleet:
-        """The routes of a client with these limits, around the endpoints at ``place``."""
+        """The routes of a client with these limits, around the endpoints at ``place``.
+
+        ``is_test``: in a world of a test's own, of which nothing is remembered unasked.
+        """
+        remembers = self.remember_limits
         return Fleet(
             place,
             epoch,
@@ -191,6 +201,7 @@ class Config(Checked):
             concurrency=self.max_concurrent_requests,
             breaker=self.breaker or BreakerSettings(),
             clock=clock,
+            remembers=False if remembers is None and is_test else remembers,
         )
 
     def usual(self, fleet: Fleet, models: Sequence[object], params: object) -> Call:
@@ -350,14 +361,15 @@ _NEEDED: Final = {
 }
 
 
-def check_world(chance: object, **parts: object) -> None:
-    """Raise ``ConfigError`` where one of these cannot stand in for what it is to be."""
+def check_world(chance: object, **parts: object) -> bool:
+    """Is one of these given? Raises ``ConfigError`` where it cannot be what it is to stand for."""
     if chance is not None:
         check_callable("chance", "nothing", chance)
     for name, part in parts.items():
         needed = _NEEDED[name]
         if part is not None and not all(callable(getattr(part, each, None)) for each in needed):
             raise _wrong(name, f"an object with {', '.join(needed)}", part)
+    return any(part is not None for part in (chance, *parts.values()))
 
 
 def _wrong(name: str, expected: str, value: object) -> ConfigError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,9 +54,7 @@ def test_it_doubles_with_each_round_and_then_grows_slowly() -> None:
             answer(slots, now)
         rounds.append(slots.limit)
     assert rounds[:3] == [32, 64, START]
-    assert all(
-        after <= before * 1.13 for before, after in zip(rounds[2:], rounds[3:], strict=False)
-    )
+    assert all(after <= before * 1.13 for before, after in pairwise(rounds[2:]))
 
 
 def test_what_is_not_in_use_does_not_grow() -> None:

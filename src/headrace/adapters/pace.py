@@ -107,6 +107,11 @@ class Pacer:
         self._bucket.pour(owed)
         self._credit = min(self._credit, self._most_credit)
 
+    def start_evenly(self, now: int) -> None:
+        """Begin without a burst; one unit may pass at once."""
+        self._bucket.told.now = now / _NANOS
+        self._bucket.pour(self._burst - 1)
+
     def wait(self, now: int, cost: float) -> int:
         """Nanoseconds until ``cost`` may pass; 0 when it may pass now."""
         if cost <= self._credit:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from headrace.adapters import home
 from headrace.core.errors import ConfigError
 
 if sys.platform != "win32":  # pragma: no branch - no such lock there
@@ -75,7 +76,7 @@ def model_path(weights: Weights = SMOLLM2, *, say: Callable[[str], None] = _say)
 
 def is_here(weights: Weights = SMOLLM2) -> bool:
     """Are the weights on disk already?"""
-    return _installed(weights) is not None or _whole(_home() / _FOLDER / weights.file, weights)
+    return _installed(weights) is not None or _whole(home.cache() / _FOLDER / weights.file, weights)
 
 
 def _installed(weights: Weights) -> Path | None:
@@ -89,7 +90,7 @@ def _installed(weights: Weights) -> Path | None:
 
 
 def _cached(weights: Weights, say: Callable[[str], None]) -> Path:
-    folder = _home() / _FOLDER
+    folder = home.cache() / _FOLDER
     path = folder / weights.file
     if _whole(path, weights):
         return path
@@ -105,14 +106,6 @@ def _cached(weights: Weights, say: Callable[[str], None]) -> Path:
             "make room or set HEADRACE_HOME to a directory that can be written"
         ) from error
     return path
-
-
-def _home() -> Path:
-    """The cache directory; a relative ``XDG_CACHE_HOME`` is ignored, as its specification says."""
-    if own := os.environ.get("HEADRACE_HOME"):
-        return Path(own).expanduser().absolute()
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "headrace"
 
 
 def _whole(path: Path, weights: Weights) -> bool:

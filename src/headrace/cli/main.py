@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BAD_USAGE: Final = 2
 STOPPED: Final = 3
 INTERRUPTED: Final = 130
-COMMANDS: Final = ("run", "embed", "demo")
+COMMANDS: Final = ("run", "embed", "limits", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,6 +150,7 @@ def parser() -> Parser:
     vectors.add_argument("--dimensions", type=int, metavar="N", help="how long vectors shall be")
     vectors.add_argument("--input-type", metavar="TYPE", help=", ".join(INPUT_TYPES))
     _add_extras(vectors)
+    _add_limits(commands)
     demo = commands.add_parser(
         "demo",
         help="answer some prompts with a small model on this machine",
@@ -215,6 +216,7 @@ def _add_client_options(group: argparse._ArgumentGroup) -> None:
     add("--cache", metavar="PATH", help='a file that keeps answers, or "memory"')
     add("--coalesce", action=argparse.BooleanOptionalAction, help="identical rows share an answer")
     add("--spill", action="store_true", help="leave a drawn model that is full for another")
+    add("--remember-limits", action=argparse.BooleanOptionalAction, help="for the next run")
     add("--seed", type=int, metavar="N", help="of the draw of weighted models")
     add("--allow-http", action="store_true", help="plain http to other machines")
     add("--proxy", metavar="URL")
@@ -249,6 +251,27 @@ def _add_extras(group: argparse._ArgumentGroup) -> None:
     add("--on-unsupported", metavar="WHAT", help="adapt (if not given) or error")
     add("--extra-headers", type=json_object, metavar="JSON", help="sent with each request")
     add("--extra-body", type=json_object, metavar="JSON", help="merged into each request's body")
+
+
+def _add_limits(commands: argparse._SubParsersAction[Parser]) -> None:
+    limits = commands.add_parser(
+        "limits",
+        help="show or forget what earlier runs found out of limits",
+        description="Shows what is remembered of limits, which is where the next run begins.",
+        allow_abbrev=False,
+    )
+    limits.set_defaults(module="headrace.cli.limits", command=limits, names=None)
+    limits.add_argument("--json", action="store_true", help="one JSON object a line")
+    more = limits.add_subparsers(parser_class=Parser, title="commands")
+    forget = more.add_parser(
+        "forget",
+        help="remember some of it no longer",
+        description="Forgets the limits of some routes, or of all.",
+        allow_abbrev=False,
+    )
+    forget.set_defaults(command=forget)
+    forget.add_argument("names", nargs="*", metavar="ENDPOINT/MODEL", help="as they are shown")
+    forget.add_argument("--all", action="store_true", help="everything, damaged files too")
 
 
 def _add_demo(demo: argparse.ArgumentParser) -> None:

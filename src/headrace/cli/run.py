@@ -61,6 +61,7 @@ _CLIENT: Final = (
     "cache",
     "coalesce",
     "spill",
+    "remember_limits",
     "seed",
     "allow_http",
     "proxy",

@@ -27,6 +27,8 @@ class LLMClient(Embedding, Judging, Speech, Listing, Routes, Single, ToolLoop):
     in seconds; ``patience`` is how long a route that once worked may give nothing, and
     ``breaker`` (``BreakerSettings``) when one that fails is left alone for a while. ``cache`` is
     ``"memory"``, a path (SQLite) or a ``Cache``; with one, identical requests share an answer, as
-    they do with ``coalesce=True``. ``seed`` fixes the draw of weighted models. Raises
-    ``ConfigError`` with one sentence for every setting that cannot work.
+    they do with ``coalesce=True``. ``remember_limits``: what is found out of limits is kept in the
+    user's state directory, and is where the next run begins (None: for servers on other machines).
+    ``seed`` fixes the draw of weighted models. Raises ``ConfigError`` with one sentence for every
+    setting that cannot work.
     """

@@ -51,6 +51,7 @@ class Assembly(Estimating):
 
     _made_of: tuple[tuple[Any, ...], dict[str, Any]]
     _given_hidden: frozenset[str]
+    last_run: Run | None = None
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Assembly(Estimating):
         cache: str | os.PathLike[str] | caches.Cache | None = None,
         coalesce: bool | None = None,
         spill: bool = False,
+        remember_limits: bool | None = None,
         seed: int = 0,
         allow_http: bool = False,
         proxy: str | None = None,
@@ -101,20 +103,20 @@ class Assembly(Estimating):
             breaker=breaker,
             coalesce=coalesce,
             spill=spill,
+            remember_limits=remember_limits,
             seed=seed,
             allow_http=allow_http,
             proxy=proxy,
             ca_file=ca_file,
             trust_env=trust_env,
         )
-        check_world(chance, clock=clock, catalog=catalog, disk=disk)
+        is_test = check_world(chance, clock=clock, catalog=catalog, disk=disk)
         place = Place(base_url=base_url, api_keys=api_keys, allow_http=self.config.allow_http)
         self._clock, self._disk = clock or SystemClock(), disk
         self._catalog = catalog or Catalog()
         self._cache = caches.open_cache(cache)
-        self._assemble(place, chance)
+        self._assemble(place, chance, is_test=is_test)
         self._usual = self.config.usual(self._fleet, names, sampling_params)
-        self.last_run: Run | None = None
 
     # Or the looser one of __new__ would be shown.
     __signature__ = called_as(__init__)
@@ -156,6 +158,7 @@ class Assembly(Estimating):
         """Close connections, cache and background thread. The client may be used again."""
         await self._loops.aclose()
         await asyncio.to_thread(self._portal.close)
+        await self._fleet.keep()
         if self._cache is not None:
             await self._cache.aclose()
 
@@ -170,10 +173,10 @@ class Assembly(Estimating):
 
     # Inside.
 
-    def _assemble(self, place: Place, chance: Callable[[], float] | None) -> None:
+    def _assemble(self, place: Place, chance: Callable[[], float] | None, *, is_test: bool) -> None:
         config, clock = self.config, self._clock
         self._shares = config.shares(self._cache)
-        self._fleet = config.fleet(place, self._catalog.epoch, clock)
+        self._fleet = config.fleet(place, self._catalog.epoch, clock, is_test=is_test)
         sender = self._sender = config.sender(self._catalog.bind, clock, chance)
         opener = config.opener(clock)
         self._loops = LoopScopes(opener, sender.pump, self._forked, sender.take_back)

@@ -148,6 +148,7 @@ class Bulk(Assembly):
         self._fleet.revive(run.started_at)
         async with AsyncExitStack() as stack:
             stack.enter_context(collector.relieved())
+            stack.push_async_callback(self._fleet.keep)
             stack.callback(self._close, run)
             journal = await self._open_journal(call, run)
             if journal is not None:
@@ -163,7 +164,7 @@ class Bulk(Assembly):
             source = await stack.enter_async_context(opened(prompts))
             schedule = Schedule(source, handle, width, call.choice.is_crowded, stopped)
             stack.enter_context(self._sender.admission.fed_by(schedule.is_fed))
-            stack.enter_context(scope.drawn_by(schedule.widen))
+            stack.enter_context(scope.growing(schedule.grow))
             await schedule.run()
             run.summary.is_complete = True
         return run

@@ -150,6 +150,8 @@ class Sender(Outcomes):
         """Wait for the first of the request's routes that has room for it."""
         permit = None
         while permit is None:
+            if course.sends:
+                course.measure()
             now, order = self.clock.now(), course.order
             with self.admission.lock:
                 permit = self.admission.try_admit(order, course.cost, now)
@@ -165,9 +167,6 @@ class Sender(Outcomes):
                 if not course.has_route:
                     raise course.no_route() from None
                 # Those it waited for are gone, others are not.
-            else:
-                for draw in scope.drawers:
-                    draw()
         if permit.is_probe:
             self.tell_standing(permit.state)
         return permit
@@ -178,10 +177,13 @@ class Sender(Outcomes):
             if course.context.deadline is not None:
                 left = self.time_left(course, course.context.deadline)
                 expiry = scope.loop.call_later(left, _expire, waiter, course)
-            return await waiter.future
+            permit = await waiter.future
         except BaseException as error:
             undo(error, self.admission.lock, self._abandon, waiter)
             raise
+        else:
+            scope.grow()
+            return permit
         finally:
             if expiry is not None:
                 expiry.cancel()

@@ -49,14 +49,14 @@ class Choice:
         self._seed = seed
 
     async def start(self) -> None:
-        """Bring up what runs on this machine and is not running, or not any more; read prices."""
+        """Bring up what runs on this machine and is not running, and read what there is to read."""
         if not self._is_elsewhere or self._is_unread:
             await self._start(self.lanes)
             self.is_started = True
 
     @property
     def _is_unread(self) -> bool:
-        return any(state.pricing.is_unread for state in self.lanes)
+        return any(state.is_unread for state in self.lanes)
 
     @property
     def slots(self) -> int:

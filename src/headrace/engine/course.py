@@ -77,11 +77,16 @@ class Course:
         self.sends = sent(context.failures)
         self.lost = False
         self.singled_out = self.refused_since = self._refused_at = 0
-        fit, self.cost, self._estimated = _fit(context, order)
-        self._order = favouring(fit, context)
-        self._lanes = self._order.lanes
+        self._order, self.cost, self._estimated = favouring(order, context), ONE, 0
+        self.measure()
         self._failed = _failed_before(context, self._lanes) if context.failures else ()
         self._banned: tuple[RouteState, ...] = ()
+
+    def measure(self) -> None:
+        """What it costs, and who has room for it; a server may tell late that it counts tokens."""
+        if self.cost is ONE:
+            self._order, self.cost, self._estimated = _fit(self.context, self._order)
+            self._lanes = self._order.lanes
 
     @property
     def order(self) -> Order:

@@ -15,6 +15,7 @@ from headrace.core.model import LOCAL, Model
 from headrace.engine import pricing
 from headrace.engine.choice import Choice
 from headrace.engine.limits import Scope
+from headrace.engine.remembering import Remembering
 from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import Concurrency
 from headrace.registry import resolve
@@ -47,7 +48,9 @@ class Fleet:
         concurrency: int | None,
         breaker: BreakerSettings | None = None,
         clock: Clock | None = None,
+        remembers: bool | None = False,
     ) -> None:
+        """``remembers`` limits between runs; None: of servers on other machines."""
         self._place = place
         self._epoch = epoch
         self._breaker = breaker
@@ -57,6 +60,7 @@ class Fleet:
             concurrency=_slots(concurrency),
             limits=limits,
         )
+        self._memory = Remembering(self._clock, wanted=remembers)
         self._table = registered.table()
         self._groups: dict[str, Lanes] = {}
         self._singles: dict[str, Choice] = {}
@@ -100,8 +104,9 @@ class Fleet:
         return known
 
     async def start(self, lanes: Lanes) -> None:
-        """Start what runs on this machine and is not running, or not any more; read prices."""
+        """Start what runs on this machine and is not running; read prices, and what is known."""
         await pricing.read_all(state.pricing for state in lanes)
+        await self._memory.recall(lanes)
         from headrace.adapters import local  # noqa: PLC0415  an extra, loaded by who uses it
 
         for state in lanes:
@@ -110,6 +115,10 @@ class Fleet:
                 server = await asyncio.to_thread(local.shared)
                 if state.route.base_url != server.base_url:
                     state.route = replace(state.route, base_url=server.base_url)
+
+    async def keep(self) -> None:
+        """Remember the limits that were found out; never raises."""
+        await self._memory.keep()
 
     def _settle_in(self, rows: list[Model]) -> None:
         """The endpoint of the client's own models is where ``base_url`` and ``api_key`` belong."""
@@ -161,6 +170,7 @@ class Fleet:
     def forget_flights(self) -> None:
         """In a forked child: what is in flight belongs to the parent."""
         self._lock = threading.Lock()
+        self._memory.reset()
         for state in self.states():
             state.forget_flights()
 
@@ -190,6 +200,8 @@ class Fleet:
                 )
                 raise ConfigError(msg)
             lanes = tuple(self._new(route, params) for route in self._routes(row))
+            for state in lanes:
+                self._memory.watch(state, self._table.all_endpoints().get(row.endpoint))
             self._groups[row.id] = lanes
             return lanes
 

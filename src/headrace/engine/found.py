@@ -25,6 +25,7 @@ MEANINGFUL: Final = 20
 SHUT: Final = 3
 # How far beyond what was borne on average it may be sought.
 BEYOND: Final = 1.1
+WITHIN: Final = 1.15
 LEAST: Final = 1.0
 # Which part of a change is worth a new pace.
 _STEP: Final = 0.003
@@ -133,6 +134,24 @@ class Found:
             span = max(now - self._begun, MINUTE)
             self._cut(now, min(self._rate, self._taken * MINUTE / span))
 
+    def known(self, now: int) -> tuple[float, bool] | None:
+        """The pace that was borne, and whether it is counted by windows; None: nothing refused.
+
+        Beyond what was refused only what went out in a whole minute counts.
+        """
+        if self._pacer is None:
+            return None
+        top = self._level.top
+        return max(top, min(self._level.value, self._ring.used(now))), self._is_window
+
+    def recall(self, now: int, pace: float, *, by_windows: bool) -> None:
+        """Begin just below the pace that an earlier run has found."""
+        self._is_window, self._seen_at = by_windows, now
+        pace = max(pace, LEAST)
+        self._level.cut(pace, self._span(pace))
+        self._rate = self._level.value
+        self._pacer = Pacer(self._rate)
+
     def _has_turned(self, now: int) -> bool:
         """Has a minute begun since the last refusal: by the clock, or since all this began?"""
         before = self._refused_at
@@ -144,9 +163,12 @@ class Found:
         self._cut_at = self._seen_at = now
         self._is_pressed = False
         refused = max(refused, LEAST)
-        enough = ENOUGH_IN_WINDOWS if self._is_window else ENOUGH
-        self._level.cut(refused, max(SPAN, int(enough / refused * MINUTE)))
+        self._level.cut(refused, self._span(refused))
         self._pace(now)
+
+    def _span(self, refused: float) -> int:
+        enough = ENOUGH_IN_WINDOWS if self._is_window else ENOUGH
+        return max(SPAN, int(enough / refused * MINUTE))
 
     def _borne(self, now: int) -> float | None:
         """Requests a minute that were not refused, and somewhat more; None: nobody knows yet.
@@ -161,10 +183,15 @@ class Found:
             span = min(2 * span, known)
         return borne * MINUTE / span if borne >= MEANINGFUL else None
 
+    def _aim(self, now: int) -> float:
+        """What the level says; but a minute that is counted as such ends before it shows more."""
+        is_early = self._is_window and now - self._cut_at < MINUTE
+        return min(self._level.value, self._level.top * WITHIN) if is_early else self._level.value
+
     def _grow(self, now: int) -> None:
         self._level.grow(min(now - self._seen_at, self._most_spent) if self._is_pressed else 0)
         self._seen_at, self._is_pressed = now, False
-        if abs(self._level.value / self._rate - 1) > _STEP:
+        if abs(self._aim(now) / self._rate - 1) > _STEP:
             self._pace(now)
 
     @property
@@ -172,7 +199,7 @@ class Found:
         return max(SECOND, int(2 * MINUTE / self._rate))
 
     def _pace(self, now: int) -> None:
-        self._rate = self._level.value
+        self._rate = self._aim(now)
         if self._pacer is None:
             self._pacer = Pacer(self._rate)
             self._pacer.take(now, 1)

@@ -108,10 +108,9 @@ def _refuse(permit: Permit, error: ProviderError, now: int) -> None:
     is_crowd = was_full and slots.has_met(crowd)
     if is_rate and state.hearing is not None and state.hearing.has_heard:
         state.hearing.refuse()
-    elif is_rate:
-        if not is_crowd or slots.limit == 1:
-            is_full = state.waiting > 0
-            state.found.refuse(now, permit.admitted_at, state.throttles, is_full=is_full)
+    elif is_rate and (not is_crowd or slots.limit == 1):
+        is_full = state.waiting > 0
+        state.found.refuse(now, permit.admitted_at, state.throttles, is_full=is_full)
     if state.throttles > 1 and not is_crowd:
         slots.shrink()
     elif was_full:

@@ -9,9 +9,10 @@ from headrace.policy.allowance import Counting, News, Others
 from headrace.policy.breaker import NEVER
 from headrace.policy.buckets import DAY, DUST, MINUTE, SECOND
 from headrace.policy.cost import DIMENSIONS, NOTHING, Cost
+from headrace.policy.known import ToldRate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from headrace.engine.limits import Scope
     from headrace.wire.failure import Limit as Heard
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # More often than this nobody needs to be told, unless others use the limit, too.
 OFTEN: Final = SECOND // 50
+# What is said to be there at a moment is asked for a little later: resets are rounded.
+MARGIN: Final = SECOND // 20
 # After so many replies that told nothing, prompts are not measured any more for what may be told.
 SILENT: Final = 16
 # What is beyond these is no limit of requests or tokens, but a word for having none, or a fault.
@@ -42,6 +45,16 @@ class Told(Limit):
         self.since = now
         self._asked_at, self._full_at = 0, NEVER
 
+    @property
+    def stated(self) -> float:
+        """The amount in its own interval, as the server said it."""
+        return self.amount if self.interval >= DAY else self.amount * self.interval / MINUTE
+
+    def start_evenly(self, now: int) -> None:
+        """At the full rate from the first moment on, a burst beside it would be too much."""
+        if self._pacer is not None:
+            self._pacer.start_evenly(now)
+
     def change(self, now: int, amount: float, held: float) -> None:
         """Go on with another amount, of which the server says that it holds so much."""
         self.amount = amount
@@ -52,7 +65,7 @@ class Told(Limit):
     def hear(self, news: News, ours: float, now: int, *, refills: bool) -> None:
         """A message; ``ours`` had been admitted when the request that brings it was."""
         if news.reset is not None:
-            self._asked_at, self._full_at = news.asked_at, now + news.reset
+            self._asked_at, self._full_at = news.asked_at, now + news.reset + MARGIN
         if self.interval != SECOND:
             self.others.hear(news, ours, now, self.interval, refills=refills)
 
@@ -83,7 +96,16 @@ def _paced(amount: float, interval: int) -> float:
 class Hearing:
     """What one route's replies have told of its limits."""
 
-    __slots__ = ("_counting", "_heard_at", "_news_of", "_scope", "_silent", "_told", "admitted")
+    __slots__ = (
+        "_counting",
+        "_heard_at",
+        "_news_of",
+        "_recalled",
+        "_scope",
+        "_silent",
+        "_told",
+        "admitted",
+    )
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
@@ -91,6 +113,8 @@ class Hearing:
         self._counting: dict[int, Counting] = {}
         self._heard_at = self._news_of = -OFTEN
         self._silent = 0
+        # Told to an earlier run, and not yet to this one.
+        self._recalled: set[int] = set()
         self.admitted = NOTHING
 
     @property
@@ -107,6 +131,7 @@ class Hearing:
         """A reply told nothing."""
         self._heard_at = now
         self._silent += 1
+        self._drop_recalled()
 
     def note(self, cost: Cost, now: int) -> Mark:
         """A request of this cost is admitted; what to compare with what its reply tells."""
@@ -132,6 +157,30 @@ class Hearing:
         self._heard_at, self._news_of = now, asked_at
         for index, news in _messages(limits, asked_at):
             self._adopt(index, news, mark, now)
+            self._recalled.discard(index)
+        self._drop_recalled()
+
+    def known(self) -> tuple[ToldRate, ...]:
+        """What was told."""
+        return tuple(
+            ToldRate(DIMENSIONS[index], told.interval / SECOND, told.stated)
+            for index, told in tuple(self._told.items())
+        )
+
+    def recall(self, rates: Iterable[ToldRate], now: int) -> None:
+        """Begin with what an earlier run was told; the first reply says it again, or ends it."""
+        for rate in rates:
+            index, interval = DIMENSIONS.index(rate.what), int(rate.seconds * SECOND)
+            told = self._told[index] = Told(interval, rate.amount, now)
+            told.start_evenly(now)
+            self._counting[index] = Counting(interval)
+            self._scope.replace(index, None, told)
+            self._recalled.add(index)
+
+    def _drop_recalled(self) -> None:
+        """A reply came, and said nothing of these."""
+        while self._recalled:
+            self._scope.drop(self._told.pop(self._recalled.pop()))
 
     def refuse(self) -> None:
         """A request was refused for a rate."""

@@ -26,6 +26,10 @@ class Learning:
         self.correction = Correction()
         self._heard = 0
 
+    def recall(self, ratio: float) -> None:
+        """Begin with the correction of an earlier run."""
+        self.correction = Correction.remembered(ratio)
+
     def learn(self, context: RequestContext, estimated: int, usage: Usage) -> None:
         """A reply came; ``estimated`` is 0 where its prompt was not looked at before."""
         self._heard += 1

@@ -102,6 +102,10 @@ class Scope:
         kept = tuple(row for row in self._limits if row[1] is not old)
         self._limits = (*kept, (index, new))
 
+    def drop(self, limit: Limit) -> None:
+        """It does not limit any more."""
+        self._limits = tuple(row for row in self._limits if row[1] is not limit)
+
     def wait(self, now: int, cost: Cost) -> int:
         """Nanoseconds until the limits have room for one request of this cost."""
         wait = 0

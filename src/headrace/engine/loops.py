@@ -34,8 +34,7 @@ class LoopScope:
         self.loop = asyncio.get_running_loop()
         self.flights: dict[Hashable, Flight] = {}
         self.permits: set[Permit] = set()
-        # Who draws prompts here, and may draw more when fewer wait.
-        self.drawers: list[Callable[[], None]] = []
+        self._growers: list[Callable[[], None]] = []
         self._make_transport = make_transport
         self._pump = pump
         self._transport: Transport | None = None
@@ -62,6 +61,20 @@ class LoopScope:
         self._users -= 1
         if not self._users and self._transport is not None and not self.loop.is_closed():
             self._idle = self.loop.call_later(IDLE, self._close_idle)
+
+    @contextmanager
+    def growing(self, grow: Callable[[], None]) -> Iterator[None]:
+        """A run goes on meanwhile, and may draw more when there is room in the line."""
+        self._growers.append(grow)
+        try:
+            yield
+        finally:
+            self._growers.remove(grow)
+
+    def grow(self) -> None:
+        """One of those that stood in line here was admitted."""
+        for grow in self._growers:
+            grow()
 
     def transport(self) -> Transport:
         """The loop's HTTP session, made on first use; no coroutine, since every request asks."""
@@ -100,15 +113,6 @@ class LoopScope:
         if not self._users:
             closing = self.loop.create_task(self.aclose())
             self._closing = closing  # asyncio keeps only weak references
-
-    @contextmanager
-    def drawn_by(self, draw: Callable[[], None]) -> Iterator[None]:
-        """A run goes on meanwhile; ``draw`` is called when fewer wait, so that it may draw more."""
-        self.drawers.append(draw)
-        try:
-            yield
-        finally:
-            self.drawers.remove(draw)
 
     # What admission calls, from any thread.
 

@@ -142,6 +142,17 @@ class Schedule:
         if self._failure is not None:
             raise self._failure
 
+    def grow(self) -> None:
+        """Draw one more prompt if that is of use: one was drawn, or has left the line for a slot.
+
+        It is when all have to wait and hardly anybody stands in line. Else a paced run with slow
+        answers would have no more in flight than once stood in line.
+        """
+        if self._ended or self._breather.ready or len(self._workers) >= self._width:
+            return
+        if not self._is_crowded():
+            self._add()
+
     def _add(self) -> None:
         worker = asyncio.create_task(self._work())
         self._breather.ready += 1
@@ -207,18 +218,11 @@ class Schedule:
     async def _one(self, prompt: object) -> None:
         number = self._drawn
         self._drawn += 1
-        self.widen()
+        self.grow()
         try:
             await self._handle(number, prompt)
         except Exception as error:  # noqa: BLE001 - what stops the run; raised by run()
             self._fail(error)
-
-    def widen(self) -> None:
-        """Let another worker draw if it is of use: none is about to go on, and few wait."""
-        if self._ended or self._breather.ready or len(self._workers) >= self._width:
-            return
-        if not self._is_crowded():
-            self._add()
 
     def _fail(self, error: Exception) -> None:
         if self._failure is not None:

@@ -6,6 +6,7 @@ with its lock.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.adapters.clock import SystemClock
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from headrace.core.params import SamplingParams
     from headrace.engine.admission import Permit
     from headrace.policy.cost import Cost
+    from headrace.policy.known import Known
     from headrace.wire.failure import Limits
 
 
@@ -48,6 +50,7 @@ class RouteState:
         "gone",
         "hearing",
         "is_guessed",
+        "is_to_recall",
         "last_good",
         "learning",
         "most_input",
@@ -107,6 +110,8 @@ class RouteState:
         self.troubled_since: int | None = None
         self.last_good = 0
         self.waiting = self.fresh = 0
+        # Is something remembered of it, perhaps, and has nobody looked?
+        self.is_to_recall = False
 
     def rate(self) -> None:
         """See anew which scopes have limits beside their slots, and what they allow one request."""
@@ -115,6 +120,39 @@ class RouteState:
         self.counts_tokens = may_be_told or any(scope.counts_tokens for scope in self.scopes)
         # The most input tokens that one request may ever have here.
         self.most_input = min(scope.most_input for scope in self.scopes)
+
+    @property
+    def is_unread(self) -> bool:
+        """Is there something to read before its first request?"""
+        return self.is_to_recall or self.pricing.is_unread
+
+    def known(self, empty: Known, now: int) -> Known:
+        """``empty``, and what was found out of the limits here."""
+        at_once, is_bound = self.own.concurrency.known() or (None, False)
+        told = self.hearing.known() if self.hearing is not None else ()
+        found = None if told else self.found.known(now)
+        pace, by_windows = found or (None, False)
+        return replace(
+            empty,
+            at_once=at_once,
+            is_bound=is_bound,
+            per_minute=pace,
+            by_windows=by_windows,
+            told=told,
+            correction=self.learning.correction.ratio,
+        )
+
+    def recall(self, known: Known, now: int) -> None:
+        """Begin with what an earlier run has found out; what the user has stated stays."""
+        if known.first_at_once is not None:
+            self.own.concurrency.recall(now, known.first_at_once, is_bound=known.is_bound)
+        if known.per_minute is not None and not self.route.model.requests_per_minute:
+            self.found.recall(now, known.per_minute, by_windows=known.by_windows)
+        if self.hearing is not None:
+            self.hearing.recall(known.told, now)
+        if known.correction is not None:
+            self.learning.recall(known.correction)
+        self.rate()
 
     @property
     def is_told(self) -> bool:
@@ -133,7 +171,7 @@ class RouteState:
         self.rate()
 
     def _see_quota(self, now: int, patience: int) -> None:
-        """Where nothing is left for longer than anybody waits, the route is closed, and not mute."""
+        """Where nothing is left for longer than anybody waits, the route is closed."""
         amount, wait = (0.0, 0) if self.hearing is None else self.hearing.exhausted(now)
         if wait > patience and self.gone is None:
             msg = (

@@ -54,6 +54,11 @@ class Level:
         """Where it stands now."""
         return self.top * (1 + self.DROP * (self._spent / self.span - 1) ** 3)
 
+    @property
+    def borne(self) -> float | None:
+        """What was refused, or was borne beyond that since; None where nothing was refused."""
+        return None if self.top == float("inf") else max(self.top, self.value)
+
     def cut(self, refused: float, span: int) -> None:
         """``refused`` is too much; come back to it in ``span`` nanoseconds."""
         self.top = refused
@@ -100,6 +105,11 @@ class Concurrency:
         self._has_answered = True
         self._least = 0.0
         self.limit = ceiling if fixed or stated else min(FIRST, ceiling)
+
+    @property
+    def is_stated(self) -> bool:
+        """Did somebody say what it is, so that it is only ever cut?"""
+        return self._knee is None
 
     @property
     def target(self) -> int:
@@ -167,6 +177,23 @@ class Concurrency:
             self._level, self._knee = Level(), None
             self._cut_at = -1
             self.limit = self.ceiling
+
+    def known(self) -> tuple[float, bool] | None:
+        """How many at once were borne, and whether more were refused; None: stated, or unknown."""
+        bound = self._level.borne
+        if self._knee is None or (bound is None and self.limit <= FIRST):
+            return None
+        return (float(self.limit), False) if bound is None else (min(bound, self.ceiling), True)
+
+    def recall(self, now: int, at_once: float, *, is_bound: bool) -> None:
+        """Begin with what an earlier run has borne, or just below what was refused then."""
+        if self._knee is None:
+            return
+        if is_bound:
+            self._level.cut(max(at_once, 1.0), self.SPAN)
+            self._seen_at = now
+            at_once = self._level.value
+        self.limit = max(1, int(min(at_once, self.ceiling)))
 
     def _grow(self) -> None:
         if self._knee is not None and self._knee.is_trying:

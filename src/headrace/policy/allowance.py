@@ -55,8 +55,9 @@ class Counting:
 
     __slots__ = ("_brief_since", "_enough", "_odd_at", "interval")
 
-    def __init__(self) -> None:
-        self.interval = MINUTE
+    def __init__(self, interval: int = MINUTE) -> None:
+        """``interval``: what to begin with."""
+        self.interval = interval
         self._brief_since: int | None = None
         self._enough = _BEYOND_A_SECOND
         self._odd_at = -NEVER

@@ -10,6 +10,8 @@ from typing import Final
 
 # Estimated tokens that are remembered; beyond them older replies fade.
 _SPAN: Final = 100_000
+# So many were estimated before a ratio says something, and so many a remembered one counts for.
+ENOUGH: Final = 2_000
 # No prose, code or tokenizer is further from four bytes a token than this.
 _MOST: Final = 4
 
@@ -20,6 +22,16 @@ class Correction:
 
     estimated: int = 0
     used: int = 0
+
+    @classmethod
+    def remembered(cls, ratio: float) -> Correction:
+        """To begin with, from an earlier run."""
+        return cls(ENOUGH, round(ENOUGH * min(max(ratio, 1 / _MOST), _MOST)))
+
+    @property
+    def ratio(self) -> float | None:
+        """Tokens used for each one estimated; None where too few were seen."""
+        return self.used / self.estimated if self.used and self.estimated >= ENOUGH else None
 
     def seen(self, estimated: int, used: int) -> Correction:
         """After a reply that used ``used`` where ``estimated`` were expected."""

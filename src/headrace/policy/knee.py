@@ -3,9 +3,9 @@
 Speed is what one slot gives: output in the time that it took. As long as a server bears more, the
 speed of each slot stays the same when there are more of them; beyond the knee they share what there
 is. It is measured over whole rounds, so that long and short answers even out. Where it has fallen
-too far the limit goes back in proportion; and as slow answers may have other reasons (longer prompts,
-a slow hour), the next round shows whether that was of use. Where it was not, the limit comes back,
-and the new speed is what others are measured by.
+too far the limit goes back in proportion; and as slow answers may have other reasons (longer
+prompts, a slow hour), the next round shows whether that was of use. Where it was not, the limit
+comes back, and the new speed is what others are measured by.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.client import LLMClient
 from headrace.core.errors import ConfigError
 from headrace.providers.catalog import CLASSES, Catalog
-from headrace.testing.clock import VirtualClock, run_virtual
+from headrace.testing.clock import EPOCH, VirtualClock, run_virtual
 from headrace.testing.simulation.report import Report, one
 from headrace.testing.simulation.request import simulated
 from headrace.testing.simulation.vendor import Vendor
@@ -53,7 +53,7 @@ def simulate(
     if "request_timeout" in options:
         msg = "a simulated vendor has no transport that could time out; leave request_timeout out"
         raise ConfigError(msg)
-    clock = VirtualClock()
+    clock = VirtualClock(epoch=EPOCH + vendor.phase)
     options.setdefault("chance", random.Random(7).random)  # noqa: S311 - dice that fall the same each time
     catalog = Catalog(dict.fromkeys(CLASSES, simulated(vendor)))
     options.setdefault("api_key", "simulated")

@@ -113,7 +113,7 @@ class Vendor:
     ) -> None:
         """``terms``: for all time, or from each of these seconds on, the first being 0.
 
-        ``phase``: how many seconds before the first request its minutes (and seconds) begin.
+        ``phase``: how many seconds before the first request a minute of its wall clock began.
         """
         timeline = {0.0: terms} if isinstance(terms, Terms) else dict(sorted(terms.items()))
         if not timeline or min(timeline) != 0:
@@ -121,7 +121,7 @@ class Vendor:
             raise ValueError(msg)
         self._starts, self._terms = list(timeline), list(timeline.values())
         self._seed = seed
-        self._phase = phase
+        self.phase = phase
         self._seen = Counter[str]()
         self._in_flight = Counter[int]()
         self._windows: dict[tuple[int, str, Counting], Window] = {}
@@ -175,7 +175,7 @@ class Vendor:
         if terms.counts == "used" and send.output:
             for what in ("tokens", "output_tokens"):
                 if (found := self._window(scope, what, now)) is not None:
-                    found.take(send.output, now + self._phase)
+                    found.take(send.output, now + self.phase)
         send.levels = self._levels(scope, now)
 
     def _judge(self, send: Send, terms: Terms, scope: int, model: str) -> None:
@@ -208,7 +208,7 @@ class Vendor:
         }
         found = {what: self._window(scope, what, send.at) for what in _LIMITS}
         windows = [(costs[what], each) for what, each in found.items() if each is not None]
-        at = send.at + self._phase
+        at = send.at + self.phase
         wait = max((each.wait_for(cost, at) for cost, each in windows), default=0.0)
         if not wait:
             for cost, each in windows:
@@ -227,16 +227,16 @@ class Vendor:
         found = self._windows.get(place)
         if found is None:
             new = day_window if what == OF_DAY else window
-            found = self._windows[place] = new(terms.counting, limit, now + self._phase)
+            found = self._windows[place] = new(terms.counting, limit, now + self.phase)
         elif found.limit != limit:
-            found.change(limit, now + self._phase)
+            found.change(limit, now + self.phase)
         return found
 
     def _levels(self, scope: int, now: float) -> dict[str, Level]:
         if self.terms(now).headers is None:
             return {}
         found = {what: self._window(scope, what, now) for what in _LIMITS}
-        at = now + self._phase
+        at = now + self.phase
         return {what: each.level(at) for what, each in found.items() if each is not None}
 
     def _said(self, prompt: str, terms: Terms) -> int:
