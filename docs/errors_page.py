@@ -37,6 +37,9 @@ ADVICE: Final = {
     "config": "Change the setting that the message names and start again.",
     "stopped": "Mend the cause and run the same command again; what is finished is kept.",
     "no_route": "Check key, model name and `base_url`, or wait for the provider; then run again.",
+    "all_routes_failed": "Catch it for both that are it; read what came of each route.",
+    "all_routes_closed": "Mend what the message says of each route, or add one; then run again.",
+    "all_routes_late": "Give the row more time with `deadline`, or add a route that works.",
     "connection_lost": "Nothing, as long as retries are left; else look at the server and proxies.",
     "invalid_output": "Nothing, as long as retries are left; else loosen the schema.",
     "cut_off": "Raise `max_tokens` (or the row's `max_output_tokens`), or ask for less.",
@@ -68,7 +71,7 @@ def family(root: type[HeadraceError]) -> Iterator[type[HeadraceError]]:
     """``root`` and all that descend from it, in the order in which they are written."""
     yield root
     for child in root.__subclasses__():
-        if child.__module__ == errors.__name__:
+        if child.__module__ == errors.__name__ and child.__bases__[0] is root:
             yield from family(child)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from headrace.config import Models
-    from headrace.engine.admission import Lanes
+    from headrace.engine.order import Lanes
 
 T = TypeVar("T")
 NOWHERE: Final = "http://127.0.0.1:1/v1"

@@ -48,7 +48,7 @@ def test_each_verb_names_its_own_options() -> None:
     options: Any = {"ordred": True}
     with pytest.raises(TypeError, match=r"did you mean ordered\?.* ordered, output_schema"):
         client.process_stream(["p"], **options)
-    one = r"\(there are deadline, model, output_schema, sampling_params, tools\)$"
+    one = r"\(there are deadline, model, output_schema, sampling_params, spill, tools\)$"
     with pytest.raises(TypeError, match=one):
         client.ask_sync("p", **options)
     with pytest.raises(TypeError, match=one):

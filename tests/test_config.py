@@ -18,7 +18,7 @@ from headrace.registry.resolve import Place
 from headrace.testing import VirtualClock
 
 if TYPE_CHECKING:
-    from headrace.engine.pipeline import Choice
+    from headrace.engine.choice import Choice
 
 NOT_A_RATE: Final = [0, -1, -1e-9, math.nan, math.inf, -math.inf, 1e13, "many", [], {}]
 NOT_SECONDS: Final = [0, -1, math.nan, math.inf, 1e10, "soon", []]
@@ -30,8 +30,10 @@ BAD: Final[dict[str, list[object]]] = {
     "request_timeout": [None, *NOT_SECONDS],
     "deadline": NOT_SECONDS,
     "patience": [None, -1, math.nan, math.inf, "long"],
+    "breaker": [5, {"failures": 0}, {"longest_break": 0.5}, {"counts": ["rejected"]}],
     "seed": [1.5, "x", None],
     "coalesce": ["perhaps", 5],
+    "spill": [None, "perhaps", 5],
     "remember_limits": ["perhaps", 5],
     "trust_env": [None, "perhaps"],
     "proxy": [

@@ -19,6 +19,7 @@ from benchmarks.scenarios.scenario import Figures, Measured, at_most
 from headrace import Model
 from headrace.engine.admission import Admission, Waiter
 from headrace.engine.limits import Scope
+from headrace.engine.order import interchangeable
 from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import Concurrency
 from headrace.policy.buckets import SECOND
@@ -53,7 +54,7 @@ class Line:
         row = Model(id="openai/any", tokens_per_minute=tokens)
         self._state = RouteState(route(row, Place(base_url="http://127.0.0.1:1/v1")), client)
         self._state.own.concurrency = Concurrency(slots, fixed=True)
-        self._lanes = (self._state,)
+        self._order = interchangeable((self._state,))
         self._admission = Admission()
         loop = asyncio.new_event_loop()
         self._future: asyncio.Future[Permit] = loop.create_future()
@@ -83,8 +84,8 @@ class Line:
         admission = self._admission
         number = admission.number()
         with admission.lock:
-            permit = admission.try_admit(self._lanes, RESERVED, self._now)
-            waiter = Waiter(self._lanes, RESERVED, number, self._future, self)
+            permit = admission.try_admit(self._order, RESERVED, self._now)
+            waiter = Waiter(self._order, RESERVED, number, self._future, self)
             if permit is None:
                 admission.enqueue(waiter, self._now)
             else:

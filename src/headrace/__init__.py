@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headrace.adapters.shared.sqlite import SqliteLimits
     from headrace.client import LLMClient
     from headrace.core import chunks, errors, events
+    from headrace.core.breaking import BreakerSettings
     from headrace.core.context import RequestContext
     from headrace.core.conversation import Conversation, Message
     from headrace.core.errors import ConfigError, HeadraceError, NoRouteError, ProviderError
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall, ToolResult
     from headrace.core.response import APIResponse, Responses, Usage
     from headrace.core.schema import OutputSchema
+    from headrace.core.status import RouteStatus
     from headrace.core.tool_run import ToolRun
     from headrace.core.tools import Tool, VendorTool
     from headrace.providers.base import ProviderRequest
@@ -61,6 +63,7 @@ __version__ = "0.1.0"
 __all__ = [
     "APIResponse",
     "Audio",
+    "BreakerSettings",
     "CacheBreakpoint",
     "ConfigError",
     "Conversation",
@@ -87,6 +90,7 @@ __all__ = [
     "RequestContext",
     "Rerank",
     "Responses",
+    "RouteStatus",
     "SamplingParams",
     "SharedLimits",
     "Speak",
@@ -166,8 +170,10 @@ _HOMES = {
     ),
     "headrace.core.response": ("APIResponse", "Responses", "Usage"),
     "headrace.core.schema": ("OutputSchema",),
+    "headrace.core.status": ("RouteStatus",),
     "headrace.core.tool_run": ("ToolRun",),
     "headrace.core.tools": ("Tool", "VendorTool"),
+    "headrace.core.breaking": ("BreakerSettings",),
     "headrace.providers.base": ("ProviderRequest",),
     "headrace.providers.catalog": ("list_providers", "register_provider", "unregister_provider"),
 }

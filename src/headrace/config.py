@@ -22,6 +22,7 @@ from pydantic import (
 from headrace.adapters import http
 from headrace.adapters.proxy import Proxy
 from headrace.adapters.tls import trusted
+from headrace.core.breaking import BreakerSettings
 from headrace.core.checked import Checked
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
@@ -31,9 +32,9 @@ from headrace.core.schema import OutputSchema
 from headrace.core.spelling import meant
 from headrace.core.tools import AnyTool, read_tools
 from headrace.engine.attempt import Sender
+from headrace.engine.choice import Choice
 from headrace.engine.fleet import Fleet
 from headrace.engine.limits import alone
-from headrace.engine.pipeline import Choice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
@@ -87,10 +88,11 @@ class Call:
         refuse_unknown("this call", given, {*known.__annotations__, *more})
         _check_options({**given, **more})
         params, model = read_params(given.get("sampling_params")), given.get("model")
+        choice = self.choice if model is None else fleet.choice(model)
         schema = given.get("output_schema")
         return Call(
             params=params if self.params is None else self.params | params,
-            choice=self.choice if model is None else fleet.choice(model),
+            choice=choice.spilling(spill=given.get("spill")),
             deadline=check_seconds("deadline", given.get("deadline")) or self.deadline,
             options=given,
             tools=read_tools(given.get("tools")),
@@ -143,7 +145,9 @@ class Config(Checked):
     request_timeout: Seconds = 600.0
     deadline: Seconds | None = None
     patience: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 900.0
+    breaker: BreakerSettings | None = None
     coalesce: bool | None = None
+    spill: bool = False
     remember_limits: bool | None = None
     seed: int = 0
     allow_http: bool = False
@@ -198,6 +202,7 @@ class Config(Checked):
                 "tokens_per_minute": self.max_tokens_per_minute,
             },
             concurrency=self.max_concurrent_requests,
+            breaker=self.breaker or BreakerSettings(),
             clock=clock,
             remembers=False if remembers is None and is_test else remembers,
             make=make,
@@ -210,6 +215,7 @@ class Config(Checked):
         choice = fleet.choice(
             models,
             weights=self.model_weights,
+            spill=self.spill,
             params=() if is_one else self.sampling_params,
             seed=self.seed,
         )
@@ -336,6 +342,8 @@ def _check_options(options: Mapping[str, object]) -> None:
     for name in ("show_progress", "ordered", "return_completions_only", "raise_errors"):
         if options.get(name, False) not in (True, False):
             raise _wrong(name, "True or False", options[name])
+    if options.get("spill") not in (None, True, False):
+        raise _wrong("spill", "True, False or None", options["spill"])
     if options.get("on_response") is not None:
         check_callable("on_response", "a response", options["on_response"])
     journal = options.get("journal")

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def _below(kind: type[HeadraceError]) -> Iterator[type[HeadraceError]]:
     yield kind
     for child in kind.__subclasses__():
-        if child.__module__ == errors.__name__:
+        if child.__module__ == errors.__name__ and child.__bases__[0] is kind:
             yield from _below(child)
 
 
@@ -71,6 +71,9 @@ def test_every_class_says_what_it_means() -> None:
         (RunStoppedError, False, False, "no", ("run", False)),
         (errors.NoRouteError, False, False, "no", ("run", False)),
         (errors.JournalError, False, False, "no", ("run", False)),
+        (errors.AllRoutesFailedError, False, False, "no", ("request", False)),
+        (errors.AllRoutesClosedError, False, False, "no", ("run", False)),
+        (errors.AllRoutesLateError, False, False, "unknown", ("request", False)),
         (RequestError, False, False, "no", ("request", False)),
         (errors.BadRowError, False, False, "no", ("request", False)),
         (errors.TooLargeError, False, False, "no", ("request", False)),

@@ -16,6 +16,7 @@ from headrace.core.errors import (
 )
 from headrace.engine.admission import Admission, Permit, Waiter, fitting
 from headrace.engine.limits import Scope
+from headrace.engine.order import interchangeable
 from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import Concurrency
 from headrace.policy.buckets import SECOND
@@ -65,11 +66,12 @@ class Hall:
         return RouteState(route(model, Place(base_url=NOWHERE)), self.client)
 
     def ask(self, *lanes: RouteState, tokens: int = 0) -> Permit | Waiter:
-        permit = self.admission.try_admit(lanes, cost(tokens, 0), self.now)
+        order = interchangeable(lanes)
+        permit = self.admission.try_admit(order, cost(tokens, 0), self.now)
         if permit is not None:
             return permit
         future: asyncio.Future[Permit] = self.loop.create_future()
-        waiter = Waiter(lanes, cost(tokens, 0), self.admission.number(), future, self.notes)
+        waiter = Waiter(order, cost(tokens, 0), self.admission.number(), future, self.notes)
         self.admission.enqueue(waiter, self.now)
         return waiter
 

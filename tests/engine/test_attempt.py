@@ -157,7 +157,7 @@ def test_events_tell_the_story_of_a_route() -> None:
 
     play(steps, main)
     states = [event.state for event in heard if isinstance(event, BreakerChanged)]
-    assert states == ["open", "closed"]
+    assert states == ["open", "half-open", "closed"]
 
 
 # At a real server.

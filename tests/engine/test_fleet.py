@@ -11,8 +11,8 @@ import pytest
 from headrace import ConfigError, LLMClient, Model, RequestContext, SamplingParams
 from headrace.core.errors import BadRowError, NoRouteError
 from headrace.core.model import Price
+from headrace.engine.choice import Choice
 from headrace.engine.fleet import Fleet, listed
-from headrace.engine.pipeline import Choice
 from headrace.engine.scope import RouteState
 from headrace.policy.cost import ONE
 from headrace.registry.resolve import Place

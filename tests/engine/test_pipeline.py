@@ -9,9 +9,10 @@ import pytest
 from headrace import LLMClient, Model, RequestContext, SamplingParams
 from headrace.core.errors import DeadlineError, HeadraceError, OverloadedError, RejectedError
 from headrace.core.response import APIResponse, Usage
+from headrace.engine.choice import CROWD
 from headrace.engine.course import failed
 from headrace.engine.fleet import Fleet
-from headrace.engine.pipeline import CROWD, readdress
+from headrace.engine.pipeline import readdress
 from headrace.policy.cost import ONE
 from headrace.providers.catalog import Catalog
 from headrace.registry.resolve import Place
@@ -19,7 +20,7 @@ from headrace.testing import Script, VirtualClock, run_virtual, scripted
 
 if TYPE_CHECKING:
     from headrace.core.fingerprint import Key
-    from headrace.engine.pipeline import Choice
+    from headrace.engine.choice import Choice
 
 NOWHERE: Final = "http://127.0.0.1:1/v1"
 ROW: Final = RequestContext(prompt="p", id="mine", index=3, tags={"t": 1})
@@ -37,7 +38,8 @@ def fleet() -> Fleet:
 
 
 def order(choice: Choice, digest: bytes, occurrence: int = 0) -> list[str]:
-    return ["+".join(s.route.id for s in lanes) for lanes in choice.in_turn(digest, occurrence)]
+    found = choice.in_turn(digest, occurrence)
+    return ["+".join(s.route.id for s in each.lanes) for each in found]
 
 
 def test_interchangeable_models_are_one_set_of_routes(fleet: Fleet) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.policy.routing import draw
+from headrace.policy.routing import draw, nearness
 
 weights = st.lists(st.just(0.0) | st.floats(1e-3, 1e3), min_size=1, max_size=6)
 GOLDEN = "12001202112222220221"
@@ -73,3 +73,22 @@ def test_one_that_is_left_without_weight_is_drawn_at_last() -> None:
 
 def test_draws_of_this_version_stay_what_they_are() -> None:
     assert [draw([1, 2, 3], _digest(i), 0, 7) for i in range(20)] == [int(c) for c in GOLDEN]
+
+
+@given(
+    names=st.sets(st.text(min_size=1, max_size=8), min_size=2, max_size=8),
+    opening=st.text(max_size=20),
+)
+def test_a_route_that_goes_changes_the_nearest_for_its_own_share_alone(
+    names: set[str], opening: str
+) -> None:
+    nearest = max(names, key=lambda name: nearness(opening, name))
+    for gone in names - {nearest}:
+        left = names - {gone}
+        assert max(left, key=lambda name: nearness(opening, name)) == nearest
+
+
+def test_openings_are_spread_evenly() -> None:
+    names = ["openai/m", "openai/m#2", "openai/m#3"]
+    nearest = Counter(max(names, key=lambda name: nearness(str(n), name)) for n in range(3_000))
+    assert all(900 < count < 1_100 for count in nearest.values())

@@ -102,8 +102,8 @@ def test_a_minute_of_outage_loses_no_prompt(world: type[World], error: ProviderE
     assert len(sim.script.calls) <= 1.15 * COUNT
     assert sim.client.last_run is not None
     assert all(row.attempts <= 10 for row in sim.client.last_run.responses)
-    # It is over soon after the outage is: the longest break is ten seconds, and some.
-    assert sim.elapsed < 63 + 13 + 4 * 0.5 * COUNT / 50
+    # It is over soon after the outage is: the longest break is eight seconds.
+    assert sim.elapsed < 63 + 10 + 4 * 0.5 * COUNT / 50
 
 
 def test_the_breaker_probes_one_at_a_time_and_rotates(world: type[World]) -> None:

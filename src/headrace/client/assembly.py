@@ -27,7 +27,7 @@ from headrace.engine.journal import Journal
 from headrace.engine.listening import guarded
 from headrace.engine.loops import LoopScope, LoopScopes
 from headrace.engine.memory import RunMemory, opened_in_thread
-from headrace.engine.pipeline import Choice, Pipeline
+from headrace.engine.pipeline import Pipeline
 from headrace.engine.portal import Portal, run_apart
 from headrace.providers.catalog import Catalog
 from headrace.registry.resolve import Place
@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 
     from headrace.adapters.disk import Disk
     from headrace.config import Models
+    from headrace.core.breaking import BreakerSettings
     from headrace.core.events import Listener
     from headrace.core.given import ApiKey
     from headrace.core.params import SamplingParams
+    from headrace.engine.choice import Choice
     from headrace.engine.runs import Run
 
 
@@ -70,8 +72,10 @@ class Assembly(Estimating):
         request_timeout: float = 600.0,
         deadline: float | None = None,
         patience: float = 900.0,
+        breaker: BreakerSettings | None = None,
         cache: str | os.PathLike[str] | caches.Cache | None = None,
         coalesce: bool | None = None,
+        spill: bool = False,
         remember_limits: bool | None = None,
         seed: int = 0,
         allow_http: bool = False,
@@ -100,7 +104,9 @@ class Assembly(Estimating):
             request_timeout=request_timeout,
             deadline=deadline,
             patience=patience,
+            breaker=breaker,
             coalesce=coalesce,
+            spill=spill,
             remember_limits=remember_limits,
             seed=seed,
             allow_http=allow_http,

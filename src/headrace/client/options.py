@@ -19,13 +19,15 @@ class PlainOptions(TypedDict, total=False):
     """What one call lays over the client's settings.
 
     ``model`` replaces the client's models, ``sampling_params`` overlay its own, ``deadline`` bounds
-    each request's whole life in seconds. ``tools`` are what the model may call: functions, types,
+    each request's whole life in seconds. ``spill``: a request leaves a drawn model that has no room
+    for one that has. ``tools`` are what the model may call: functions, types,
     ``Tool``, ``VendorTool``, or dicts.
     """
 
     sampling_params: SamplingParams | None
     model: Models | None
     deadline: float | None
+    spill: bool | None
     tools: Sequence[Any] | None
 
 

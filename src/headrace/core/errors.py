@@ -4,11 +4,14 @@
     ├── ConfigError               a setting is wrong; nothing was sent
     ├── RunStoppedError           the run cannot go on; what is finished is kept
     │   ├── NoRouteError          no route is left that could answer
+    │   │   └── AllRoutesClosedError   of several (an AllRoutesFailedError)
     │   └── JournalError          the journal cannot be trusted or written
+    ├── AllRoutesFailedError      several routes were tried, and none has answered in time
     ├── RequestError              this one request, on our side of the wire
     │   ├── BadRowError           the row is not a prompt
     │   ├── TooLargeError         the prompt is larger than a limit ever allows
     │   ├── DeadlineError         the request's deadline passed
+    │   │   └── AllRoutesLateError    after attempts on several routes (an AllRoutesFailedError)
     │   └── UnexpectedError       a bug, ours or a hook's; the run goes on
     └── ProviderError             one attempt at a provider went wrong
         ├── NotSentError          never sent: refused, DNS, TLS
@@ -131,6 +134,22 @@ class NoRouteError(RunStoppedError):
     code = "no_route"
 
 
+class AllRoutesFailedError(HeadraceError):
+    """Several routes were tried, and none has answered in time; the message says what came of each.
+
+    ``history`` holds every attempt of the request. It comes as an ``AllRoutesClosedError`` where no
+    route is left, so that the run stops, or as an ``AllRoutesLateError`` of one request.
+    """
+
+    code = "all_routes_failed"
+
+
+class AllRoutesClosedError(NoRouteError, AllRoutesFailedError):
+    """None of several routes is left: each is closed to us, or gave nothing for ``patience``."""
+
+    code = "all_routes_closed"
+
+
 class JournalError(RunStoppedError):
     """The journal is locked, corrupt, full or cannot be synced; nothing more is sent."""
 
@@ -171,6 +190,12 @@ class DeadlineError(RequestError):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.arrived: str | None = None
+
+
+class AllRoutesLateError(DeadlineError, AllRoutesFailedError):
+    """The request's deadline passed, and attempts on several routes had failed before."""
+
+    code = "all_routes_late"
 
 
 class UnexpectedError(RequestError):

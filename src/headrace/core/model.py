@@ -96,8 +96,10 @@ class Model(Checked):
 
     Each environment variable in ``key_env`` holds a key of its own, and each of ``regions`` is a
     place of its own: there is one route for each pair of them. Limits on a row belong to each route
-    of that model, beside the limits of the client. ``extra_body`` and ``extra_headers`` go with
-    each request to it, under those of the call. Raises ``ConfigError`` for what is no limit.
+    of that model, beside the limits of the client. Of several models those of ``priority`` 2 are
+    asked only when all of 1 are parked, open or gone, or have failed the request. ``extra_body``
+    and ``extra_headers`` go with each request to it, under those of the call. Raises
+    ``ConfigError`` for what is no limit.
     """
 
     id: str
@@ -109,6 +111,7 @@ class Model(Checked):
     input_tokens_per_minute: Positive | None = None
     output_tokens_per_minute: Positive | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
+    priority: Annotated[int, Field(ge=1)] = 1
     key_env: Names = ()
     regions: Names = ()
     structured: Structured | None = None

@@ -1,13 +1,15 @@
 """Admission: who may send next. The hard file of the engine; here is how it works.
 
-A request asks with the *set* of routes that may serve it. It is admitted in one synchronous step
-to the first of them with room in every scope (slots, requests, tokens, quiet, breaker), or it
-waits. It holds nothing while it waits.
+A request asks with the routes that may serve it, in an *order* (``engine.order``). It is admitted
+in one synchronous step to the first of them with room in every scope (slots, requests, tokens,
+quiet, breaker), or it waits. It holds nothing while it waits.
 
-Waiters that ask for the same set stand in one queue, ordered by the number they drew when they
-first asked. There are as many queues as there are different sets, a handful, however many wait.
-``_pump`` looks at the heads of the queues in the order of their numbers: a head that finds no room
-blocks its routes for all who came later, so nobody passes a large prompt that waits for tokens.
+Waiters with the same order stand in one queue, by the number they drew when they first asked.
+There are as many queues as there are different orders, a handful, however many wait. ``pump``
+looks at the heads of the queues in the order of their numbers: a head that finds no room blocks
+the routes that it waits for against all who came later, so nobody passes a large prompt that waits
+for tokens. It is looked at anew with each event, so that it goes to a lower rank when a higher one
+is parked or opens, and back.
 That costs O(log n) for each admission and nothing for those who only wait.
 
 Nobody polls. The pump runs when something changes: a request comes back, a route parks, opens or
@@ -25,10 +27,10 @@ import threading
 from contextlib import contextmanager
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.adapters import keys
-from headrace.core.errors import NoRouteError, TooLargeError
+from headrace.core.errors import AllRoutesClosedError, NoRouteError, TooLargeError
 from headrace.policy.breaker import NEVER, State
 from headrace.policy.cost import NOTHING
 
@@ -38,11 +40,11 @@ if TYPE_CHECKING:
 
     from headrace.core.errors import HeadraceError
     from headrace.core.model import Route
+    from headrace.engine.order import Lanes, Order
     from headrace.engine.scope import RouteState
     from headrace.policy.cost import Cost
 
 _UNAUTHORIZED: Final = 401
-Lanes: TypeAlias = "tuple[RouteState, ...]"
 
 
 class Waker(Protocol):
@@ -63,6 +65,7 @@ class Permit:
 
     __slots__ = (
         "admitted_at",
+        "billed",
         "cost",
         "crowd",
         "is_over",
@@ -76,12 +79,14 @@ class Permit:
         self.state = state
         self.cost = cost
         self.admitted_at = admitted_at
-        self.is_probe = state.breaker.state is State.PROBING
+        self.is_probe = state.breaker.state is State.HALF_OPEN
         # So many are in flight on its route, with this one.
         self.crowd = state.own.in_flight
         # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
         self.quiet: float | None = None
         self.is_over = False
+        # Nano-dollars of its answer; None: unknown.
+        self.billed: int | None = None
         # All that was admitted up to this one, where the server tells what is left.
         self.mark = None if state.hearing is None else state.hearing.note(cost, admitted_at)
 
@@ -118,16 +123,16 @@ class Waiter:
         "future",
         "gone",
         "is_fresh",
-        "lanes",
         "number",
+        "order",
         "permit",
         "waker",
     )
 
     def __init__(
-        self, lanes: Lanes, cost: Cost, number: int, future: asyncio.Future[Permit], waker: Waker
+        self, order: Order, cost: Cost, number: int, future: asyncio.Future[Permit], waker: Waker
     ) -> None:
-        self.lanes = lanes
+        self.order = order
         self.cost = cost
         self.number = number
         self.future = future
@@ -148,7 +153,7 @@ class Admission:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._queues: dict[Lanes, list[tuple[int, Waiter]]] = {}
+        self._queues: dict[Order, list[tuple[int, Waiter]]] = {}
         self._numbers = count()
         # Says for each run whether it has more to ask than what is live.
         self.feeds: list[Callable[[], bool]] = []
@@ -179,21 +184,16 @@ class Admission:
         """A place in the order of asking; a request keeps it until it fails."""
         return next(self._numbers)
 
-    def try_admit(self, lanes: Lanes, cost: Cost, now: int) -> Permit | None:
+    def try_admit(self, order: Order, cost: Cost, now: int) -> Permit | None:
         """Admit at once if there is room and nobody waits for the same routes. Lock held."""
-        best: RouteState | None = None
-        for state in lanes:
-            if state.waiting or state.wait(now, cost) > 0:
-                continue
-            if best is None or state.own.in_flight < best.own.in_flight:
-                best = state
-        return None if best is None else _grant(best, cost, now)
+        state = order.find(cost, now)[0]
+        return None if state is None else _grant(state, cost, now)
 
     def enqueue(self, waiter: Waiter, now: int) -> None:
         """Let ``waiter`` stand in line. Lock held."""
-        queue = self._queues.setdefault(waiter.lanes, [])
+        queue = self._queues.setdefault(waiter.order, [])
         heappush(queue, (waiter.number, waiter))
-        for state in waiter.lanes:
+        for state in waiter.order.lanes:
             state.waiting += 1
             state.fresh += waiter.is_fresh
         # Behind others in its own queue it changes nothing.
@@ -211,9 +211,10 @@ class Admission:
         if not self._queues:
             return
         blocked: set[RouteState] = set()
-        while queue := self._earliest(blocked):
+        seen: set[Order] = set()
+        while queue := self._earliest(blocked, seen):
             head = queue[0][1]
-            state, wait = _find_room(head, blocked, now)
+            state, wait, ranks = head.order.find(head.cost, now, blocked)
             if state is not None:
                 heappop(queue)
                 _forget(head)
@@ -221,23 +222,26 @@ class Admission:
                 if not head.waker.deliver(head):
                     head.permit = None
                     permit.withdraw(now)
-            elif wait == NEVER and _all_gone(head.lanes):
-                self._fail(queue, head.lanes)
+            elif wait == NEVER and _all_gone(head.order.lanes):
+                self._fail(queue, head.order.lanes)
             elif wait < NEVER and not head.waker.arm(wait):
                 _forget(head)  # its loop is closed, and would keep the time for nobody behind it
             else:
-                blocked.update(head.lanes)
+                seen.add(head.order)
+                blocked.update(head.order.waits_for(ranks))
 
-    def _earliest(self, blocked: set[RouteState]) -> list[tuple[int, Waiter]] | None:
+    def _earliest(
+        self, blocked: set[RouteState], seen: set[Order]
+    ) -> list[tuple[int, Waiter]] | None:
         """The queue whose head asked first, of those with a route nobody before them blocks."""
         earliest: list[tuple[int, Waiter]] | None = None
-        for lanes, queue in tuple(self._queues.items()):
+        for order, queue in tuple(self._queues.items()):
             while queue and queue[0][1].gone:
                 heappop(queue)
             if not queue:
-                del self._queues[lanes]
+                del self._queues[order]
             elif (earliest is None or queue[0] < earliest[0]) and not (
-                blocked and blocked.issuperset(lanes)
+                blocked and (order in seen or blocked.issuperset(order.lanes))
             ):
                 earliest = queue
         return earliest
@@ -253,24 +257,9 @@ class Admission:
 
 def _forget(waiter: Waiter) -> None:
     waiter.gone = True
-    for state in waiter.lanes:
+    for state in waiter.order.lanes:
         state.waiting -= 1
         state.fresh -= waiter.is_fresh
-
-
-def _find_room(head: Waiter, blocked: set[RouteState], now: int) -> tuple[RouteState | None, int]:
-    """The least busy route with room for ``head``, or the nanoseconds until one may have some."""
-    best: RouteState | None = None
-    least = NEVER
-    for state in head.lanes:
-        if state in blocked:
-            continue
-        wait = state.wait(now, head.cost)
-        if wait > 0:
-            least = min(least, wait)
-        elif best is None or state.own.in_flight < best.own.in_flight:
-            best = state
-    return best, least
 
 
 def _all_gone(lanes: Lanes) -> bool:
@@ -283,11 +272,15 @@ def _grant(state: RouteState, cost: Cost, now: int) -> Permit:
 
 
 def no_route(lanes: Lanes) -> NoRouteError:
-    """What to say when every route is closed: each with its reason."""
+    """What to say when every route is closed: each with its reason, and what came of it."""
     reasons = "; ".join(
         dict.fromkeys(_reason(s.route, s.gone) for s in lanes if s.gone is not None)
     )
-    return NoRouteError(f"no route is left: {reasons}")
+    said = f"no route is left: {reasons}"
+    if len(lanes) == 1:
+        return NoRouteError(said)
+    of_each = ", ".join(f"{state.route.id} {state.tally}" for state in lanes)
+    return AllRoutesClosedError(f"{said} (attempts: {of_each})")
 
 
 def _reason(route: Route, gone: HeadraceError) -> str:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
-    from headrace.engine.admission import Lanes
     from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
+    from headrace.engine.order import Order
     from headrace.engine.outcomes import Record
     from headrace.providers.base import Exchange, ProviderRequest
 
@@ -82,7 +82,7 @@ class Sender(Outcomes):
     async def answer(
         self,
         context: RequestContext,
-        lanes: Lanes,
+        order: Order,
         scope: LoopScope,
         record: Record | None,
         write_off: WriteOff,
@@ -94,7 +94,7 @@ class Sender(Outcomes):
         Where it ``may_move`` to other models, the first failure raises ``MovedOn`` instead. Left
         in any other way (cancelled, a bug), it tells ``write_off`` what it had spent.
         """
-        course = Course(context, lanes, self.admission.number(), may_move=may_move)
+        course = Course(context, order, self.admission.number(), may_move=may_move)
         response = None
         try:
             if context.failures:
@@ -148,24 +148,28 @@ class Sender(Outcomes):
 
     async def admit(self, course: Course, scope: LoopScope) -> Permit:
         """Wait for the first of the request's routes that has room for it."""
-        now = self.clock.now()
-        if course.sends:
-            course.measure()
-        lanes = course.eligible(now)
-        with self.admission.lock:
-            permit = self.admission.try_admit(lanes, course.cost, now)
-            if permit is not None:
-                return permit
-            future: asyncio.Future[Permit] = scope.loop.create_future()
-            waiter = Waiter(lanes, course.cost, course.number, future, scope)
-            waiter.is_fresh = not course.context.failures
-            self.admission.enqueue(waiter, now)
-        try:
-            return await self._wait(waiter, course, scope)
-        except NoRouteError:
-            if not course.has_route:
-                raise course.no_route() from None
-        return await self.admit(course, scope)  # those it waited for are gone, others are not
+        permit = None
+        while permit is None:
+            if course.sends:
+                course.measure()
+            now, order = self.clock.now(), course.order
+            with self.admission.lock:
+                permit = self.admission.try_admit(order, course.cost, now)
+                if permit is not None:
+                    break
+                future: asyncio.Future[Permit] = scope.loop.create_future()
+                waiter = Waiter(order, course.cost, course.number, future, scope)
+                waiter.is_fresh = not course.context.failures
+                self.admission.enqueue(waiter, now)
+            try:
+                permit = await self._wait(waiter, course, scope)
+            except NoRouteError:
+                if not course.has_route:
+                    raise course.no_route() from None
+                # Those it waited for are gone, others are not.
+        if permit.is_probe:
+            self.tell_standing(permit.state)
+        return permit
 
     async def _wait(self, waiter: Waiter, course: Course, scope: LoopScope) -> Permit:
         expiry = None

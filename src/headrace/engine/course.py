@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import (
+    AllRoutesLateError,
     Charged,
     CutOffError,
     DeadlineError,
@@ -19,14 +21,16 @@ from headrace.core.errors import (
 )
 from headrace.core.response import APIResponse, Usage
 from headrace.engine.admission import fitting, no_route
+from headrace.engine.remembered import favouring
 from headrace.policy import reservation
 from headrace.policy.buckets import SECOND
 from headrace.policy.cost import ONE, cost
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
-    from headrace.engine.admission import Lanes, Permit
+    from headrace.engine.admission import Permit
     from headrace.engine.leaving import WriteOff
+    from headrace.engine.order import Lanes, Order
     from headrace.engine.scope import RouteState
     from headrace.policy.cost import Cost
 
@@ -48,6 +52,7 @@ class Course:
         "_estimated",
         "_failed",
         "_lanes",
+        "_order",
         "_refused_at",
         "context",
         "cost",
@@ -60,11 +65,11 @@ class Course:
     )
 
     def __init__(
-        self, context: RequestContext, lanes: Lanes, number: int, *, may_move: bool = False
+        self, context: RequestContext, order: Order, number: int, *, may_move: bool = False
     ) -> None:
         """``number``: its place in the order of asking; raises ``TooLargeError``.
 
-        ``may_move``: other models are left for it, beside those that ``lanes`` lead to.
+        ``may_move``: other models are left for it, beside those that ``order`` leads to.
         """
         self.may_move = may_move
         self.context = context
@@ -72,7 +77,7 @@ class Course:
         self.sends = sent(context.failures)
         self.lost = False
         self.singled_out = self.refused_since = self._refused_at = 0
-        self._lanes, self.cost, self._estimated = lanes, ONE, 0
+        self._order, self.cost, self._estimated = favouring(order, context), ONE, 0
         self.measure()
         self._failed = _failed_before(context, self._lanes) if context.failures else ()
         self._banned: tuple[RouteState, ...] = ()
@@ -80,15 +85,13 @@ class Course:
     def measure(self) -> None:
         """What it costs, and who has room for it; a server may tell late that it counts tokens."""
         if self.cost is ONE:
-            self._lanes, self.cost, self._estimated = _fit(self.context, self._lanes)
+            self._order, self.cost, self._estimated = _fit(self.context, self._order)
+            self._lanes = self._order.lanes
 
-    def eligible(self, now: int) -> Lanes:
-        """Routes to try next: healthy ones that have not failed this request, if there are any."""
-        if not self._failed:
-            return self._lanes
-        allowed = tuple(s for s in self._lanes if s not in self._banned)
-        fresh = tuple(s for s in allowed if s not in self._failed and s.is_well(now))
-        return fresh or allowed
+    @property
+    def order(self) -> Order:
+        """Routes to try next: first those that have not failed this request."""
+        return self._order.last(self._failed, self._banned) if self._failed else self._order
 
     def comes_back(self, now: int) -> bool:
         """Have all well routes here failed it, before it went to others? Asking is a retry then.
@@ -206,7 +209,7 @@ class Course:
     def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
         """The answer as the caller will see it; its raw reply is recorded apart."""
         context, route = self.context, permit.state.route
-        cost = permit.state.pricing.cost(raw, now)
+        cost = permit.billed = permit.state.pricing.cost(raw, now)
         if cost is not None:
             cost += context.spent_nanos
         if raw.usage is not None:
@@ -286,13 +289,24 @@ def time_left(context: RequestContext, now: int) -> float | None:
 
 def expired(context: RequestContext) -> DeadlineError:
     """The error of a request that ran out of its deadline."""
-    error = DeadlineError(
+    said = (
         "the deadline passed before the request was answered; give it more time or raise the limits"
     )
+    tried = Counter(error.route for error in context.failures if not is_local(error))
+    if len(tried) > 1:
+        of_each = ", ".join(_came_of(route, context.failures) for route in tried)
+        error: DeadlineError = AllRoutesLateError(f"{said} (attempts: {of_each})")
+    else:
+        error = DeadlineError(said)
     error.history = context.failures
     error.attempt = sent(context.failures) or None
     error.spent_nanos = context.spent_nanos or None
     return error
+
+
+def _came_of(route: str | None, failures: tuple[HeadraceError, ...]) -> str:
+    codes = Counter(error.code for error in failures if error.route == route)
+    return f"{route} {' and '.join(f'{count} {code}' for code, count in codes.items())}"
 
 
 def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]:
@@ -320,23 +334,26 @@ def failed(context: RequestContext, error: HeadraceError) -> APIResponse[object]
     )
 
 
-def _fit(context: RequestContext, lanes: Lanes) -> tuple[Lanes, Cost, int]:
+def _fit(context: RequestContext, order: Order) -> tuple[Order, Cost, int]:
     """The routes that have room for it, the cost to reserve there, and the input's estimate.
 
     Input, corrected by what replies have used, and declared output; nothing is reserved where no
     limit counts tokens.
     """
+    lanes = order.lanes
     if not lanes[0].counts_tokens and not any(state.counts_tokens for state in lanes):
-        return lanes, ONE, 0
+        return order, ONE, 0
     estimated = reservation.input_tokens(context.asked, context.params, context.schemas)
     needed = lanes[0].learning.correction.of(estimated)
     # Refusing is final: what other prompts have taught must not do it alone.
-    lanes = fitting(lanes, min(estimated, needed))
-    declared, most = _declared(context, lanes[0]), lanes[0].route.model.max_output_tokens
+    fit = fitting(lanes, min(estimated, needed))
+    if fit is not lanes:
+        order = order.only(lambda state: state in fit)
+    declared, most = _declared(context, fit[0]), fit[0].route.model.max_output_tokens
     if not context.writes:
-        return lanes, cost(needed, 0), estimated
+        return order, cost(needed, 0), estimated
     output = reservation.output_tokens(declared, most)
-    return lanes, cost(needed, output, declared or 0), estimated
+    return order, cost(needed, output, declared or 0), estimated
 
 
 def _declared(context: RequestContext, state: RouteState | None) -> int | None:

@@ -18,8 +18,8 @@ from headrace.policy import reservation
 if TYPE_CHECKING:
     from headrace.core.model import Model
     from headrace.core.params import SamplingParams
+    from headrace.engine.choice import Choice
     from headrace.engine.fleet import Fleet
-    from headrace.engine.pipeline import Choice
     from headrace.engine.scope import RouteState
 
 Asked: TypeAlias = Prompt | Operation | RequestContext

@@ -13,8 +13,8 @@ from headrace.adapters.clock import SystemClock
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.model import LOCAL, Model
 from headrace.engine import pricing
+from headrace.engine.choice import Choice
 from headrace.engine.limits import Scope, alone
-from headrace.engine.pipeline import Choice
 from headrace.engine.remembering import Remembering
 from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import Concurrency
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from headrace.adapters.clock import Clock
+    from headrace.core.breaking import BreakerSettings
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
-    from headrace.engine.admission import Lanes
     from headrace.engine.limits import Make
+    from headrace.engine.order import Lanes
     from headrace.registry.resolve import Place
 
 
@@ -46,6 +47,7 @@ class Fleet:
         *,
         limits: Mapping[str, float | None],
         concurrency: int | None,
+        breaker: BreakerSettings | None = None,
         clock: Clock | None = None,
         remembers: bool | None = False,
         make: Make = alone,
@@ -56,6 +58,7 @@ class Fleet:
         """
         self._place = place
         self._epoch = epoch
+        self._breaker = breaker
         self._clock = clock or SystemClock()
         self._scope = Scope(
             "client",
@@ -75,6 +78,7 @@ class Fleet:
         models: object,
         *,
         weights: tuple[float, ...] | None = None,
+        spill: bool = False,
         params: Sequence[SamplingParams | None] = (),
         seed: int = 0,
     ) -> Choice:
@@ -88,7 +92,7 @@ class Fleet:
         own = [row.asked(mine) for row, mine in zip(rows, given, strict=True)]
         groups = tuple(self._lanes(row, mine) for row, mine in zip(rows, own, strict=True))
         names = tuple(_name(row, mine) for row, mine in zip(rows, own, strict=True))
-        return Choice(names, groups, self.start, weights=weights, seed=seed)
+        return Choice(names, groups, self.start, weights=weights, spill=spill, seed=seed)
 
     def choose(self, context: RequestContext, default: Choice) -> Choice:
         """The models for one request: the row's own, or the default.
@@ -150,6 +154,14 @@ class Fleet:
                 best = len(model), lanes[0].route
         return None if best is None else best[1]
 
+    def state(self, route: str) -> RouteState:
+        """The route of this id; raises ``ConfigError`` with those that there are."""
+        by_id = {state.route.id: state for state in self.states()}
+        if route not in by_id:
+            msg = f"this client has no route {route!r}; it has {', '.join(by_id)}"
+            raise ConfigError(msg)
+        return by_id[route]
+
     def revive(self, now: int) -> None:
         """Let a new run ask again where an earlier one was turned away."""
         self._singles = {}  # what a row names may have to be started anew
@@ -169,7 +181,7 @@ class Fleet:
             state.forget_flights()
 
     def states(self) -> list[RouteState]:
-        """All routes that there are so far."""
+        """All routes that were ever chosen, a model's beside each other."""
         return [state for lanes in tuple(self._groups.values()) for state in lanes]
 
     def _row(self, spec: object) -> Model:
@@ -193,14 +205,15 @@ class Fleet:
                     " make a second client for the second row"
                 )
                 raise ConfigError(msg)
-            lanes = tuple(
-                RouteState(route, self._scope, params, self._epoch(route), self._clock)
-                for route in self._routes(row)
-            )
+            lanes = tuple(self._new(route, params) for route in self._routes(row))
             for state in lanes:
                 self._memory.watch(state, self._table.all_endpoints().get(row.endpoint))
             self._groups[row.id] = lanes
             return lanes
+
+    def _new(self, route: Route, params: SamplingParams | None) -> RouteState:
+        epoch, breaker = self._epoch(route), self._breaker
+        return RouteState(route, self._scope, params, epoch, self._clock, breaker=breaker)
 
     def _routes(self, row: Model) -> tuple[Route, ...]:
         if row.endpoint not in self._table.all_endpoints() and registered.discover(row.endpoint):

@@ -86,9 +86,9 @@ def fail(
     if not is_apart and (isinstance(error, RateLimitError) or error.status in _LOAD):
         _refuse(permit, error, now)
     forgiven = isinstance(error, RateLimitError)
-    if error.trips_breaker:
-        forgiven = _count(state, error, now, chance, is_fed=is_fed) or forgiven
-    elif not isinstance(error, RateLimitError | ReplyError):
+    if state.breaker.counts(error):
+        forgiven = _count(permit, error, now, chance, is_fed=is_fed) or forgiven
+    elif not (error.trips_breaker or isinstance(error, RateLimitError | ReplyError)):
         state.breaker.succeed()
         state.troubled_since = None
     else:
@@ -151,10 +151,12 @@ def _may_be_the_prompt(error: ProviderError) -> bool:
     return isinstance(error, OverloadedError) and error.status == FAILED
 
 
-def _count(
-    state: RouteState, error: ProviderError, now: int, chance: float, *, is_fed: bool
-) -> bool:
-    """Let the breaker count; a failure is forgiven when a route that has worked is in trouble."""
+def _count(permit: Permit, error: ProviderError, now: int, chance: float, *, is_fed: bool) -> bool:
+    """Let the breaker count; a failure is forgiven when a route that has worked is in trouble.
+
+    So is that of a probe, which its prompt was taken for.
+    """
+    state = permit.state
     if _may_be_the_prompt(error):
         if not is_fed and state.fresh < FEW and _has_had_time(state, now):
             # Hardly anybody is left to be spared, or who could show that it works.
@@ -171,7 +173,7 @@ def _count(
     elif is_open and not state.last_good and is_hopeless and _has_had_breaks(state):
         state.gone = GoneError(f"{error} (it answered with nothing but errors)")
     never_came = isinstance(error, _NEVER_CAME) and not state.answered
-    return never_came or ((was_open or is_open) and bool(state.last_good))
+    return never_came or permit.is_probe or ((was_open or is_open) and bool(state.last_good))
 
 
 def _has_had_time(state: RouteState, now: int) -> bool:

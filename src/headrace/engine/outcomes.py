@@ -116,6 +116,7 @@ class Outcomes:
         if hearing is not None and reply is not None and hearing.is_news(permit.admitted_at, now):
             limits = failure.read_limits(reply.headers)
         with self.admission.lock:
+            permit.state.tally.succeed(response.usage, permit.billed, now - permit.admitted_at)
             permit.leave(now, used)
             size = 0 if response.usage is None else response.usage.output_tokens
             closed = health.succeed(permit, now, size)
@@ -123,8 +124,8 @@ class Outcomes:
                 permit.state.hear(limits, permit, now, self._patience)
             self._budget.succeed()
             self.admission.pump(now)
-        if closed:
-            self.tell(BreakerChanged(permit.state.route.id, "closed"))
+        if closed or limits is not None:
+            self.tell_standing(permit.state)
 
     # Failure.
 
@@ -191,6 +192,7 @@ class Outcomes:
         """The request's own deadline ended the attempt: that says nothing about the route."""
         error.route, error.attempt = permit.state.route.id, course.sends
         course.fail(error, permit.state, counted=True)
+        permit.state.tally.fail(error, 0)
         self._settle(permit)
 
     def _judge(
@@ -198,8 +200,9 @@ class Outcomes:
     ) -> retry.Retry | retry.GiveUp:
         now, state = self.clock.now(), permit.state
         error.route, error.attempt = state.route.id, course.sends
+        billed = state.pricing.billed(error)
         with self.admission.lock:
-            before = (state.breaker.state, state.gone, state.parked_until)
+            parked_until = state.parked_until
             is_fed = self.admission.is_fed()
             forgiven = health.fail(
                 permit,
@@ -211,10 +214,13 @@ class Outcomes:
                 is_apart=course.singled_out > ALONE,
             )
             permit.leave(now, _used(error))
-            after = (state.breaker.state, state.gone, state.parked_until)
+            state.tally.fail(error, billed)
+            is_parked = state.parked_until != parked_until
+            standing = state.standing
             self.admission.pump(now)
-        if before != after:
-            self._tell_change(state, now, parked=before[2] != after[2])
+        if is_parked:
+            self._tell_parked(state, now)
+        self.tell_standing(state, standing)
         course.number = self.admission.number()  # probes and refusals rotate over prompts
         # Servers close kept connections just as they are used; the first time it costs nothing.
         if isinstance(error, ConnectionLostError) and not course.lost:
@@ -267,12 +273,12 @@ class Outcomes:
     def _tell_parked(self, state: RouteState, now: int) -> None:
         self.tell(RouteParked(state.route.id, (state.parked_until - now) / SECOND))
 
-    def _tell_change(self, state: RouteState, now: int, *, parked: bool) -> None:
-        if parked:
-            self._tell_parked(state, now)
-        else:
-            name = "gone" if state.gone is not None else state.breaker.state.value
-            self.tell(BreakerChanged(state.route.id, name))
+    def tell_standing(self, state: RouteState, standing: str | None = None) -> None:
+        """Let the listeners know how a route stands (now), if that is news to them."""
+        standing = standing or state.standing
+        if standing != state.told:
+            state.told = standing
+            self.tell(BreakerChanged(state.route.id, standing))
 
 
 def _used(error: ProviderError) -> Cost | None:

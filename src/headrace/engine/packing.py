@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.params import SamplingParams
     from headrace.core.response import APIResponse
-    from headrace.engine.admission import Lanes
     from headrace.engine.attempt import Sender
     from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
+    from headrace.engine.order import Order
     from headrace.engine.outcomes import Record
 
 # Seconds: a pack leaves when nothing has joined it for so long, or when it has waited so long.
@@ -84,9 +84,9 @@ class Pack:
     __slots__ = (
         "askers",
         "is_sound",
-        "lanes",
         "may_move",
         "open",
+        "order",
         "scope",
         "seen",
         "send",
@@ -94,8 +94,8 @@ class Pack:
         "tokens",
     )
 
-    def __init__(self, lanes: Lanes, scope: LoopScope, *, may_move: bool) -> None:
-        self.lanes = lanes
+    def __init__(self, order: Order, scope: LoopScope, *, may_move: bool) -> None:
+        self.order = order
         self.scope = scope
         self.may_move = may_move
         self.askers: dict[Asker, None] = {}
@@ -151,7 +151,7 @@ class Packer:
     async def answer(
         self,
         context: RequestContext,
-        lanes: Lanes,
+        order: Order,
         scope: LoopScope,
         record: Record | None,
         write_off: WriteOff,
@@ -163,11 +163,11 @@ class Packer:
         # An image is large, and few take several of them.
         if not isinstance(asked, Embed) or not isinstance(asked.input, str):
             return await self._sender.answer(
-                context, lanes, scope, record, write_off, may_move=may_move
+                context, order, scope, record, write_off, may_move=may_move
             )
         weight = max(1, reservation.input_tokens(asked, context.params))
-        asker = Asker(context, record, lanes[0].learning.correction.of(weight) or 1)
-        pack = self._pack_for(asked, asker, lanes, scope, may_move=may_move)
+        asker = Asker(context, record, order.lanes[0].learning.correction.of(weight) or 1)
+        pack = self._pack_for(asked, asker, order, scope, may_move=may_move)
         try:
             async with asyncio.timeout(time_left(context, self._sender.clock.now())):
                 return await asker.future
@@ -182,18 +182,18 @@ class Packer:
             await pack.leave(asker)
 
     def _pack_for(
-        self, asked: Embed, asker: Asker, lanes: Lanes, scope: LoopScope, *, may_move: bool
+        self, asked: Embed, asker: Asker, order: Order, scope: LoopScope, *, may_move: bool
     ) -> Pack:
         context = asker.context
         kind = (asked.dimensions, asked.input_type, _sent_with(context.params), context.failures)
-        key = (*kind, context.attempts, lanes, may_move)
-        items, tokens = _bounds(lanes)
+        key = (*kind, context.attempts, order, may_move)
+        items, tokens = _bounds(order)
         pack = self._waiting.get(key)
         if pack is not None and pack.askers and pack.tokens + asker.weight > tokens:
             self._leave(key, pack)
             pack = None
         if pack is None:
-            pack = self._waiting[key] = Pack(lanes, scope, may_move=may_move)
+            pack = self._waiting[key] = Pack(order, scope, may_move=may_move)
             scope.loop.call_later(QUIET, self._look, key, pack)
         pack.join(asker)
         if len(pack.askers) >= items:
@@ -270,7 +270,7 @@ class Packer:
         pack.is_sound = True  # whatever comes: it is asked once
         try:
             response = await self._sender.answer(
-                fresh, pack.lanes, pack.scope, record, self._write_off
+                fresh, pack.order, pack.scope, record, self._write_off
             )
         except HeadraceError as error:
             self._write_off(failed(fresh, error))
@@ -319,7 +319,7 @@ class Packer:
 
         return await self._sender.answer(
             _together(askers),
-            pack.lanes,
+            pack.order,
             pack.scope,
             record,
             write_off,
@@ -335,10 +335,10 @@ class PackingPipeline(Pipeline):
         self._attempt = Packer(sender, self._write_off).answer
 
 
-def _bounds(lanes: Lanes) -> tuple[int, float]:
+def _bounds(order: Order) -> tuple[int, float]:
     """How many texts, and tokens, a pack may have on any of these routes."""
     items, tokens = [], [float("inf")]
-    for state in lanes:
+    for state in order.lanes:
         offer = state.route.offer(Embed.name)
         items.append(1 if offer is None else offer.items)
         if offer is not None and offer.tokens is not None:

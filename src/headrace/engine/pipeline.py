@@ -10,7 +10,7 @@ import asyncio
 import copy
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.adapters.cache import is_storable
 from headrace.core import shape
@@ -26,85 +26,21 @@ from headrace.engine.course import MovedOn, expired, failed, time_left
 from headrace.engine.leaving import is_cancelled
 from headrace.engine.sharing import join
 from headrace.engine.ways import Ways
-from headrace.policy import routing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Hashable, Iterator
+    from collections.abc import Callable, Coroutine, Hashable
 
     from headrace.adapters.cache import Cache
     from headrace.core.context import RequestContext
     from headrace.core.fingerprint import Key
-    from headrace.engine.admission import Lanes
     from headrace.engine.attempt import Sender
+    from headrace.engine.choice import Choice
     from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
+    from headrace.engine.order import Order
     from headrace.engine.outcomes import Record
 
-# Live requests beyond those in flight: enough that a free slot never waits for the next prompt.
-CROWD: Final = 32
 _log = logging.getLogger("headrace")
-
-
-class Choice:
-    """The models that may answer a request, and how one is chosen.
-
-    With weights one model is drawn from the request itself; without, all are interchangeable.
-    ``groups`` holds the routes of each model, in the order of ``models``; ``start`` brings up what
-    runs on this machine.
-    """
-
-    def __init__(
-        self,
-        models: tuple[str, ...],
-        groups: tuple[Lanes, ...],
-        start: Callable[[Lanes], Coroutine[object, object, None]],
-        *,
-        weights: tuple[float, ...] | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.models = models
-        self.groups = groups
-        self.weights = weights
-        self.lanes = tuple(state for group in groups for state in group)
-        self._is_elsewhere = all(state.route.endpoint.base_url for state in self.lanes)
-        self.is_started = self._is_elsewhere and not self._is_unread
-        self._start = start
-        self._seed = seed
-
-    async def start(self) -> None:
-        """Bring up what runs on this machine and is not running, and read what there is to read."""
-        if not self._is_elsewhere or self._is_unread:
-            await self._start(self.lanes)
-            self.is_started = True
-
-    @property
-    def _is_unread(self) -> bool:
-        return any(state.is_unread for state in self.lanes)
-
-    @property
-    def slots(self) -> int:
-        """How many requests may be in flight at once: on all routes, and for the client."""
-        most = self.lanes[0].scopes[0].concurrency.ceiling
-        return min(most, sum(state.own.concurrency.ceiling for state in self.lanes))
-
-    def in_turn(self, digest: bytes, occurrence: int) -> Iterator[Lanes]:
-        """The sets of routes to try one after another."""
-        if self.weights is None:
-            yield self.lanes
-            return
-        left = list(range(len(self.groups)))
-        while any(weights := [self.weights[i] for i in left]):
-            # Each turn has dice of its own, or a dead model's share would go to one neighbour.
-            turn = bytes(len(self.groups) - len(left))
-            drawn = routing.draw(weights, digest + turn, occurrence, self._seed)
-            yield self.groups[left.pop(drawn)]
-
-    def is_crowded(self) -> bool:
-        """Do enough requests wait for these routes, so that more would only take memory?"""
-        waiting = 0
-        for state in self.lanes:
-            waiting += state.waiting
-        return waiting >= CROWD
 
 
 class Memory(Protocol):
@@ -172,7 +108,7 @@ class Pipeline:
         if context.model is not None and context.model != choice.models[0]:
             context = replace(context, model=choice.models[0])  # an alias may mean another one soon
         if not self._needs_key and choice.weights is None:
-            return await self._attempt(context, choice.lanes, self._scope, None, self._write_off)
+            return await self._attempt(context, choice.order, self._scope, None, self._write_off)
         key = context.key
         if self._memory is None and choice.weights is None:
             return await self._ask(context, choice, key)
@@ -204,7 +140,7 @@ class Pipeline:
         self, context: RequestContext, choice: Choice, key: Key
     ) -> Coroutine[object, object, APIResponse[object]]:
         if choice.weights is None:
-            return self._ask_routes(context, choice.lanes, key)
+            return self._ask_routes(context, choice.order, key)
         return self._ask_in_turn(context, choice, key)
 
     async def _ask_in_turn(
@@ -213,46 +149,46 @@ class Pipeline:
         """Ask the models in the order in which they are drawn."""
         ways = Ways(choice, context, key)
         while True:
-            lanes, may_move = ways.next()
+            order, may_move = ways.next()
             try:
-                return await self._ask_routes(ways.context, lanes, key, may_move=may_move)
+                return await self._ask_routes(ways.context, order, key, may_move=may_move)
             except MovedOn as moved:
                 ways.move(moved)
 
     def _ask_routes(
-        self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool = False
+        self, context: RequestContext, order: Order, key: Key, *, may_move: bool = False
     ) -> Coroutine[object, object, APIResponse[object]]:
         if self._cache is not None:
-            return self._ask_cache(self._cache, context, lanes, key, may_move=may_move)
-        return self._ask_provider(context, lanes, key, may_move=may_move)
+            return self._ask_cache(self._cache, context, order, key, may_move=may_move)
+        return self._ask_provider(context, order, key, may_move=may_move)
 
     def _ask_provider(
-        self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool
+        self, context: RequestContext, order: Order, key: Key, *, may_move: bool
     ) -> Coroutine[object, object, APIResponse[object]]:
         if self._shares:
-            return self._share(context, lanes, key, may_move=may_move)
-        return self._send(context, lanes, key, self._write_off, may_move=may_move)
+            return self._share(context, order, key, may_move=may_move)
+        return self._send(context, order, key, self._write_off, may_move=may_move)
 
     async def _ask_cache(
-        self, cache: Cache, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool
+        self, cache: Cache, context: RequestContext, order: Order, key: Key, *, may_move: bool
     ) -> APIResponse[object]:
-        hit = await self._cached(cache, context, lanes, key)
+        hit = await self._cached(cache, context, order, key)
         if hit is not None:
             return await self._remembered(context, key, hit)
-        return await self._ask_provider(context, lanes, key, may_move=may_move)
+        return await self._ask_provider(context, order, key, may_move=may_move)
 
     async def _share(
-        self, context: RequestContext, lanes: Lanes, key: Key, *, may_move: bool
+        self, context: RequestContext, order: Order, key: Key, *, may_move: bool
     ) -> APIResponse[object]:
         # A send belongs to one journal: with another run it would share that run's end, too.
-        together: Hashable = (key.digest, lanes, self._memory)
+        together: Hashable = (key.digest, order, self._memory)
         free = context if context.deadline is None else replace(context, deadline=None)
         is_sender = False
 
         def send(write_off: WriteOff) -> Coroutine[object, object, APIResponse[object]]:
             nonlocal is_sender
             is_sender = True
-            return self._send(free, lanes, key, write_off, may_move=may_move)
+            return self._send(free, order, key, write_off, may_move=may_move)
 
         flight = join(self._scope, together, send)
         try:
@@ -273,7 +209,7 @@ class Pipeline:
     async def _send(
         self,
         context: RequestContext,
-        lanes: Lanes,
+        order: Order,
         key: Key,
         write_off: WriteOff,
         *,
@@ -281,30 +217,30 @@ class Pipeline:
     ) -> APIResponse[object]:
         record = None if self._memory is None else self._memory.record(context, key)
         response = await self._attempt(
-            context, lanes, self._scope, record, write_off, may_move=may_move
+            context, order, self._scope, record, write_off, may_move=may_move
         )
         try:
-            await self._keep(response, key, lanes)
+            await self._keep(response, key, order)
         except BaseException:
             write_off(response)
             raise
         return response
 
-    async def _keep(self, response: APIResponse[object], key: Key, lanes: Lanes) -> None:
+    async def _keep(self, response: APIResponse[object], key: Key, order: Order) -> None:
         if self._cache is None or not is_storable(response):
             return
-        state = next(s for s in lanes if s.route.id == response.route)
+        state = next(s for s in order.lanes if s.route.id == response.route)
         try:
             await self._cache.put(key.bound_to(state.identity), response)
         except Exception as error:  # noqa: BLE001  the caller's own store, and a paid answer
             self._log_once(error, "the cache failed to put an answer, which is safe")
 
     async def _cached(
-        self, cache: Cache, context: RequestContext, lanes: Lanes, key: Key
+        self, cache: Cache, context: RequestContext, order: Order, key: Key
     ) -> APIResponse[object] | None:
         try:
             # Keys and regions of one model share their answers.
-            for identity in dict.fromkeys(state.identity for state in lanes):
+            for identity in dict.fromkeys(state.identity for state in order.lanes):
                 hit = await cache.get(key.bound_to(identity))
                 if hit is not None:
                     return readdress(shape.fitted(hit, context), context, "cache")

@@ -17,6 +17,7 @@ from headrace.engine.hearing import Hearing
 from headrace.engine.learning import Learning
 from headrace.engine.limits import NAMES, Scope
 from headrace.engine.pricing import Pricing
+from headrace.engine.tally import Tally
 from headrace.policy.adaptive import MOST, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
 from headrace.policy.buckets import SECOND
@@ -24,6 +25,7 @@ from headrace.wire import failure
 
 if TYPE_CHECKING:
     from headrace.adapters.clock import Clock
+    from headrace.core.breaking import BreakerSettings
     from headrace.core.errors import HeadraceError
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
@@ -61,7 +63,9 @@ class RouteState:
         "rated",
         "route",
         "scopes",
+        "tally",
         "throttles",
+        "told",
         "troubled_since",
         "waiting",
     )
@@ -73,9 +77,10 @@ class RouteState:
         params: SamplingParams | None = None,
         epoch: int = 1,
         clock: Clock | None = None,
+        *,
+        breaker: BreakerSettings | None = None,
     ) -> None:
         """``params``: what the client asks of this model alone; ``epoch``: its codec's."""
-        model = route.model
         self.route = route
         self.params = params
         self._epoch = epoch
@@ -83,12 +88,7 @@ class RouteState:
         clock = clock or SystemClock()
         self.pricing = Pricing(route, clock)
         self.learning = Learning()
-        self.own = Scope(
-            route.id,
-            concurrency=_concurrency(route, client),
-            limits={name: getattr(model, name) for name in NAMES},
-            make=client.make,
-        )
+        self.own = _own(route, client)
         self.scopes = (client, self.own)
         # Where limits are told, they may come to count tokens while requests wait.
         self.hearing = Hearing(self.own) if route.endpoint.limit_headers else None
@@ -96,13 +96,16 @@ class RouteState:
         self.rate()
         if self.rated:
             self.own.concurrency.trust()
+        self.breaker = Breaker(breaker)
+        # Its standing as listeners know it.
+        self.told: str = State.CLOSED
+        self.tally = Tally()
         # Is something remembered of it, perhaps, and has nobody looked?
         self.is_to_recall = False
         self._be_well()
 
     def _be_well(self) -> None:
         """Nothing is known against it yet."""
-        self.breaker = Breaker()
         self.gone: HeadraceError | None = None
         self._without_quota: QuotaError | None = None
         self.answered = False
@@ -205,6 +208,18 @@ class RouteState:
             return False
         return self.parked_until <= now
 
+    @property
+    def standing(self) -> str:
+        """What its breaker is, or that it is gone."""
+        return self.breaker.state.value if self.gone is None else "gone"
+
+    def reset(self) -> None:
+        """Nothing is held against it any more, not even the quiet that its server asked for."""
+        self.breaker.reset()
+        self.gone = self.troubled_since = self._without_quota = None
+        self.parked_until = self.throttles = 0
+        self.is_guessed = False
+
     def take(self, now: int, cost: Cost) -> None:
         """Admit one request in every scope at once."""
         if self.breaker.state is not State.CLOSED:
@@ -231,7 +246,7 @@ class RouteState:
     def forget_flights(self) -> None:
         """Nothing is in flight: in a forked child that was the parent's."""
         self.waiting = self.fresh = 0
-        self.breaker.give_back(0)  # the probe, if there is one, is the parent's
+        self.breaker.forget_probes()
         for scope in self.scopes:
             scope.in_flight = 0
 
@@ -244,7 +259,8 @@ class RouteState:
             self.troubled_since = None  # patience counts while somebody asks
         if self.gone is not None and self.parked_until <= now:
             self.gone = None
-            self.breaker = Breaker()
+            self.breaker.reset()
+            self.told = State.CLOSED
             self.answered = False
             self.troubled_since = None
 
@@ -261,6 +277,12 @@ class RouteState:
             parts = (place, route.model.name, codec, own)
             self._identity = (route, identity_of(*parts))
         return self._identity[1]
+
+
+def _own(route: Route, client: Scope) -> Scope:
+    limits = {name: getattr(route.model, name) for name in NAMES}
+    slots = _concurrency(route, client)
+    return Scope(route.id, concurrency=slots, limits=limits, make=client.make)
 
 
 def _concurrency(route: Route, client: Scope) -> Concurrency:

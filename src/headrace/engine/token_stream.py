@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from headrace.core.chunks import Chunk
     from headrace.core.context import RequestContext
     from headrace.core.response import APIResponse
-    from headrace.engine.admission import Lanes, Permit
+    from headrace.engine.admission import Permit
     from headrace.engine.attempt import Sender
     from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
+    from headrace.engine.order import Order
 
 
 class TokenPipeline(Pipeline):
@@ -62,17 +63,17 @@ class TokenPipeline(Pipeline):
             await choice.start()
         ways = Ways(choice, context, key)
         while True:
-            lanes, may_move = ways.next()
+            order, may_move = ways.next()
             hit = None
             if self._cache is not None:
-                hit = await self._cached(self._cache, context, lanes, key)
+                hit = await self._cached(self._cache, context, order, key)
             attempts = Attempts(self._sender, self._scope, self._write_off, restarts=restarts)
-            of = attempts.of(ways.context, lanes, may_move=may_move)
+            of = attempts.of(ways.context, order, may_move=may_move)
             try:
                 async with aclosing(of if hit is None else _whole(hit)) as chunks:
                     async for chunk in chunks:
                         if isinstance(chunk, EndChunk) and hit is None:
-                            await self._keep(chunk.response, key, lanes)
+                            await self._keep(chunk.response, key, order)
                         yield chunk
             except MovedOn as moved:
                 ways.move(moved)
@@ -95,10 +96,10 @@ class Attempts:
         self._response: APIResponse[object] | None = None
 
     async def of(
-        self, context: RequestContext, lanes: Lanes, *, may_move: bool
+        self, context: RequestContext, order: Order, *, may_move: bool
     ) -> AsyncGenerator[Chunk]:
         """Send until a stream comes to its end, or a failure is final; see ``Sender.answer``."""
-        course = Course(context, lanes, self._sender.admission.number(), may_move=may_move)
+        course = Course(context, order, self._sender.admission.number(), may_move=may_move)
         try:
             if context.failures:
                 await self._sender.come_back(course)

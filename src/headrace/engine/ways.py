@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.fingerprint import Key
-    from headrace.engine.admission import Lanes
+    from headrace.engine.choice import Choice
     from headrace.engine.course import MovedOn
-    from headrace.engine.pipeline import Choice
+    from headrace.engine.order import Order
     from headrace.engine.scope import RouteState
 
 
@@ -25,21 +25,21 @@ class Ways:
         self._left = iter(choice.in_turn(key.digest, context.occurrence))
         self._banned: set[RouteState] = set()
 
-    def next(self) -> tuple[Lanes, bool]:
+    def next(self) -> tuple[Order, bool]:
         """Routes, and whether it may move on from them; raises the last error where none is left.
 
         Once every model has been drawn, those that have not refused it for good take what is left.
         """
         choice, context = self._choice, self.context
-        lanes = next(self._left, None)
-        if lanes is not None:
-            return lanes, choice.weights is not None
-        left = tuple(state for state in choice.lanes if state not in self._banned)
-        if not left and context.failures and any(s.gone is None for s in choice.lanes):
+        order = next(self._left, None)
+        if order is not None:
+            return order, len(order.lanes) < len(choice.lanes)
+        left = choice.order.only(lambda state: state not in self._banned)
+        if not left.lanes and context.failures and any(s.gone is None for s in choice.lanes):
             *before, last = context.failures
             last.history = tuple(before)
             raise last
-        return left or choice.lanes, False
+        return (left if left.lanes else choice.order), False
 
     def move(self, moved: MovedOn) -> None:
         """It goes on elsewhere."""

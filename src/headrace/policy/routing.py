@@ -1,4 +1,4 @@
-"""Which model answers: drawn from the request itself, so that a resume draws the same one."""
+"""Which model and route answer: drawn from the request itself, so that a resume draws the same."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ def draw(weights: Sequence[float], digest: bytes, occurrence: int, seed: int) ->
     steps = list(accumulate(weights))
     # Rounding may reach the very end; the last step that leads there has a weight.
     return min(bisect_right(steps, chance * steps[-1]), bisect_left(steps, steps[-1]))
+
+
+def nearness(opening: str, route: str) -> int:
+    """How near a route is to conversations with this opening; the nearest one is to have them.
+
+    A route that comes or goes changes that for its own share alone (rendezvous hashing).
+    """
+    return int.from_bytes(hashlib.sha256(f"{opening} {route}".encode()).digest()[:8])

@@ -1,0 +1,76 @@
+"""What one route's attempts have come to while the client lives."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from headrace.core.errors import RateLimitError
+from headrace.core.response import Usage
+
+if TYPE_CHECKING:
+    from headrace.core.errors import ProviderError
+
+# So many of the newest answers say how long answers take.
+REMEMBERED: Final = 256
+
+
+class Tally:
+    """Counts; guarded by admission's lock."""
+
+    __slots__ = (
+        "_latencies",
+        "_tokens",
+        "cost_nanos",
+        "failed",
+        "rate_limited",
+        "succeeded",
+        "unpriced",
+    )
+
+    def __init__(self) -> None:
+        self.succeeded = self.failed = self.rate_limited = 0
+        self.cost_nanos = self.unpriced = 0
+        self._tokens = [0, 0, 0, 0, 0]
+        self._latencies: deque[int] = deque(maxlen=REMEMBERED)
+
+    def succeed(self, usage: Usage | None, nanos: int | None, latency: int) -> None:
+        """An answer came after ``latency`` nanoseconds; ``nanos`` None: nobody knows its cost."""
+        self.succeeded += 1
+        self._latencies.append(latency)
+        self._bill(usage, nanos)
+
+    def fail(self, error: ProviderError, nanos: int) -> None:
+        """An attempt failed; ``nanos`` is what it is known to have cost."""
+        if isinstance(error, RateLimitError):
+            self.rate_limited += 1
+        else:
+            self.failed += 1
+        self._bill(error.usage, nanos)
+
+    def _bill(self, usage: Usage | None, nanos: int | None) -> None:
+        if usage is not None:
+            tokens = self._tokens
+            tokens[0] += usage.input_tokens
+            tokens[1] += usage.output_tokens
+            tokens[2] += usage.cache_read_tokens
+            tokens[3] += usage.cache_write_tokens
+            tokens[4] += usage.reasoning_tokens
+        if nanos is None:
+            self.unpriced += 1
+        else:
+            self.cost_nanos += nanos
+
+    def __str__(self) -> str:
+        ends = (self.succeeded, "answered"), (self.failed, "failed"), (self.rate_limited, "limited")
+        return " and ".join(f"{count:,} {end}" for count, end in ends if count) or "none"
+
+    @property
+    def usage(self) -> Usage:
+        """All tokens that replies have told."""
+        return Usage(*self._tokens)
+
+    def latency(self, part: float) -> int | None:
+        """Nanoseconds within which this part of the newest answers came; None: none did."""
+        ordered = sorted(self._latencies)
+        return ordered[min(int(part * len(ordered)), len(ordered) - 1)] if ordered else None
