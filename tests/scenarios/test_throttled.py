@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from headrace import NoRouteError, RequestContext
 from headrace.core.errors import DeadlineError, RateLimitError
 from headrace.testing import Failure, Script
 from headrace.testing.provider import prompt_of
+from headrace.testing.simulation import Terms, Vendor, simulate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,3 +112,13 @@ def test_what_was_refused_by_a_model_is_told_by_the_next(world: type[World]) -> 
     rows = sim.run([f"p{n}" for n in range(20)])
     assert {row.route for row in rows} == {"openai/b"}
     assert sum(row.attempts for row in rows) == len(sim.script.calls) > 20
+
+
+@pytest.mark.parametrize("part", [0.02, 0.1])
+def test_refusals_by_chance_do_not_slow_a_run_down(part: float) -> None:
+    """One machine of many is overloaded: sending less would be of no use."""
+    terms = Terms(failures=part, failure_status=429, hints=False, first_token=1.0)
+    prompts = (f"p{n}" for n in count())
+    report = simulate(Vendor(terms), prompts, seconds=300, max_concurrent_requests=20).report()
+    # Each storm asks for some quiet all the same.
+    assert report.between(200, 300) >= 0.4 * 20 * 100

@@ -152,6 +152,16 @@ class Found:
         self._rate = self._level.value
         self._pacer = Pacer(self._rate)
 
+    def restore(self, now: int, rate: float) -> None:
+        """Cuts since then were of no use."""
+        self._shut_at = 0
+        if rate == float("inf"):
+            self._pacer, self._rate = None, rate
+        elif self._pacer is not None:
+            self._level.cut(rate, self._level.span)
+            self._level.grow(self._level.span)
+            self._pace(now)
+
     def _has_turned(self, now: int) -> bool:
         """Has a minute begun since the last refusal: by the clock, or since all this began?"""
         before = self._refused_at

@@ -54,6 +54,7 @@ def succeed(permit: Permit, now: int, size: int = 0) -> bool:
         state.throttles = 0
         state.found.succeed(now)
     state.troubled_since = None
+    state.doubt.answer()
     latency = now - permit.admitted_at
     in_flight = state.own.in_flight + permit.is_over
     state.own.concurrency.succeed(now, in_flight, latency, size, permit.crowd)
@@ -100,14 +101,39 @@ def fail(
 
 def _refuse(permit: Permit, error: ProviderError, now: int) -> None:
     """The server refused for load: fewer at once, or fewer in a minute, whichever it may be."""
+    state = permit.state
+    state.doubt.refuse()
+    if permit.admitted_at > state.stormed_at:
+        state.stormed_at = now
+        if not _is_of_use(state, now):
+            return
+    elif state.doubt.is_sure:
+        return
+    _throttle(permit, error, now)
+
+
+def _is_of_use(state: RouteState, now: int) -> bool:
+    """Is it, to send less? Where it was not, all is as it was before."""
+    was_sure, slots = state.doubt.is_sure, state.own.concurrency
+    rate = state.found.rate or float("inf")
+    if state.doubt.storm(rate, slots.target):
+        return True
+    if not was_sure:
+        rate, most = state.doubt.before
+        state.found.restore(now, rate)
+        slots.restore(now, most)
+    return False
+
+
+def _throttle(permit: Permit, error: ProviderError, now: int) -> None:
     state, slots = permit.state, permit.state.own.concurrency
     is_rate = isinstance(error, RateLimitError)
     was_full = state.own.in_flight >= slots.limit * USED
     # Where so many at once were refused before, it is that again.
     crowd = min(permit.crowd, state.own.in_flight)
     is_crowd = was_full and slots.has_met(crowd)
-    if is_rate and state.hearing is not None and state.hearing.has_heard:
-        state.hearing.refuse()
+    if is_rate and state.is_told:
+        state.hear_refusal()
     elif is_rate and (not is_crowd or slots.limit == 1):
         is_full = state.waiting > 0
         state.found.refuse(now, permit.admitted_at, state.throttles, is_full=is_full)

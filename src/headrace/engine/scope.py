@@ -21,6 +21,7 @@ from headrace.engine.tally import Tally
 from headrace.policy.adaptive import MOST, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
 from headrace.policy.buckets import SECOND
+from headrace.policy.doubt import Doubt
 from headrace.wire import failure
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class RouteState:
         "answered",
         "breaker",
         "counts_tokens",
+        "doubt",
         "found",
         "fresh",
         "gone",
@@ -63,6 +65,7 @@ class RouteState:
         "rated",
         "route",
         "scopes",
+        "stormed_at",
         "tally",
         "throttles",
         "told",
@@ -109,7 +112,8 @@ class RouteState:
         self.gone: HeadraceError | None = None
         self._without_quota: QuotaError | None = None
         self.answered = False
-        self.parked_at = self.parked_before = -1
+        self.parked_at = self.parked_before = self.stormed_at = -1
+        self.doubt = Doubt()
         self.parked_until = 0
         self.is_guessed = False  # how long it is parked
         self.throttles = 0
@@ -175,6 +179,11 @@ class RouteState:
             self.hearing.hear(limits, permit.mark, permit.admitted_at, now)
             self._see_quota(now, patience)
         self.rate()
+
+    def hear_refusal(self) -> None:
+        """A request was refused though limits are told."""
+        if self.hearing is not None:
+            self.hearing.refuse()
 
     def _see_quota(self, now: int, patience: int) -> None:
         """Where nothing is left for longer than anybody waits, the route is closed."""

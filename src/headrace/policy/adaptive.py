@@ -166,6 +166,13 @@ class Concurrency:
         self.limit = max(self.target // RAMP, min(self.target, NO_HERD)) if gently else self.target
         return True
 
+    def restore(self, now: int, most: float) -> None:
+        """Cuts since it aimed at so many were of no use."""
+        if not self.is_fixed:
+            self._level = Level()
+            self._cut_at = self._seen_at = now
+            self.limit = max(self.limit, min(int(most), self.ceiling, START))
+
     def shrink(self) -> None:
         """It refuses whatever comes: ask with one."""
         if not self.is_fixed:
