@@ -352,8 +352,15 @@ def _fit(context: RequestContext, order: Order) -> tuple[Order, Cost, int]:
     declared, most = _declared(context, fit[0]), fit[0].route.model.max_output_tokens
     if not context.writes:
         return order, cost(needed, 0), estimated
-    output = reservation.output_tokens(declared, most)
+    output = _expected(reservation.output_tokens(declared, most), fit)
     return order, cost(needed, output, declared or 0), estimated
+
+
+def _expected(bound: int, lanes: Lanes) -> int:
+    """The output to reserve: what replies there mostly use, unless it is the bound that counts."""
+    if any(state.route.endpoint.limits_count == "declared" for state in lanes):
+        return bound
+    return max(state.learning.output.at_most(bound) for state in lanes)
 
 
 def _declared(context: RequestContext, state: RouteState | None) -> int | None:

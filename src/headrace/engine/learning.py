@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.policy import reservation
 from headrace.policy.correction import Correction
+from headrace.policy.quantile import Quantile
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -18,12 +19,13 @@ THINNED: Final = 8
 
 
 class Learning:
-    """The correction of one route's estimates; it lives as long as the route does."""
+    """The correction of one route's estimates, and what it answers; as old as the route."""
 
-    __slots__ = ("_heard", "correction")
+    __slots__ = ("_heard", "correction", "output")
 
     def __init__(self) -> None:
         self.correction = Correction()
+        self.output = Quantile()
         self._heard = 0
 
     def recall(self, ratio: float) -> None:
@@ -35,6 +37,7 @@ class Learning:
         self._heard += 1
         if self._heard > ENOUGH and (not estimated or self._heard % THINNED):
             return
+        self.output.add(usage.output_tokens)
         if not estimated:
             schemas = context.schemas
             estimated = reservation.input_tokens(context.asked, context.params, schemas)
