@@ -99,8 +99,8 @@ def test_a_limit_that_is_told_refuses_no_prompt_for_good() -> None:
 def test_a_halved_limit_that_is_held_in_full_may_be_held_beyond_it() -> None:
     found = state()
     tell(found, send(found), NOW, limit_requests="60", remaining_requests="59")
-    now = NOW
-    for _ in range(50):
+    now, permit = NOW, send(found)
+    for _ in range(49):
         now += max(found.wait(now, ONE), 1)
         permit = send(found, now)
     tell(found, permit, now, limit_requests="30", remaining_requests="0")

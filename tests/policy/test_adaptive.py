@@ -99,7 +99,7 @@ def test_it_finds_back_to_what_was_refused_and_beyond_it() -> None:
     slots = Concurrency(1_000, stated=True)
     slots.throttle(1, 0, 100, gently=False)
     assert slots.limit == 100 - 10
-    reached = {}
+    reached = dict[int, float]()
     for n in range(1, 400):
         for _ in range(SLOWLY):
             answer(slots, n * SECOND // 10, SECOND // 10)

@@ -88,8 +88,9 @@ def test_after_an_outage_all_that_is_allowed_is_used_again(counting: Counting, s
     ill = replace(well, failures=1.0, failure_status=status)
     vendor = Vendor({0.0: well, 100.0: ill, 300.0: well})
     most = SamplingParams(max_tokens=1_024)
-    options = {"seconds": 900, "sampling_params": most, "chance": lambda: 0.5}
-    report = simulate(vendor, (f"p{n}" for n in count()), **options).report(declared)
+    prompts = (f"p{n}" for n in count())
+    played = simulate(vendor, prompts, seconds=900, sampling_params=most, chance=lambda: 0.5)
+    report = played.report(declared)
     # Reserved is the declared maximum, of which a tenth is used.
     assert report.share(60_000, 420, 890) >= 0.95
 

@@ -144,7 +144,8 @@ def _library() -> ModuleType:
     except ImportError:
         msg = 'shared limits in Redis need the extra redis; pip install "headrace[redis]"'
         raise ConfigError(msg) from None
-    return redis
+    library: ModuleType = redis
+    return library
 
 
 def _shown(url: str) -> str:
