@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from headrace.adapters import keys, registered
+from headrace.adapters import keys, registered, sockets
 from headrace.adapters.clock import SystemClock
 from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.model import LOCAL, Model
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from headrace.registry.resolve import Place
 
 
-NO_BOUND: Final = 1_000_000_000
 _EXTRAS: Final = {"extra_body", "extra_headers"}
 
 
@@ -232,8 +231,8 @@ class Fleet:
 
 
 def _slots(given: int | None) -> Concurrency:
-    """Those of the client: as given, or no bound; what the routes bear they find out."""
-    return Concurrency(given or NO_BOUND, fixed=given is not None, stated=True)
+    """Those of the client: as given, or as many as there may be connections."""
+    return Concurrency(given or sockets.most(), fixed=given is not None, stated=True)
 
 
 def listed(models: object) -> Sequence[object]:
