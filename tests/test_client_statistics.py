@@ -225,23 +225,14 @@ def test_it_names_shared_limits_and_a_store_that_is_lost() -> None:
     assert after == ["shared limits of the shared book (cannot be reached)", *before]
 
 
-def test_to_ask_changes_nothing() -> None:
-    """The same sends at the same moments, whether somebody looks all the time or not."""
+def test_a_run_that_waits_says_so_beside_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    async def main(client: LLMClient) -> None:
+        await client.process_prompts_async(["p"])
 
-    def sends(*, watches: bool) -> list[float]:
-        script, prompts = ten_a_second(), [f"p{n}" for n in range(600)]
-
-        async def main(client: LLMClient) -> list[float]:
-            run = asyncio.ensure_future(quiet(client, prompts))
-            while not run.done():
-                await asyncio.sleep(0.013)
-                if watches:
-                    client.statistics()
-            return [call.at for call in script.calls]
-
-        return virtual(script, main, max_concurrent_requests=20)
-
-    assert sends(watches=True) == sends(watches=False)
+    calm = Failure(RateLimitError("slow", status=429, hint=50.0), 0.01)
+    virtual(Script([calm, 0.1]), main)
+    shown = capsys.readouterr().err
+    assert shown == "0 of 1 done, 0.0/s, 0 tokens | waits for quiet that openai/m asked for\n"
 
 
 def test_any_thread_may_ask_while_a_run_goes_on() -> None:

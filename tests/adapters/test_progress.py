@@ -251,8 +251,7 @@ def test_what_has_bound_for_a_second_is_said_beside_the_figures(
     assert "waits" not in seen(stream, master)
 
 
-def test_what_binds_in_turns_is_said_in_the_order_of_what_holds() -> None:
-    """Quiet that has come does not hide at once what has bound for long, and does after a while."""
+def test_of_what_has_bound_for_long_the_first_is_said_while_it_binds() -> None:
     stream, clock = io.StringIO(), Hands()
     pace, quiet = Binding("pace", "openai/m"), Binding("quiet", "openai/m", seconds=9.0)
     bound = [pace]

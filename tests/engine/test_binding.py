@@ -17,7 +17,7 @@ from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import Concurrency
 from headrace.policy.breaker import NEVER
 from headrace.policy.buckets import SECOND
-from headrace.policy.cost import cost
+from headrace.policy.cost import ONE, cost
 from headrace.registry.resolve import Place, route
 from headrace.wire.failure import Limit, Limits
 
@@ -117,6 +117,29 @@ def test_a_route_that_is_gone_has_no_other_reason() -> None:
     state.gone = GoneError("404: no such model")
     gone = Binding("gone", "openai/m", state="404: no such model")
     assert explain(state, cost(1, 1), NOW) == [(NEVER, gone)]
+
+
+def test_to_ask_presses_nobody() -> None:
+    """A pace grows while requests wait for it, and a store lends what is asked for."""
+    calls: list[bool] = []
+
+    def wanted() -> None:
+        calls.append(True)
+
+    def make(scope: str, name: str, amount: float, interval: int) -> Rate:
+        del scope
+        limit = LeasedLimit(name, amount, interval, wanted, wanted)
+        limit.lend(1, 1, NOW, NOW + 600 * SECOND)
+        return limit
+
+    slots = Concurrency(1, fixed=True)
+    client = Scope("client", concurrency=slots, limits={"requests_per_minute": 60}, make=make)
+    state = RouteState(route(Model(id="openai/m"), PLACE), client)
+    state.found.recall(NOW, 60, by_windows=False)
+    state.take(NOW, ONE)
+    whats = {binding.what for _, binding in explain(state, ONE, NOW)}
+    assert whats == {"concurrency", "requests/min", "pace"}
+    assert (state.found.is_binding, calls) == (False, [])
 
 
 def test_what_the_server_tells_is_named_as_told() -> None:

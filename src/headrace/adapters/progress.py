@@ -10,7 +10,6 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Sized
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Never, Protocol, TextIO, TypedDict
 
@@ -103,11 +102,6 @@ class Progress:
         # Where the last span began, and the one before it: (time, rows asked until then).
         self._span = self._span_before = (now, 0)
         self._bar = _bar(total, self._stream)
-
-    @classmethod
-    def over(cls, prompts: object, binding: Callable[[], Iterable[Binding]]) -> Progress:
-        """Progress over ``prompts``, whose number may be unknown."""
-        return cls(len(prompts) if isinstance(prompts, Sized) else None, binding=binding)
 
     def show(self, response: APIResponse[object]) -> None:
         """One more row is done; what an earlier run or row has paid for is not counted again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
@@ -173,7 +174,11 @@ class Bulk(Assembly):
         return run
 
     def _progress(self, prompts: Prompts) -> Progress:
-        return Progress.over(prompts, partial(binding_now, self._sender, self._leasing))
+        return Progress(
+            len(prompts) if isinstance(prompts, Sized) else None,
+            clock=lambda: self._clock.now() / SECOND,
+            binding=partial(binding_now, self._sender, self._leasing),
+        )
 
     def _handle(
         self,
