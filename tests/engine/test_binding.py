@@ -98,7 +98,8 @@ def test_the_longest_wait_is_the_one_that_admission_sees(data: st.DataObject) ->
     client = Scope("client", concurrency=slots, limits=draw(AMOUNTS), make=make)
     # At the vendor's own address its server may tell its limits.
     place = draw(st.sampled_from([PLACE, Place()]))
-    state = RouteState(route(Model(id="openai/m", **draw(AMOUNTS)), place), client)
+    row: dict[str, Any] = draw(AMOUNTS)
+    state = RouteState(route(Model(id="openai/m", **row), place), client)
     for event in draw(st.lists(st.sampled_from(EVENTS), max_size=12)):
         now += draw(st.integers(0, 3 * SECOND))
         event(state, now, draw)

@@ -142,6 +142,7 @@ class Progress:
             yield
         finally:
             ticker.cancel()
+            await asyncio.gather(ticker, return_exceptions=True)
 
     async def _tick_on(self) -> None:
         while True:
