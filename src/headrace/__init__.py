@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from headrace.core.parts import CacheBreakpoint, Opaque, Text, Thinking, ToolCall, ToolResult
     from headrace.core.response import APIResponse, Responses, Usage
     from headrace.core.schema import OutputSchema
-    from headrace.core.status import RouteStatus
+    from headrace.core.status import Binding, RouteStatus, Statistics
     from headrace.core.tool_run import ToolRun
     from headrace.core.tools import Tool, VendorTool
     from headrace.providers.base import ProviderRequest
@@ -63,6 +63,7 @@ __version__ = "0.1.0"
 __all__ = [
     "APIResponse",
     "Audio",
+    "Binding",
     "BreakerSettings",
     "CacheBreakpoint",
     "ConfigError",
@@ -95,6 +96,7 @@ __all__ = [
     "SharedLimits",
     "Speak",
     "SqliteLimits",
+    "Statistics",
     "StoredFile",
     "Text",
     "Thinking",
@@ -170,7 +172,7 @@ _HOMES = {
     ),
     "headrace.core.response": ("APIResponse", "Responses", "Usage"),
     "headrace.core.schema": ("OutputSchema",),
-    "headrace.core.status": ("RouteStatus",),
+    "headrace.core.status": ("Binding", "RouteStatus", "Statistics"),
     "headrace.core.tool_run": ("ToolRun",),
     "headrace.core.tools": ("Tool", "VendorTool"),
     "headrace.core.breaking": ("BreakerSettings",),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headrace import Binding
 from headrace.adapters.progress import BETWEEN_LINES, Progress
 
 if TYPE_CHECKING:
@@ -227,3 +228,62 @@ def test_a_notebook_with_widgets_gets_one(
     progress.close()
     assert stream.getvalue() == ""
     capsys.readouterr()
+
+
+def test_what_has_bound_for_a_second_is_said_beside_the_figures(
+    terminal: tuple[TextIO, int],
+) -> None:
+    stream, master = terminal
+    termios.tcsetwinsize(stream.fileno(), (24, 150))
+    clock, bound = Hands(), [Binding("tokens/min", "openai/m#2", 1_000, seconds=2.0)]
+    progress = Progress(None, stream, clock=clock, binding=lambda: bound)
+    for _ in range(3):
+        clock.now += 0.4
+        progress.tick()
+    assert "waits" not in seen(stream, master)
+    clock.now += 0.4
+    progress.tick()
+    assert "0.0/s, 0 tokens | waits for tokens/min of openai/m key 2" in seen(stream, master)
+    bound.clear()
+    clock.now += 0.4
+    progress.tick()
+    progress.close()
+    assert "waits" not in seen(stream, master)
+
+
+def test_of_what_has_bound_for_long_the_first_is_said_while_it_binds() -> None:
+    stream, clock = io.StringIO(), Hands()
+    pace, quiet = Binding("pace", "openai/m"), Binding("quiet", "openai/m", seconds=9.0)
+    bound = [pace]
+    progress = Progress(None, stream, clock=clock, binding=lambda: bound)
+
+    def tick(seconds: float) -> None:
+        clock.now += seconds
+        progress.tick()
+
+    for _ in range(28):
+        tick(1)
+    bound.insert(0, quiet)
+    tick(1)
+    tick(1)
+    assert stream.getvalue().endswith(" | waits for quiet that openai/m asked for\n")
+    for _ in range(29):
+        tick(1)
+    bound.remove(quiet)
+    tick(1)
+    assert stream.getvalue().endswith(" | waits for pace of openai/m\n")
+
+
+def test_it_is_asked_what_binds_a_few_times_a_second_and_not_for_each_row() -> None:
+    asked: list[float] = []
+    clock = Hands()
+
+    def binding() -> list[Binding]:
+        asked.append(clock.now)
+        return []
+
+    progress = Progress(None, io.StringIO(), clock=clock, binding=binding)
+    for _ in range(100):
+        clock.now += 0.01
+        add(progress, 10)
+    assert 4 <= len(asked) <= 5

@@ -5,25 +5,31 @@ Nothing from prompts or replies is shown: only counts, tokens, money and time.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import sys
 import time
-from collections.abc import Sized
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Never, Protocol, TextIO, TypedDict
 
 from headrace.core.model import dollars
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from headrace.core.response import APIResponse
+    from headrace.core.status import Binding
 
 BETWEEN_LINES: Final = 30.0
 BETWEEN_DRAWS: Final = 0.1
 # The rate is that of the last 15 to 30 seconds.
 SPAN: Final = 15.0
+BETWEEN_TICKS: Final = 1.0
+# So often it is asked what binds; what has for so long is shown, and over such gaps it has.
+BETWEEN_LOOKS: Final = 0.25
+WORTH_SAYING: Final = 1.0
+GAP: Final = 1.5
 
 _WITH_TOTAL: Final = "{percentage:3.0f}%|{bar}| {desc}"
 _WITHOUT: Final = "{desc}"
@@ -41,8 +47,35 @@ class Bar(Protocol):
         """Leave it as it is drawn."""
 
 
+class Waiting:
+    """What a run has been waiting for; told a few times a second."""
+
+    def __init__(self, binding: Callable[[], Iterable[Binding]]) -> None:
+        self._binding = binding
+        self._looked = float("-inf")
+        # The name of each: since when, and seen last.
+        self._bound: dict[str, tuple[float, float]] = {}
+
+    def look(self, now: float) -> None:
+        """See what binds, if it is time to."""
+        if now - self._looked < BETWEEN_LOOKS:
+            return
+        self._looked = now
+        kept = {name: span for name, span in self._bound.items() if now - span[1] <= GAP}
+        names = [binding.name for binding in self._binding()]
+        seen = {name: (kept.pop(name, (now, now))[0], now) for name in names}
+        self._bound = seen | kept
+
+    def __str__(self) -> str:
+        """What has bound for a while, and does: the first that was told."""
+        for name, (since, last) in self._bound.items():
+            if last == self._looked and last - since >= WORTH_SAYING:
+                return f" | waits for {name}"
+        return ""
+
+
 class Progress:
-    """Shows done, failed, rate, tokens, cost and the time that is left.
+    """Shows done, failed, rate, tokens, cost, the time that is left, and what a run waits for.
 
     Cheap for each row: a few additions, and a look at the clock. A stream that cannot be written
     any more is left alone: watching must not end a run.
@@ -54,24 +87,21 @@ class Progress:
         stream: TextIO | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        binding: Callable[[], Iterable[Binding]] = tuple,
     ) -> None:
-        """``total`` rows, None when unknown; ``clock`` gives seconds."""
+        """``total`` rows, None when unknown; ``clock`` gives seconds, ``binding`` what binds."""
         # None where the program has no console.
         self._stream: TextIO | None = stream or sys.stderr
         self._total = total
         self._clock = clock
         self._done = self._failed = self._known = self._tokens = self._cost = 0
         self._priced = False
+        self._waiting = Waiting(binding)
         now = clock()
         self._shown = now
         # Where the last span began, and the one before it: (time, rows asked until then).
         self._span = self._span_before = (now, 0)
         self._bar = _bar(total, self._stream)
-
-    @classmethod
-    def over(cls, prompts: object) -> Progress:
-        """Progress over ``prompts``, whose number may be unknown."""
-        return cls(len(prompts) if isinstance(prompts, Sized) else None)
 
     def show(self, response: APIResponse[object]) -> None:
         """One more row is done; what an earlier run or row has paid for is not counted again."""
@@ -100,12 +130,29 @@ class Progress:
     def tick(self) -> None:
         """Show how things stand, if it is time to; call it now and then when nothing is done."""
         now = self._clock()
+        self._waiting.look(now)
         if now - self._shown >= (BETWEEN_LINES if self._bar is None else BETWEEN_DRAWS):
             self._show(now)
+
+    @asynccontextmanager
+    async def ticking(self) -> AsyncIterator[None]:
+        """Keep its time honest meanwhile, also while no row is finished."""
+        ticker = asyncio.create_task(self._tick_on())
+        try:
+            yield
+        finally:
+            ticker.cancel()
+            await asyncio.gather(ticker, return_exceptions=True)
+
+    async def _tick_on(self) -> None:
+        while True:
+            await asyncio.sleep(BETWEEN_TICKS)
+            self.tick()
 
     def close(self) -> None:
         """Draw the last state and leave it standing."""
         if self._bar is not None:
+            self._waiting = Waiting(tuple)  # it is over
             self._show(self._clock())
             with suppress(OSError, ValueError):
                 self._bar.close()
@@ -136,7 +183,7 @@ class Progress:
             said.append(dollars(self._cost))
         if self._total is not None and rate and self._done < self._total:
             said.append(f"{_duration((self._total - self._done) / rate)} left")
-        return ", ".join(said)
+        return ", ".join(said) + str(self._waiting)
 
     def _rate(self, now: float) -> float:
         since, asked = self._span_before

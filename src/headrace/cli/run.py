@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import sys
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -43,7 +43,6 @@ SOME_FAILED: Final = 1
 BAD_USAGE: Final = 2
 STOPPED: Final = 3
 INTERRUPTED: Final = 130
-BETWEEN_TICKS: Final = 1.0
 # Of a failure that is told; all of it is on its line of the output.
 SHOWN: Final = 500
 
@@ -140,7 +139,7 @@ class _Run:
         if not self._quiet:
             self._rows = self._source.count()
         if self._shows_progress:
-            self._progress = Progress(self._rows)
+            self._progress = Progress(self._rows, binding=lambda: self._client.statistics().binding)
         try:
             asyncio.run(self._until_signal())
         except (KeyboardInterrupt, asyncio.CancelledError):
@@ -177,26 +176,18 @@ class _Run:
             await self._drive()
 
     async def _drive(self) -> None:
-        ticker = asyncio.create_task(self._tick())
-        try:
-            async with (
-                self._client,
-                self._opens(
-                    self._source.contexts(), ordered=self._ordered, journal=self._journal
-                ) as responses,
-            ):
-                async for response in responses:
-                    named = self._source.naming(response)
-                    self._output.write(named)
-                    self._count(named)
-        finally:
-            ticker.cancel()
-
-    async def _tick(self) -> None:
-        """Keep the bar's time honest while no row is finished."""
-        while self._progress is not None:
-            await asyncio.sleep(BETWEEN_TICKS)
-            self._progress.tick()
+        ticking = nullcontext() if self._progress is None else self._progress.ticking()
+        async with (
+            ticking,
+            self._client,
+            self._opens(
+                self._source.contexts(), ordered=self._ordered, journal=self._journal
+            ) as responses,
+        ):
+            async for response in responses:
+                named = self._source.naming(response)
+                self._output.write(named)
+                self._count(named)
 
     def _count(self, response: APIResponse[object]) -> None:
         first = self._first_failure

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from headrace.adapters import collector
@@ -15,6 +17,7 @@ from headrace.engine.pipeline import Pipeline
 from headrace.engine.runs import Run
 from headrace.engine.scheduler import Handle, Schedule, window
 from headrace.engine.sources import opened
+from headrace.engine.standing import binding_now
 from headrace.engine.streams import ResponseStream
 from headrace.policy.buckets import SECOND
 
@@ -153,9 +156,10 @@ class Bulk(Assembly):
             journal = await self._open_journal(call, run)
             if journal is not None:
                 stack.push_async_callback(journal.aclose)
-            progress = Progress.over(prompts) if call.options.get("show_progress") else None
+            progress = self._progress(prompts) if call.options.get("show_progress") else None
             if progress is not None:
                 stack.callback(progress.close)
+                await stack.enter_async_context(progress.ticking())
             scope = await stack.enter_async_context(self._here())
             pipeline = self._pipeline(kind, scope, call.choice, run, journal)
             handle = self._handle(pipeline, call, run, progress, deliver)
@@ -168,6 +172,13 @@ class Bulk(Assembly):
             await schedule.run()
             run.summary.is_complete = True
         return run
+
+    def _progress(self, prompts: Prompts) -> Progress:
+        return Progress(
+            len(prompts) if isinstance(prompts, Sized) else None,
+            clock=lambda: self._clock.now() / SECOND,
+            binding=partial(binding_now, self._sender, self._leasing),
+        )
 
     def _handle(
         self,

@@ -9,7 +9,7 @@ from headrace.config import check_seconds
 from headrace.engine import standing
 
 if TYPE_CHECKING:
-    from headrace.core.status import RouteStatus
+    from headrace.core.status import RouteStatus, Statistics
 
 
 class Routes(Assembly):
@@ -18,6 +18,14 @@ class Routes(Assembly):
     def routes(self) -> list[RouteStatus]:
         """How each route stands that the client has, or that a call or a row has named."""
         return standing.of(self._sender, self._fleet.states())
+
+    def statistics(self) -> Statistics:
+        """How the client stands: what was sent, what came of it, and what binds now.
+
+        ``binding`` names what requests wait for: limits, quiet, breakers. It may be called from any
+        thread, before, in and after a run; only attempts of this client count.
+        """
+        return standing.statistics(self._sender, self._fleet.states(), self._leasing)
 
     def trip(self, route: str, seconds: float | None = None) -> None:
         """Send nothing by the route of this id for so many seconds, or (None) until it is reset.

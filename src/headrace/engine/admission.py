@@ -230,6 +230,15 @@ class Admission:
                 seen.add(head.order)
                 blocked.update(head.order.waits_for(ranks))
 
+    def heads(self) -> list[Waiter]:
+        """Who has waited longest in each queue, in the order in which they came. Lock held."""
+        heads = sorted(queue[0] for queue in self._queues.values() if queue)
+        return [waiter for _, waiter in heads if not waiter.gone]
+
+    def lines(self) -> list[list[tuple[int, Waiter]]]:
+        """Everybody who stands in line, and some who are gone, as of now. Lock held."""
+        return [queue.copy() for queue in self._queues.values()]
+
     def _earliest(
         self, blocked: set[RouteState], seen: set[Order]
     ) -> list[tuple[int, Waiter]] | None:

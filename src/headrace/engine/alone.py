@@ -19,6 +19,7 @@ class Alone:
     """A client whose limits are its own; see ``engine.leasing.Leasing``."""
 
     store = None
+    is_lost = False
     limit = staticmethod(limits.alone)
 
     def connect(self, *parts: object) -> None:

@@ -82,6 +82,10 @@ class Found:
         self._is_pressed = self._is_pressed or wait > 0
         return wait
 
+    def foresee(self, now: int) -> int:
+        """What ``wait`` says, asked by who only wants to know: nobody is pressed by that."""
+        return 0 if self._pacer is None else self._pacer.wait(now, 1)
+
     def take(self, now: int) -> None:
         """Admit a request."""
         if not self._ring.used(now):

@@ -34,8 +34,9 @@ Mark: TypeAlias = "Cost | dict[int, float]"
 class Told(Limit):
     """A limit as told: its pace, what we sent within its interval, and what others hold of it."""
 
-    __slots__ = ("_asked_at", "_full_at", "interval", "others", "since")
+    __slots__ = ("_asked_at", "_full_at", "others", "since")
     is_final = False
+    source = "told"
 
     def __init__(self, interval: int, amount: float, now: int) -> None:
         """So much in each ``interval`` (nanoseconds); one below a minute is paced all the same."""

@@ -56,7 +56,6 @@ class LeasedLimit:
         "_cost",
         "_drawn",
         "_held",
-        "_interval",
         "_leases",
         "_name",
         "_need",
@@ -64,8 +63,10 @@ class LeasedLimit:
         "_returned",
         "_wish",
         "amount",
+        "interval",
     )
     is_final = True
+    source = "shared"
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class LeasedLimit:
         """``interval`` in nanoseconds; ``call`` for more, ``call_soon`` to give back."""
         self._name = name
         self.amount = amount
-        self._interval = interval
+        self.interval = interval
         self._call = call
         self._call_soon = call_soon
         self.forget()
@@ -94,19 +95,27 @@ class LeasedLimit:
 
     def wait(self, now: int, cost: float) -> int:
         """Nanoseconds until ``cost`` may be admitted; ``NEVER``: more was asked for."""
+        wait = self.foresee(now, cost)
+        if wait == NEVER:
+            self._cost = math.ceil(cost)
+            self._need = max(self._need, self._cost)
+        if wait:
+            # What may be spent now is spent: ask for what comes after this.
+            self._call()
+        return wait
+
+    def foresee(self, now: int, cost: float) -> int:
+        """The same, without asking for more."""
         lacking = cost
         for lease in self._live(now):
             lacking -= lease.left
             if lacking <= 0:
-                if lease.start <= now:
-                    return 0
-                # Everything that may be spent now is spent: ask for what comes after this.
-                self._call()
-                return lease.start - now
-        self._cost = math.ceil(cost)
-        self._need = max(self._need, self._cost)
-        self._call()
+                return max(0, lease.start - now)
         return NEVER
+
+    def used(self, now: int) -> None:
+        """The store knows what all have used."""
+        del now
 
     def take(self, now: int, cost: float) -> None:
         """Admit ``cost``; ``wait`` said 0 at the same ``now``."""
@@ -144,7 +153,7 @@ class LeasedLimit:
         ask = Ask(
             self._name,
             self.amount,
-            self._interval // _MICRO,
+            self.interval // _MICRO,
             need=max(0, self._need - held),
             most=max(0, max(wanted, self._need) - held),
             owed=self._owed,

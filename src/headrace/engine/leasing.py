@@ -153,6 +153,11 @@ class Leasing:
         self._states = states
         sender.listeners.append(self._hear)
 
+    @property
+    def is_lost(self) -> bool:
+        """Can the store not be reached, so that nothing is sent?"""
+        return self._lost_since is not None
+
     def forget(self) -> None:
         """Have nothing and be nobody yet: in a forked child all that is the parent's."""
         self._member = os.urandom(8).hex()

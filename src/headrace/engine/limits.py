@@ -9,7 +9,7 @@ from headrace.policy.buckets import DAY, MINUTE, Ring
 from headrace.policy.cost import DIMENSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from headrace.policy.adaptive import Concurrency
     from headrace.policy.cost import Cost
@@ -29,6 +29,12 @@ class Rate(Protocol):
     """A limit as admission asks it: of this process alone, or shared with others."""
 
     amount: float
+    # In so many nanoseconds.
+    interval: int
+
+    @property
+    def source(self) -> str:
+        """Who says so: ``"given"``, ``"told"`` by the server, ``"shared"`` with other processes."""
 
     @property
     def is_final(self) -> bool:
@@ -36,6 +42,12 @@ class Rate(Protocol):
 
     def wait(self, now: int, cost: float) -> int:
         """Nanoseconds until ``cost`` may be admitted; ``NEVER`` until more is known."""
+
+    def foresee(self, now: int, cost: float) -> int:
+        """What ``wait`` says, asked by who only wants to know and asks for nothing."""
+
+    def used(self, now: int) -> float | None:
+        """How much of it was used within its interval; None: others know."""
 
     def take(self, now: int, cost: float) -> None:
         """Admit ``cost``; ``wait`` said 0 at the same ``now``."""
@@ -47,12 +59,14 @@ class Rate(Protocol):
 class Limit:
     """A rate: even pacing now, and nothing above it in any span of its interval."""
 
-    __slots__ = ("_pacer", "_ring", "amount")
+    __slots__ = ("_pacer", "_ring", "amount", "interval")
     is_final = True
+    source = "given"
 
     def __init__(self, amount: float, interval: int = MINUTE) -> None:
         """So much in each ``interval`` (nanoseconds); what a day allows may go in an hour."""
         self.amount = amount
+        self.interval = interval
         self._pacer = Pacer(amount) if interval == MINUTE else None
         self._ring = Ring(amount, interval)
 
@@ -66,6 +80,10 @@ class Limit:
         if wait or self._pacer is None:
             return wait
         return self._pacer.wait(now, cost)
+
+    def foresee(self, now: int, cost: float) -> int:
+        """The same: to ask changes nothing here."""
+        return self.wait(now, cost)
 
     def take(self, now: int, cost: float) -> None:
         """Admit ``cost``; ``wait`` said 0 at the same ``now``."""
@@ -118,6 +136,11 @@ class Scope:
     def is_rated(self) -> bool:
         """Has it limits beside its slots?"""
         return bool(self._limits)
+
+    @property
+    def rates(self) -> Iterable[tuple[int, Rate]]:
+        """Its limits beside its slots, each with the dimension that it counts."""
+        return self._limits
 
     @property
     def counts_tokens(self) -> bool:

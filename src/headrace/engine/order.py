@@ -20,7 +20,7 @@ from headrace.policy import routing
 from headrace.policy.breaker import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from headrace.engine.scope import RouteState
     from headrace.policy.cost import Cost
@@ -93,6 +93,13 @@ class Order:
     def waits_for(self, reached: int) -> Iterable[RouteState]:
         """The routes of so many ranks."""
         return chain(*chain(*self.ranks[:reached]))
+
+    def awaited(self, now: int) -> Iterator[RouteState]:
+        """The routes that a request waits for which finds no room: of ranks that are asked now."""
+        for rank in self.ranks:
+            yield from chain(*rank)
+            if _is_well(rank, now):
+                return
 
     def only(self, keeps: Callable[[RouteState], bool]) -> Order:
         """The same of fewer routes."""

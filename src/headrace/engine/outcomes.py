@@ -116,7 +116,8 @@ class Outcomes:
         if hearing is not None and reply is not None and hearing.is_news(permit.admitted_at, now):
             limits = failure.read_limits(reply.headers)
         with self.admission.lock:
-            permit.state.tally.succeed(response.usage, permit.billed, now - permit.admitted_at)
+            took = now - permit.admitted_at
+            permit.state.tally.succeed(response.usage, permit.billed, took, now)
             permit.leave(now, used)
             size = 0 if response.usage is None else response.usage.output_tokens
             closed = health.succeed(permit, now, size)
@@ -192,7 +193,7 @@ class Outcomes:
         """The request's own deadline ended the attempt: that says nothing about the route."""
         error.route, error.attempt = permit.state.route.id, course.sends
         course.fail(error, permit.state, counted=True)
-        permit.state.tally.fail(error, 0)
+        permit.state.tally.fail(error, 0, self.clock.now())
         self._settle(permit)
 
     def _judge(
@@ -214,7 +215,7 @@ class Outcomes:
                 is_apart=course.singled_out > ALONE,
             )
             permit.leave(now, _used(error))
-            state.tally.fail(error, billed)
+            state.tally.fail(error, billed, now)
             is_parked = state.parked_until != parked_until
             standing = state.standing
             self.admission.pump(now)

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.core.errors import RateLimitError
 from headrace.core.response import Usage
+from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
     from headrace.core.errors import ProviderError
 
 # So many of the newest answers say how long answers take.
 REMEMBERED: Final = 256
+# Seconds of which it is known what came to an end in each.
+LATELY: Final = 60
 
 
 class Tally:
     """Counts; guarded by admission's lock."""
 
     __slots__ = (
+        "_lately",
         "_latencies",
         "_tokens",
         "cost_nanos",
@@ -33,23 +37,31 @@ class Tally:
         self.cost_nanos = self.unpriced = 0
         self._tokens = [0, 0, 0, 0, 0]
         self._latencies: deque[int] = deque(maxlen=REMEMBERED)
+        # The second, and the attempts and tokens in it.
+        self._lately: deque[list[int]] = deque([[-LATELY, 0, 0]], maxlen=LATELY)
 
-    def succeed(self, usage: Usage | None, nanos: int | None, latency: int) -> None:
+    def succeed(self, usage: Usage | None, nanos: int | None, latency: int, now: int) -> None:
         """An answer came after ``latency`` nanoseconds; ``nanos`` None: nobody knows its cost."""
         self.succeeded += 1
         self._latencies.append(latency)
-        self._bill(usage, nanos)
+        self._bill(usage, nanos, now)
 
-    def fail(self, error: ProviderError, nanos: int) -> None:
+    def fail(self, error: ProviderError, nanos: int, now: int) -> None:
         """An attempt failed; ``nanos`` is what it is known to have cost."""
         if isinstance(error, RateLimitError):
             self.rate_limited += 1
         else:
             self.failed += 1
-        self._bill(error.usage, nanos)
+        self._bill(error.usage, nanos, now)
 
-    def _bill(self, usage: Usage | None, nanos: int | None) -> None:
+    def _bill(self, usage: Usage | None, nanos: int | None, now: int) -> None:
+        last, second = self._lately[-1], now // SECOND
+        if last[0] != second:
+            last = [second, 0, 0]
+            self._lately.append(last)
+        last[1] += 1
         if usage is not None:
+            last[2] += usage.total_tokens
             tokens = self._tokens
             tokens[0] += usage.input_tokens
             tokens[1] += usage.output_tokens
@@ -69,6 +81,12 @@ class Tally:
     def usage(self) -> Usage:
         """All tokens that replies have told."""
         return Usage(*self._tokens)
+
+    def lately(self, now: int) -> tuple[int, int]:
+        """The attempts that have ended in the last 60 seconds, and their tokens."""
+        since = now // SECOND - LATELY
+        recent = [one for one in self._lately if one[0] > since]
+        return sum(one[1] for one in recent), sum(one[2] for one in recent)
 
     def latency(self, part: float) -> int | None:
         """Nanoseconds within which this part of the newest answers came; None: none did."""
