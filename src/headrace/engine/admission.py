@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from headrace.policy.cost import Cost
 
 _UNAUTHORIZED: Final = 401
+# Looked up once: in Python 3.11 each look into an enumeration is a call, and this is asked often.
+_HALF_OPEN: Final = State.HALF_OPEN
 
 
 class Waker(Protocol):
@@ -79,7 +81,7 @@ class Permit:
         self.state = state
         self.cost = cost
         self.admitted_at = admitted_at
-        self.is_probe = state.breaker.state is State.HALF_OPEN
+        self.is_probe = state.breaker.state is _HALF_OPEN
         # So many are in flight on its route, with this one.
         self.crowd = state.own.in_flight
         # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
@@ -263,7 +265,8 @@ def _forget(waiter: Waiter) -> None:
 
 
 def _all_gone(lanes: Lanes) -> bool:
-    return all(state.gone is not None for state in lanes)
+    # The first that is not gone says it, most often the very first.
+    return lanes[0].gone is not None and all(state.gone is not None for state in lanes)
 
 
 def _grant(state: RouteState, cost: Cost, now: int) -> Permit:

@@ -70,6 +70,11 @@ class Found:
         return None if self._pacer is None else self._rate
 
     @property
+    def is_paced(self) -> bool:
+        """Was anything refused, so that requests may have to wait?"""
+        return self._pacer is not None
+
+    @property
     def is_binding(self) -> bool:
         """Had a request to wait for it lately?"""
         return self._pacer is not None and self._is_pressed
@@ -84,9 +89,8 @@ class Found:
 
     def take(self, now: int) -> None:
         """Admit a request."""
-        if not self._ring.used(now):
-            self._begun = now
-        self._ring.add(now, 1)
+        if self._ring.add(now, 1) <= 1:
+            self._begun = now  # the first one within the minute
         if self._pacer is not None:
             self._grow(now)
             self._pacer.take(now, 1)

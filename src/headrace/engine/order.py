@@ -92,7 +92,7 @@ class Order:
 
     def waits_for(self, reached: int) -> Iterable[RouteState]:
         """The routes of so many ranks."""
-        return chain(*chain(*self.ranks[:reached]))
+        return self.lanes if reached == len(self.ranks) else chain(*chain(*self.ranks[:reached]))
 
     def only(self, keeps: Callable[[RouteState], bool]) -> Order:
         """The same of fewer routes."""
