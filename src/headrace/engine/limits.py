@@ -116,11 +116,6 @@ class Scope:
         )
 
     @property
-    def is_rated(self) -> bool:
-        """Has it limits beside its slots?"""
-        return bool(self.limits)
-
-    @property
     def counts_tokens(self) -> bool:
         """Does one of its limits count tokens?"""
         return any(index for index, _ in self.limits)
