@@ -21,6 +21,8 @@ _AT_ONCE: Final = 1 / 16
 _NANOS: Final = 1_000_000_000
 # One microsecond more than computed: a rounding error must not wake us too early.
 _MARGIN: Final = 1_000
+# Then it may well pass already, and is to be asked.
+_NEARLY: Final = range(1, _MARGIN + 1)
 # What adding and taking away floats may leave behind, as a part of the burst.
 _DUST: Final = 1e-9
 
@@ -83,8 +85,11 @@ class _Bucket(AsyncLimiter):
         """Fill in (above the brim, if need be) or take out; returns what could not be taken."""
         self._leak()
         level = self._level + amount
-        self._level = max(level, 0.0)
-        return self._level - level
+        if level >= 0:
+            self._level = level
+            return 0.0
+        self._level = 0.0
+        return -level
 
 
 class Pacer:
@@ -126,10 +131,8 @@ class Pacer:
         """Nanoseconds until ``cost`` may pass; 0 when it may pass now."""
         if cost <= self._credit:
             return 0
-        if cost == self._asked and now >= self._at:
-            return 0
-        if cost == self._asked and now < self._at - _MARGIN:
-            return self._at - now
+        if cost == self._asked and (known := self._at - now) not in _NEARLY:
+            return max(known, 0)
         self._bucket.told.now = now / _NANOS
         step = min(cost - self._credit, self._burst)
         missing = self._bucket.missing(step)
@@ -161,7 +164,10 @@ class Pacer:
         """Correct what was taken: a negative difference is a refund, a positive one a debt."""
         self._bucket.told.now = now / _NANOS
         self._asked = -1.0
-        # A debt draws on the credit first, so that there is never both.
-        drawn = min(self._credit, max(difference, 0.0))
-        left = self._bucket.pour(difference - drawn)
-        self._credit = min(self._credit - drawn + left, self._most_credit)
+        if difference > 0:
+            # A debt draws on the credit first, so that there is never both.
+            drawn = min(self._credit, difference)
+            self._credit -= drawn
+            difference -= drawn
+        if left := self._bucket.pour(difference):
+            self._credit = min(self._credit + left, self._most_credit)

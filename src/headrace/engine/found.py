@@ -50,6 +50,7 @@ class Found:
         "_seen_at",
         "_shut_at",
         "_taken",
+        "is_paced",
     )
 
     def __init__(self, offset: int = 0) -> None:
@@ -63,16 +64,13 @@ class Found:
         self._cut_at = -1
         self._before = self._taken = 0.0
         self._is_pressed = self._is_window = self._is_known = False
+        # Was anything refused, so that requests may have to wait?
+        self.is_paced = False
 
     @property
     def rate(self) -> float | None:
         """Requests a minute; None where nothing was refused."""
         return None if self._pacer is None else self._rate
-
-    @property
-    def is_paced(self) -> bool:
-        """Was anything refused, so that requests may have to wait?"""
-        return self._pacer is not None
 
     @property
     def is_binding(self) -> bool:
@@ -154,7 +152,7 @@ class Found:
         pace = max(pace, LEAST)
         self._level.cut(pace, self._span(pace))
         self._rate = self._level.value
-        self._pacer = Pacer(self._rate)
+        self._pacer, self.is_paced = Pacer(self._rate), True
 
     def _has_turned(self, now: int) -> bool:
         """Has a minute begun since the last refusal: by the clock, or since all this began?"""
@@ -205,7 +203,7 @@ class Found:
     def _pace(self, now: int) -> None:
         self._rate = self._aim(now)
         if self._pacer is None:
-            self._pacer = Pacer(self._rate)
+            self._pacer, self.is_paced = Pacer(self._rate), True
             self._pacer.take(now, 1)
         else:
             self._pacer.change(now, self._rate)
