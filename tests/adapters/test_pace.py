@@ -182,3 +182,17 @@ def test_it_needs_no_event_loop_and_little_time() -> None:
         now += pacer.wait(now, 1)
         pacer.take(now, 1)
     assert time.perf_counter() - began < 2
+
+
+def test_what_it_has_said_holds_until_something_passes_or_comes_back() -> None:
+    pacer, milli = Pacer(60_000), SECOND // 1_000
+    pacer.take(0, 93)
+    pacer.take(0, 1)
+    said = pacer.wait(0, 10)
+    assert 3.9 * milli <= said <= 4.1 * milli
+    assert pacer.wait(milli, 10) == said - milli
+    # What was taken in advance lets somebody pass without the bucket, and was counted on.
+    pacer.take(0, 5)
+    assert 8.9 * milli <= pacer.wait(0, 10) <= 9.1 * milli
+    pacer.settle(0, -5)
+    assert 3.9 * milli <= pacer.wait(0, 10) <= 4.1 * milli

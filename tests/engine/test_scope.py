@@ -98,7 +98,7 @@ def test_what_was_not_sent_costs_no_request_and_what_was_not_used_no_tokens() ->
 
 def test_without_rates_nothing_is_counted() -> None:
     route_state = state()
-    assert not route_state.rated
+    assert not route_state.limits
     # A server that tells its limits may come to tell one of tokens.
     assert route_state.counts_tokens
     assert route_state.own.concurrency.limit == FIRST

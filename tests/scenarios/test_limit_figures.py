@@ -29,7 +29,6 @@ KNOWN_MISSED: Final[dict[str, tuple[str, ...]]] = {
     "found: 6,000 requests, sliding, Retry-After": ("late 429s of all",),
     "doubled: 3,000 to 6,000 requests, sliding, no headers": ("used",),
     "flapping: 10 s up, 5 s down": ("sent in all",),
-    "admission: 10 waiting for slots beside limits": ("CPU a request",),
     "admission: 10 waiting for limits": ("CPU a request",),
 }
 # Ten times the requests of others that show the same.

@@ -9,7 +9,6 @@ event loop.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Never, cast
 
 from aiolimiter import AsyncLimiter
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
 _BURST_SECONDS: Final = 0.1
 _AT_ONCE: Final = 1 / 16
 _NANOS: Final = 1_000_000_000
+# One microsecond more than computed: a rounding error must not wake us too early.
+_MARGIN: Final = 1_000
+# Then it may well pass already, and is to be asked.
+_NEARLY: Final = range(1, _MARGIN + 1)
 # What adding and taking away floats may leave behind, as a part of the burst.
 _DUST: Final = 1e-9
 
@@ -43,15 +46,17 @@ class _Time:
 class _Bucket(AsyncLimiter):
     """A leaky bucket that is told the time, and so may be used from any event loop."""
 
-    __slots__ = ("told",)
+    __slots__ = ("_loop", "told")
 
     def __init__(self, capacity: float, per_second: float) -> None:
         super().__init__(capacity, capacity / per_second)
         self.told = _Time()
+        self._loop = cast("asyncio.AbstractEventLoop", self.told)  # type: ignore[misc]  # a slot is faster than their property
 
-    @property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        return cast("asyncio.AbstractEventLoop", self.told)
+    def _leak(self) -> None:
+        """Nothing has dripped out where no time has passed, which is often so."""
+        if self.told.now != self._last_check:
+            super()._leak()
 
     def has_capacity(self, amount: float = 1) -> bool:
         """Does ``amount`` fit now? Rounding errors do not count."""
@@ -60,14 +65,16 @@ class _Bucket(AsyncLimiter):
 
     def missing(self, amount: float) -> float:
         """Seconds until ``amount`` fits; 0 when it does."""
-        if self.has_capacity(amount):
-            return 0.0
-        return (self._level + amount - self.max_rate) / self._rate_per_sec
+        self._leak()
+        excess = self._level + amount - self.max_rate
+        return excess / self._rate_per_sec if excess > self.max_rate * _DUST else 0.0
 
     def take(self, amount: float) -> None:
         """Take ``amount``, which must fit: then ``acquire`` ends without suspending."""
-        with suppress(StopIteration):
+        try:
             self.acquire(amount).send(None)
+        except StopIteration:
+            return
 
     def level(self) -> float:
         """How full it is; above the brim, where something is owed."""
@@ -78,21 +85,28 @@ class _Bucket(AsyncLimiter):
         """Fill in (above the brim, if need be) or take out; returns what could not be taken."""
         self._leak()
         level = self._level + amount
-        self._level = max(level, 0.0)
-        return self._level - level
+        if level >= 0:
+            self._level = level
+            return 0.0
+        self._level = 0.0
+        return -level
 
 
 class Pacer:
     """Even spacing at ``per_minute``, with a burst of one unit or a tenth of a second's worth."""
 
-    __slots__ = ("_bucket", "_burst", "_credit", "_most_credit")
+    __slots__ = ("_asked", "_at", "_bucket", "_burst", "_credit", "_most_credit")
 
     def __init__(self, per_minute: float) -> None:
         self._credit = 0.0
+        # What was asked for last and had to wait, and for which moment: most often the first in
+        # line, who is looked at again and again. Forgotten when anything else changes.
+        self._asked, self._at = -1.0, 0
         self._set(per_minute)
 
     def _set(self, per_minute: float) -> None:
         per_second = per_minute / 60
+        self._asked = -1.0
         self._burst = max(1.0, per_second * _BURST_SECONDS)
         self._bucket = _Bucket(self._burst, per_second)
         # A second's worth: enough to go on at the full rate, too little to burst.
@@ -110,29 +124,37 @@ class Pacer:
     def start_evenly(self, now: int) -> None:
         """Begin without a burst; one unit may pass at once."""
         self._bucket.told.now = now / _NANOS
+        self._asked = -1.0
         self._bucket.pour(self._burst - 1)
 
     def wait(self, now: int, cost: float) -> int:
         """Nanoseconds until ``cost`` may pass; 0 when it may pass now."""
         if cost <= self._credit:
             return 0
+        if cost == self._asked and (known := self._at - now) not in _NEARLY:
+            return max(known, 0)
         self._bucket.told.now = now / _NANOS
         step = min(cost - self._credit, self._burst)
         missing = self._bucket.missing(step)
-        # One microsecond more than computed: a rounding error must not wake us too early.
-        return int(missing * _NANOS) + 1_000 if missing > 0 else 0
+        if not missing:
+            return 0
+        wait = int(missing * _NANOS) + _MARGIN
+        self._asked, self._at = cost, now + wait
+        return wait
 
     def take(self, now: int, cost: float) -> None:
         """Let ``cost`` pass; ``wait`` said 0 at the same ``now``."""
+        # Who had to wait has left nothing to take for others.
+        is_full, self._asked = cost == self._asked, -1.0
         if cost <= self._credit:
             self._credit -= cost
             return
         self._bucket.told.now = now / _NANOS
         cost -= self._credit
+        step = min(cost, self._burst)
         # Where the burst is many requests wide, take for some of them at once.
-        step = min(max(cost, self._burst * _AT_ONCE), self._burst)
-        if self._bucket.missing(step):
-            step = min(cost, self._burst)
+        if not is_full and step < (several := self._burst * _AT_ONCE):
+            step = step if self._bucket.missing(several) else several
         self._bucket.take(step)
         self._credit = max(step - cost, 0.0)
         if cost > step:
@@ -141,7 +163,11 @@ class Pacer:
     def settle(self, now: int, difference: float) -> None:
         """Correct what was taken: a negative difference is a refund, a positive one a debt."""
         self._bucket.told.now = now / _NANOS
-        # A debt draws on the credit first, so that there is never both.
-        drawn = min(self._credit, max(difference, 0.0))
-        left = self._bucket.pour(difference - drawn)
-        self._credit = min(self._credit - drawn + left, self._most_credit)
+        self._asked = -1.0
+        if difference > 0:
+            # A debt draws on the credit first, so that there is never both.
+            drawn = min(self._credit, difference)
+            self._credit -= drawn
+            difference -= drawn
+        if left := self._bucket.pour(difference):
+            self._credit = min(self._credit + left, self._most_credit)

@@ -10,7 +10,7 @@ looks at the heads of the queues in the order of their numbers: a head that find
 the routes that it waits for against all who came later, so nobody passes a large prompt that waits
 for tokens. It is looked at anew with each event, so that it goes to a lower rank when a higher one
 is parked or opens, and back.
-That costs O(log n) for each admission and nothing for those who only wait.
+That costs the same for each admission however many wait, and nothing for those who only wait.
 
 Nobody polls. The pump runs when something changes: a request comes back, a route parks, opens or
 goes, a waiter leaves; or when the first moment comes at which a head could pass by time alone, for
@@ -25,12 +25,12 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.adapters import keys
 from headrace.core.errors import AllRoutesClosedError, NoRouteError, TooLargeError
+from headrace.engine.line import Line
 from headrace.policy.breaker import NEVER, State
 from headrace.policy.cost import NOTHING
 
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from headrace.policy.cost import Cost
 
 _UNAUTHORIZED: Final = 401
+# Looked up once: in Python 3.11 each look into an enumeration is a call, and this is asked often.
+_HALF_OPEN: Final = State.HALF_OPEN
 
 
 class Waker(Protocol):
@@ -79,7 +81,7 @@ class Permit:
         self.state = state
         self.cost = cost
         self.admitted_at = admitted_at
-        self.is_probe = state.breaker.state is State.HALF_OPEN
+        self.is_probe = state.breaker.state is _HALF_OPEN
         # So many are in flight on its route, with this one.
         self.crowd = state.own.in_flight
         # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
@@ -144,7 +146,7 @@ class Waiter:
         self.is_fresh = True
 
     def __lt__(self, other: Waiter) -> bool:
-        """Heaps compare waiters only when a request stands in line again with its old number."""
+        """Who asked first."""
         return self.number < other.number
 
 
@@ -153,7 +155,7 @@ class Admission:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._queues: dict[Order, list[tuple[int, Waiter]]] = {}
+        self._queues: dict[Order, Line] = {}
         self._numbers = count()
         # Says for each run whether it has more to ask than what is live.
         self.feeds: list[Callable[[], bool]] = []
@@ -191,13 +193,15 @@ class Admission:
 
     def enqueue(self, waiter: Waiter, now: int) -> None:
         """Let ``waiter`` stand in line. Lock held."""
-        queue = self._queues.setdefault(waiter.order, [])
-        heappush(queue, (waiter.number, waiter))
+        queue = self._queues.get(waiter.order)
+        if queue is None:
+            queue = self._queues[waiter.order] = Line()
+        queue.add(waiter)
         for state in waiter.order.lanes:
             state.waiting += 1
             state.fresh += waiter.is_fresh
         # Behind others in its own queue it changes nothing.
-        if queue[0][1] is waiter:
+        if queue.first() is waiter:
             self.pump(now)
 
     def leave(self, waiter: Waiter, now: int) -> None:
@@ -212,52 +216,49 @@ class Admission:
             return
         blocked: set[RouteState] = set()
         seen: set[Order] = set()
-        while queue := self._earliest(blocked, seen):
-            head = queue[0][1]
+        while head := self._earliest(blocked, seen):
             state, wait, ranks = head.order.find(head.cost, now, blocked)
             if state is not None:
-                heappop(queue)
                 _forget(head)
                 permit = head.permit = _grant(state, head.cost, now)
                 if not head.waker.deliver(head):
                     head.permit = None
                     permit.withdraw(now)
             elif wait == NEVER and _all_gone(head.order.lanes):
-                self._fail(queue, head.order.lanes)
+                self._fail(self._queues[head.order], head.order.lanes)
             elif wait < NEVER and not head.waker.arm(wait):
                 _forget(head)  # its loop is closed, and would keep the time for nobody behind it
+            elif len(self._queues) == 1:
+                return
             else:
                 seen.add(head.order)
                 blocked.update(head.order.waits_for(ranks))
 
     def heads(self) -> list[Waiter]:
         """Who has waited longest in each queue, in the order in which they came. Lock held."""
-        heads = sorted(queue[0] for queue in self._queues.values() if queue)
-        return [waiter for _, waiter in heads if not waiter.gone]
+        heads = [head for queue in self._queues.values() if (head := queue.first()) is not None]
+        return sorted(heads)
 
-    def lines(self) -> list[list[tuple[int, Waiter]]]:
+    def lines(self) -> list[list[Waiter]]:
         """Everybody who stands in line, and some who are gone, as of now. Lock held."""
-        return [queue.copy() for queue in self._queues.values()]
+        return [list(queue) for queue in self._queues.values()]
 
-    def _earliest(
-        self, blocked: set[RouteState], seen: set[Order]
-    ) -> list[tuple[int, Waiter]] | None:
-        """The queue whose head asked first, of those with a route nobody before them blocks."""
-        earliest: list[tuple[int, Waiter]] | None = None
+    def _earliest(self, blocked: set[RouteState], seen: set[Order]) -> Waiter | None:
+        """The head who asked first, of those with a route nobody before them blocks."""
+        earliest: Waiter | None = None
         for order, queue in tuple(self._queues.items()):
-            while queue and queue[0][1].gone:
-                heappop(queue)
-            if not queue:
+            head = queue.first()
+            if head is None:
                 del self._queues[order]
-            elif (earliest is None or queue[0] < earliest[0]) and not (
+            elif (earliest is None or head < earliest) and not (
                 blocked and (order in seen or blocked.issuperset(order.lanes))
             ):
-                earliest = queue
+                earliest = head
         return earliest
 
-    def _fail(self, queue: list[tuple[int, Waiter]], lanes: Lanes) -> None:
+    def _fail(self, queue: Line, lanes: Lanes) -> None:
         """Every route of these waiters is gone: say so to each."""
-        for _, waiter in queue:
+        for waiter in queue:
             if not waiter.gone:
                 _forget(waiter)
                 waiter.error = no_route(lanes)
@@ -272,7 +273,8 @@ def _forget(waiter: Waiter) -> None:
 
 
 def _all_gone(lanes: Lanes) -> bool:
-    return all(state.gone is not None for state in lanes)
+    # The first that is not gone says it, most often the very first.
+    return lanes[0].gone is not None and all(state.gone is not None for state in lanes)
 
 
 def _grant(state: RouteState, cost: Cost, now: int) -> Permit:

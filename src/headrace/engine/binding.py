@@ -107,7 +107,7 @@ def _standing(state: RouteState, now: int) -> str:
 
 
 def _rates(scope: Scope, cost: Cost, now: int) -> Iterator[Reason]:
-    for index, limit in scope.rates:
+    for index, limit in scope.limits:
         if amount := cost[index]:
             span = "day" if limit.interval >= DAY else "min"
             yield _reason(

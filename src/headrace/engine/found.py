@@ -50,6 +50,7 @@ class Found:
         "_seen_at",
         "_shut_at",
         "_taken",
+        "is_paced",
     )
 
     def __init__(self, offset: int = 0) -> None:
@@ -63,6 +64,8 @@ class Found:
         self._cut_at = -1
         self._before = self._taken = 0.0
         self._is_pressed = self._is_window = self._is_known = False
+        # Was anything refused, so that requests may have to wait?
+        self.is_paced = False
 
     @property
     def rate(self) -> float | None:
@@ -88,9 +91,8 @@ class Found:
 
     def take(self, now: int) -> None:
         """Admit a request."""
-        if not self._ring.used(now):
-            self._begun = now
-        self._ring.add(now, 1)
+        if self._ring.add(now, 1) <= 1:
+            self._begun = now  # the first one within the minute
         if self._pacer is not None:
             self._grow(now)
             self._pacer.take(now, 1)
@@ -154,7 +156,7 @@ class Found:
         pace = max(pace, LEAST)
         self._level.cut(pace, self._span(pace))
         self._rate = self._level.value
-        self._pacer = Pacer(self._rate)
+        self._pacer, self.is_paced = Pacer(self._rate), True
 
     def restore(self, now: int, rate: float) -> None:
         """Cuts since then were of no use."""
@@ -215,7 +217,7 @@ class Found:
     def _pace(self, now: int) -> None:
         self._rate = self._aim(now)
         if self._pacer is None:
-            self._pacer = Pacer(self._rate)
+            self._pacer, self.is_paced = Pacer(self._rate), True
             self._pacer.take(now, 1)
         else:
             self._pacer.change(now, self._rate)

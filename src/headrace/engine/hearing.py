@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from operator import add
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from headrace.engine.limits import Limit
 from headrace.policy.allowance import Counting, News, Others
 from headrace.policy.breaker import NEVER
 from headrace.policy.buckets import DAY, DUST, MINUTE, SECOND
-from headrace.policy.cost import DIMENSIONS, NOTHING, Cost
+from headrace.policy.cost import DIMENSIONS, NOTHING
 from headrace.policy.known import ToldRate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from headrace.engine.limits import Scope
+    from headrace.policy.cost import Cost
     from headrace.wire.failure import Limit as Heard
     from headrace.wire.failure import Limits
 
@@ -28,7 +30,7 @@ SILENT: Final = 16
 LEAST: Final = 1.0
 MOST: Final = 1e15
 # What counted in each dimension when a request was admitted: in all, before anything was told.
-Mark: TypeAlias = "Cost | dict[int, float]"
+Mark: TypeAlias = "tuple[int, ...] | dict[int, float]"
 
 
 class Told(Limit):
@@ -116,7 +118,7 @@ class Hearing:
         self._silent = 0
         # Told to an earlier run, and not yet to this one.
         self._recalled: set[int] = set()
-        self.admitted = NOTHING
+        self.admitted: tuple[int, ...] = NOTHING
 
     @property
     def has_heard(self) -> bool:
@@ -138,13 +140,7 @@ class Hearing:
         """A request of this cost is admitted; what to compare with what its reply tells."""
         if self._told:
             return {index: told.used(now) for index, told in self._told.items()}
-        admitted = self.admitted
-        self.admitted = Cost(
-            admitted[0] + cost[0],
-            admitted[1] + cost[1],
-            admitted[2] + cost[2],
-            admitted[3] + cost[3],
-        )
+        self.admitted = tuple(map(add, self.admitted, cost))
         return self.admitted
 
     def is_news(self, asked_at: int, now: int) -> bool:
@@ -212,7 +208,7 @@ class Hearing:
     def _begin(self, index: int, interval: int, news: News, mark: Mark, now: int) -> Told:
         """From now on it is kept; what was admitted since the request that brought it counts."""
         told = Told(interval, news.limit, now)
-        since = self.admitted[index] - mark[index] if isinstance(mark, Cost) else 0.0
+        since = self.admitted[index] - mark[index] if isinstance(mark, tuple) else 0.0
         # More than what was left is refused, and does not count.
         told.take(now, min(since, news.limit - news.held))
         self._scope.replace(index, self._told.get(index), told)

@@ -9,10 +9,9 @@ from headrace.policy.buckets import DAY, MINUTE, Ring
 from headrace.policy.cost import DIMENSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from headrace.policy.adaptive import Concurrency
-    from headrace.policy.cost import Cost
 
 # The name of each limit as users write it, what it counts, and over how many nanoseconds.
 _NAMED: Final = (
@@ -98,6 +97,8 @@ class Limit:
             self._pacer.settle(now, difference)
 
 
+# A limit, and which of the amounts of a cost it counts.
+Row: TypeAlias = "tuple[int, Rate]"
 # Makes a limit: of which scope, called what, how much in how many nanoseconds.
 Make: TypeAlias = "Callable[[str, str, float, int], Rate]"
 
@@ -111,7 +112,7 @@ def alone(scope: str, name: str, amount: float, interval: int) -> Rate:
 class Scope:
     """Something that limits belong to: the client as a whole, an account, or one route."""
 
-    __slots__ = ("_limits", "concurrency", "in_flight", "make", "name")
+    __slots__ = ("concurrency", "in_flight", "limits", "make", "name")
 
     def __init__(
         self,
@@ -126,60 +127,30 @@ class Scope:
         self.make = make
         self.concurrency = concurrency
         self.in_flight = 0
-        self._limits: tuple[tuple[int, Rate], ...] = tuple(
+        self.limits: tuple[Row, ...] = tuple(
             (index, make(self.name, name, amount, interval))
             for name, index, interval in _NAMED
             if (amount := limits.get(name))
         )
 
     @property
-    def is_rated(self) -> bool:
-        """Has it limits beside its slots?"""
-        return bool(self._limits)
-
-    @property
-    def rates(self) -> Iterable[tuple[int, Rate]]:
-        """Its limits beside its slots, each with the dimension that it counts."""
-        return self._limits
-
-    @property
     def counts_tokens(self) -> bool:
         """Does one of its limits count tokens?"""
-        return any(index for index, _ in self._limits)
+        return any(index for index, _ in self.limits)
 
     @property
     def most_input(self) -> float:
         """The most input tokens that one request may ever have here."""
         of_output = DIMENSIONS.index("output_tokens")
-        final = (row for row in self._limits if row[1].is_final)
+        final = (row for row in self.limits if row[1].is_final)
         amounts = (limit.amount for index, limit in final if index and index != of_output)
         return min(amounts, default=float("inf"))
 
     def replace(self, index: int, old: Rate | None, new: Rate) -> None:
         """From now on ``new`` limits it, too, in the place of ``old`` if there was one."""
-        kept = tuple(row for row in self._limits if row[1] is not old)
-        self._limits = (*kept, (index, new))
+        kept = tuple(row for row in self.limits if row[1] is not old)
+        self.limits = (*kept, (index, new))
 
     def drop(self, limit: Limit) -> None:
         """It does not limit any more."""
-        self._limits = tuple(row for row in self._limits if row[1] is not limit)
-
-    def wait(self, now: int, cost: Cost) -> int:
-        """Nanoseconds until the limits have room for one request of this cost."""
-        wait = 0
-        for index, limit in self._limits:
-            if amount := cost[index]:
-                wait = max(wait, limit.wait(now, amount))
-        return wait
-
-    def take(self, now: int, cost: Cost) -> None:
-        """Charge one request."""
-        for index, limit in self._limits:
-            if amount := cost[index]:
-                limit.take(now, amount)
-
-    def settle(self, admitted_at: int, now: int, difference: Cost) -> None:
-        """Return what one request did not use (negative), or charge what it used beyond it."""
-        for index, limit in self._limits:
-            if amount := difference[index]:
-                limit.settle(admitted_at, now, amount)
+        self.limits = tuple(row for row in self.limits if row[1] is not limit)

@@ -92,7 +92,7 @@ class Order:
 
     def waits_for(self, reached: int) -> Iterable[RouteState]:
         """The routes of so many ranks."""
-        return chain(*chain(*self.ranks[:reached]))
+        return self.lanes if reached == len(self.ranks) else chain(*chain(*self.ranks[:reached]))
 
     def awaited(self, now: int) -> Iterator[RouteState]:
         """The routes that a request waits for which finds no room: of ranks that are asked now."""

@@ -7,7 +7,7 @@ with its lock.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headrace.adapters.clock import SystemClock
 from headrace.core.errors import QuotaError
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from headrace.policy.known import Known
     from headrace.wire.failure import Limits
 
+# Looked up once: in Python 3.11 each look into an enumeration is a call, and this is asked often.
+_CLOSED: Final = State.CLOSED
+
 
 class RouteState:
     """What is known of a route while the client lives: its scopes, its health, its silence."""
@@ -53,8 +56,10 @@ class RouteState:
         "hearing",
         "is_guessed",
         "is_to_recall",
+        "is_told",
         "last_good",
         "learning",
+        "limits",
         "most_input",
         "own",
         "params",
@@ -62,7 +67,6 @@ class RouteState:
         "parked_before",
         "parked_until",
         "pricing",
-        "rated",
         "route",
         "scopes",
         "stormed_at",
@@ -97,7 +101,7 @@ class RouteState:
         self.hearing = Hearing(self.own) if route.endpoint.limit_headers else None
         self.found = Found(int(clock.wall() * SECOND) - clock.now())
         self.rate()
-        if self.rated:
+        if self.limits:
             self.own.concurrency.trust()
         self.breaker = Breaker(breaker)
         # Its standing as listeners know it.
@@ -122,8 +126,10 @@ class RouteState:
         self.waiting = self.fresh = 0
 
     def rate(self) -> None:
-        """See anew which scopes have limits beside their slots, and what they allow one request."""
-        self.rated = tuple(scope for scope in self.scopes if scope.is_rated)
+        """See anew which limits there are beside the slots, and what they allow one request."""
+        self.limits = tuple(row for scope in self.scopes for row in scope.limits)
+        # Does the server tell its limits, so that none has to be found out?
+        self.is_told = self.hearing is not None and self.hearing.has_heard
         may_be_told = self.hearing is not None and self.hearing.may_come
         self.counts_tokens = may_be_told or any(scope.counts_tokens for scope in self.scopes)
         # The most input tokens that one request may ever have here.
@@ -164,11 +170,6 @@ class RouteState:
             self.learning.recall(known.correction)
         self.rate()
 
-    @property
-    def is_told(self) -> bool:
-        """Does the server tell its limits, so that none has to be found out?"""
-        return self.hearing is not None and self.hearing.has_heard
-
     def hear(self, limits: Limits, permit: Permit, now: int, patience: int) -> None:
         """What a reply tells of the limits; lock held. ``patience`` in nanoseconds."""
         if self.hearing is None or permit.mark is None:
@@ -205,15 +206,18 @@ class RouteState:
             if scope.in_flight >= scope.concurrency.limit:
                 return NEVER
         wait = self.parked_until - now
-        if self.breaker.state is not State.CLOSED:
+        if self.breaker.state is not _CLOSED:
             wait = max(wait, self.breaker.wait(now))
-        for scope in self.rated:
-            wait = max(wait, scope.wait(now, cost))
-        return wait if self.is_told else max(wait, self.found.wait(now))
+        for index, limit in self.limits:
+            if (amount := cost[index]) and (longer := limit.wait(now, amount)) > wait:
+                wait = longer
+        if not self.is_told and self.found.is_paced:
+            wait = max(wait, self.found.wait(now))
+        return wait
 
     def is_well(self, now: int) -> bool:
         """Is nothing known against it: not gone, no trouble, no quiet?"""
-        if self.gone is not None or self.breaker.state is not State.CLOSED:
+        if self.gone is not None or self.breaker.state is not _CLOSED:
             return False
         return self.parked_until <= now
 
@@ -231,12 +235,13 @@ class RouteState:
 
     def take(self, now: int, cost: Cost) -> None:
         """Admit one request in every scope at once."""
-        if self.breaker.state is not State.CLOSED:
+        if self.breaker.state is not _CLOSED:
             self.breaker.pass_through()
         for scope in self.scopes:
             scope.in_flight += 1
-        for scope in self.rated:
-            scope.take(now, cost)
+        for index, limit in self.limits:
+            if amount := cost[index]:
+                limit.take(now, amount)
         if not self.is_told:
             self.found.take(now)
 
@@ -244,13 +249,13 @@ class RouteState:
         """One request is back: free its slots and settle what it used (None: as reserved)."""
         for scope in self.scopes:
             scope.in_flight -= 1
-        if used is None or not self.rated:
+        if used is None or not self.limits:
             return
-        if self.route.endpoint.limits_count == "declared":
+        if cost.declared and self.route.endpoint.limits_count == "declared":
             used = cost.charged(used)
-        difference = used - cost
-        for scope in self.rated:
-            scope.settle(admitted_at, now, difference)
+        for index, limit in self.limits:
+            if difference := used[index] - cost[index]:
+                limit.settle(admitted_at, now, difference)
 
     def forget_flights(self) -> None:
         """Nothing is in flight: in a forked child that was the parent's."""

@@ -42,7 +42,7 @@ def statistics(
     return Statistics(
         in_flight=in_flight,
         # Counted when the lock is free again: a million may stand there.
-        waiting=sum(not waiter.gone for line in lines for _, waiter in line),
+        waiting=sum(not waiter.gone for line in lines for waiter in line),
         sent=ended + in_flight,
         succeeded=sum(status.succeeded for status in routes),
         failed=sum(status.failed for status in routes),

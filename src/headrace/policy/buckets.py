@@ -45,12 +45,13 @@ class Ring:
         self._advance(now)
         return self._sum + min(cost, self.limit) - self.limit <= DUST
 
-    def add(self, now: int, cost: float) -> None:
-        """Count ``cost`` at ``now``."""
+    def add(self, now: int, cost: float) -> float:
+        """Count ``cost`` at ``now``; returns what counts with it."""
         if now >= self._turn:
             self._advance(now)
         self._costs[self._last % _SLOTS] += cost
         self._sum += cost
+        return self._sum
 
     def settle(self, admitted_at: int, now: int, difference: float) -> None:
         """Correct what was reserved at ``admitted_at``: a refund where it stood, a debt now."""
@@ -68,6 +69,8 @@ class Ring:
         """Nanoseconds until ``cost`` has room, if nothing else is admitted before."""
         if now >= self._turn:
             self._advance(now)
+        if self._sum + cost <= self.limit:
+            return 0
         excess = self._sum + min(cost, self.limit) - self.limit
         return 0 if excess <= DUST else self.until(now, excess)
 

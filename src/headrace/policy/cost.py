@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import sub
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,10 +19,6 @@ class Cost(NamedTuple):
     input_tokens: int
     output_tokens: int
     declared: int = 0
-
-    def __sub__(self, other: Cost) -> Cost:
-        """What is left of it, dimension by dimension; below zero where ``other`` is more."""
-        return Cost(*map(sub, self, other))
 
     def charged(self, used: Cost) -> Cost:
         """What a vendor charges that counts what was declared, when this was reserved."""
