@@ -36,9 +36,31 @@ def test_the_way_of_counting_is_found_out(
 
 
 def test_a_limit_of_a_day_is_told_by_how_slowly_it_comes_back() -> None:
-    """Groq's requests: 14,400 a day, of which 30 come back in three minutes."""
+    """Groq's requests: 14,400 a day, of which 128 come back in 13 minutes."""
     found = Counting()
-    assert found.seen(News(14_400, 14_370, 180 * SECOND, None, 0)) == DAY
+    assert found.seen(News(14_400, 14_272, 768 * SECOND, None, 0)) == DAY
+
+
+def test_a_minute_that_is_overdrawn_is_no_day_and_a_day_may_be_taken_back() -> None:
+    found = Counting()
+    assert found.seen(News(600, 0, 95 * SECOND, None, 0)) == MINUTE
+    assert found.seen(News(600, 0, 700 * SECOND, None, 0)) == DAY
+    assert found.seen(News(600, 300, 30 * SECOND, None, 1)) == MINUTE
+
+
+def test_a_small_bucket_is_no_window_of_a_second() -> None:
+    """1,200 a minute, of which a second's worth may come at once."""
+    found = Counting()
+    for n in range(30):
+        assert found.seen(News(1_200, n % 20, (20 - n % 20) * SECOND // 20, None, n * SECOND)) == (
+            MINUTE
+        )
+
+
+def test_what_is_back_soon_is_held_by_nobody() -> None:
+    others = Others()
+    others.hear(News(1_200, 4, SECOND, None, 0), 16, 0, MINUTE, refills=False)
+    assert others.held(0) == 0
 
 
 def test_an_interval_that_is_stated_is_believed() -> None:
@@ -69,12 +91,12 @@ def test_the_end_of_a_minute_is_no_window_of_a_second() -> None:
 def test_who_is_refused_in_what_was_taken_for_a_second_goes_back_to_a_minute() -> None:
     found = Counting()
     for n in range(3):
-        found.seen(News(100, 50, SECOND // 2, None, n * SECOND))
+        found.seen(News(100, 60, SECOND // 2, None, n * SECOND))
     assert found.interval == SECOND
     found.refuse()
-    assert found.seen(News(100, 50, SECOND // 2, None, 9 * SECOND)) == MINUTE
-    assert found.seen(News(100, 50, SECOND // 2, None, 11 * SECOND)) == MINUTE
-    assert found.seen(News(100, 50, SECOND // 2, None, 12 * SECOND)) == SECOND
+    assert found.seen(News(100, 60, SECOND // 2, None, 9 * SECOND)) == MINUTE
+    assert found.seen(News(100, 60, SECOND // 2, None, 11 * SECOND)) == MINUTE
+    assert found.seen(News(100, 60, SECOND // 2, None, 12 * SECOND)) == SECOND
 
 
 def test_what_we_have_sent_ourselves_is_not_held_by_others() -> None:

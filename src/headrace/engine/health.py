@@ -94,7 +94,7 @@ def fail(
         state.troubled_since = None
     else:
         give_back(permit, now)
-    if error.trips_breaker or forgiven:
+    if (error.trips_breaker or forgiven) and not is_apart:
         _lose_patience(state, error, now, patience)
     return forgiven
 
@@ -132,12 +132,12 @@ def _throttle(permit: Permit, error: ProviderError, now: int) -> None:
     # Where so many at once were refused before, it is that again.
     crowd = min(permit.crowd, state.own.in_flight)
     is_crowd = was_full and slots.has_met(crowd)
-    if is_rate and state.is_told:
+    if is_rate:
         state.hear_refusal()
-    elif is_rate and (not is_crowd or slots.limit == 1):
-        is_full = state.waiting > 0
-        state.found.refuse(now, permit.admitted_at, state.throttles, is_full=is_full)
-    if state.throttles > 1 and not is_crowd:
+    if is_rate and not state.is_told and (not is_crowd or slots.limit == 1):
+        calm_since = state.calm_since if state.waiting else None
+        state.found.refuse(now, permit.admitted_at, state.throttles, calm_since=calm_since)
+    if state.throttles > 1 and not is_crowd and state.last_good <= state.parked_before:
         slots.shrink()
     elif was_full:
         is_long = not is_rate or bool(error.hint)
@@ -164,6 +164,7 @@ def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
     if permit.admitted_at > state.parked_at:
         state.throttles += 1
         state.parked_before, state.parked_at = state.parked_at, now
+        state.calm_since = state.parked_until
         is_told_better = False
     until = now + retry.park(hint, state.throttles, chance)
     if until <= state.parked_until and not is_told_better:

@@ -126,6 +126,12 @@ class Hearing:
         return bool(self._told)
 
     @property
+    def has_pace(self) -> bool:
+        """Was it told how many requests there may be in a minute?"""
+        told = self._told.get(0)
+        return told is not None and told.interval < DAY
+
+    @property
     def may_come(self) -> bool:
         """May the first news yet come, of limits that count tokens?"""
         return not self._told and self._silent < SILENT

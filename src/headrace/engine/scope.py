@@ -48,6 +48,7 @@ class RouteState:
         "_without_quota",
         "answered",
         "breaker",
+        "calm_since",
         "counts_tokens",
         "doubt",
         "found",
@@ -117,6 +118,7 @@ class RouteState:
         self._without_quota: QuotaError | None = None
         self.answered = False
         self.parked_at = self.parked_before = self.stormed_at = -1
+        self.calm_since = 0
         self.doubt = Doubt()
         self.parked_until = 0
         self.is_guessed = False  # how long it is parked
@@ -129,7 +131,7 @@ class RouteState:
         """See anew which limits there are beside the slots, and what they allow one request."""
         self.limits = tuple(row for scope in self.scopes for row in scope.limits)
         # Does the server tell its limits, so that none has to be found out?
-        self.is_told = self.hearing is not None and self.hearing.has_heard
+        self.is_told = self.hearing is not None and self.hearing.has_pace
         may_be_told = self.hearing is not None and self.hearing.may_come
         self.counts_tokens = may_be_told or any(scope.counts_tokens for scope in self.scopes)
         # The most input tokens that one request may ever have here.

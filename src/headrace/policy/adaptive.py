@@ -32,6 +32,9 @@ LEAST: Final = 0.8
 ENOUGH: Final = 150
 
 
+SHORTEST: Final = 9 * SECOND
+
+
 class Level:
     """What a server has refused, and how far to go below it and beyond it again.
 
@@ -68,6 +71,8 @@ class Level:
         """It was in use for so many nanoseconds more."""
         self._spent += spent
         if self.value > 2 * self.top:
+            # Twice as much comes back in half the time.
+            self.span = max(self.span // 2, min(self.span, SHORTEST))
             self.top, self._spent = 2 * self.top, self.span
 
 
@@ -92,7 +97,7 @@ class Concurrency:
         "limit",
     )
 
-    SPAN: Final = 9 * SECOND
+    SPAN: Final = SHORTEST
 
     def __init__(self, ceiling: int = MOST, *, fixed: bool = False, stated: bool = False) -> None:
         """``fixed``: nothing changes it; ``stated``: somebody knows the ceiling to be right."""
@@ -129,7 +134,7 @@ class Concurrency:
         """
         if self.is_fixed:
             return
-        self._latency = latency
+        self._latency += (latency - self._latency) // 8
         self._has_answered = self._has_answered or now - latency > self._cut_at
         if crowd > self._level.top * CONTRADICTED:
             self._level.top = crowd  # others were answered beside more: it was not their number

@@ -14,8 +14,10 @@ from typing import Final, NamedTuple
 from headrace.policy.breaker import NEVER
 from headrace.policy.buckets import DAY, DUST, MINUTE, SECOND
 
-# No reset of a limit of a minute takes longer, rounded up by whoever wants to be careful.
-_BEYOND_A_MINUTE: Final = 90 * SECOND
+# No reset of a limit of a minute takes longer, were it overdrawn many times.
+_BEYOND_A_MINUTE: Final = 10 * MINUTE
+# What is said to be back so soon is not waited for: a small bucket says so with each reply.
+_SOON: Final = 2 * SECOND
 # No reset of a limit of a second takes longer, rounded up to whole seconds.
 _BEYOND_A_SECOND: Final = 1_100_000_000
 # A bucket of a minute would take so long for it, so that what a second says is clearly sooner.
@@ -66,7 +68,7 @@ class Counting:
         """After a message: the interval that the limit is counted over, in nanoseconds."""
         if news.stated is not None:
             self.interval = news.stated
-        elif news.reset is not None and self.interval != DAY:
+        elif news.reset is not None:
             self.interval = self._inferred(news, news.reset)
         if not self._is_refill(news):
             self._odd_at = news.asked_at
@@ -85,12 +87,15 @@ class Counting:
     def _inferred(self, news: News, reset: int) -> int:
         if reset > _BEYOND_A_MINUTE:
             return DAY
+        if self.interval == DAY and reset > DAY * news.held / news.limit / 2:
+            return DAY
         if reset > _BEYOND_A_SECOND:
             self._brief_since = None
             return MINUTE
         refilled = MINUTE * news.held / news.limit
-        if refilled < _CLEAR or not 0 < reset <= refilled / 2:
-            return self.interval
+        # A window of a second is mostly empty at the pace of a minute; a small bucket never is.
+        if refilled < _CLEAR or not 0 < reset <= refilled / 2 or news.held > news.limit / 2:
+            return MINUTE if self.interval == DAY else self.interval
         if self._brief_since is None:
             self._brief_since = news.asked_at
         is_shown = news.asked_at - self._brief_since > self._enough
@@ -121,7 +126,8 @@ class Others:
         """A message; ``ours`` is what we had sent within the interval when it was asked for."""
         self._count(news)
         is_believed = self._in_a_row < self._most
-        self._amount = max(0.0, news.held - ours) if is_believed else 0.0
+        is_soon = news.reset is not None and news.reset < _SOON
+        self._amount = max(0.0, news.held - ours) if is_believed and not is_soon else 0.0
         self._at = now
         self._gone_at = now + (interval if news.reset is None else news.reset)
         self._is_fading = refills and news.held > 0

@@ -14,6 +14,8 @@ from typing import Final
 CUTS: Final = 8
 # Where there are more answers to a cut, a level comes back as soon as it falls.
 RARE: Final = 75
+# Fewer say nothing of a proportion.
+ENOUGH: Final = 40
 # How much larger the part that is taken has become when cutting is of use.
 BETTER: Final = 1.2
 # Where less is taken, it is a limit or an outage.
@@ -51,7 +53,8 @@ class Doubt:
         self._epochs.append(epoch)
         self._levels.append((rate, slots))
         del self._epochs[:-CUTS], self._levels[:-CUTS]
-        if len(self._epochs) < CUTS or sum(answers for answers, _ in self._epochs) > CUTS * RARE:
+        answers = sum(answers for answers, _ in self._epochs)
+        if len(self._epochs) < CUTS or not ENOUGH <= answers <= CUTS * RARE:
             self.is_sure = False
             return True
         earlier, later = _taken(self._epochs[: CUTS // 2]), _taken(self._epochs[CUTS // 2 :])
