@@ -57,10 +57,11 @@ def test_a_small_bucket_is_no_window_of_a_second() -> None:
         )
 
 
-def test_what_is_back_soon_is_held_by_nobody() -> None:
+def test_what_is_back_soon_each_time_is_held_by_nobody() -> None:
     others = Others()
-    others.hear(News(1_200, 4, SECOND, None, 0), 16, 0, MINUTE, refills=False)
-    assert others.held(0) == 0
+    for n in range(4):
+        others.hear(News(1_200, 4, SECOND, None, n * SECOND), 16, n * SECOND, MINUTE, refills=False)
+    assert others.held(3 * SECOND) == 0
 
 
 def test_an_interval_that_is_stated_is_believed() -> None:

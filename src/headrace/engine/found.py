@@ -97,12 +97,12 @@ class Found:
             self._grow(now)
             self._pacer.take(now, 1)
 
-    def refuse(self, now: int, admitted_at: int, in_a_row: int, *, calm_since: int | None) -> None:
+    def refuse(self, now: int, admitted_at: int, in_a_row: int, *, is_full: bool) -> None:
         """A request that was admitted then was refused, for its pace.
 
         ``in_a_row``: how many storms there have been without an answer, with this one. Several say
-        that the server takes nothing now, and no more of how much it would take. ``calm_since``:
-        when the last quiet ended, if others wait to be sent, so that what was sent is what can be.
+        that the server takes nothing now, and no more of how much it would take. ``is_full``:
+        others wait to be sent, so that what was sent is what can be.
         """
         self._ring.settle(admitted_at, now, -1)
         if admitted_at <= self._cut_at:
@@ -113,7 +113,7 @@ class Found:
                 self._is_known = self._shut_at - self._begun >= MINUTE
             self._refused_at = now
             return
-        borne = None if calm_since is None else self._borne(now, calm_since)
+        borne = self._borne(now) if is_full else None
         if self._pacer is not None or borne is not None:
             refused = min(self._rate, borne or self._rate)
             if in_a_row == 1:
@@ -186,12 +186,12 @@ class Found:
         enough = ENOUGH_IN_WINDOWS if self._is_window else ENOUGH
         return max(SPAN, int(enough / refused * MINUTE))
 
-    def _borne(self, now: int, calm_since: int) -> float | None:
+    def _borne(self, now: int) -> float | None:
         """Requests a minute that were not refused, and somewhat more; None: nobody knows yet.
 
         Within the first minute that may have been the burst of a bucket: the last of it counts.
         """
-        known = now - max(self._begun, calm_since)
+        known = now - self._begun
         if known >= MINUTE:
             return BEYOND * self._ring.used(now)
         span = max(min(known, LATELY), SECOND // 10)

@@ -135,9 +135,9 @@ def _throttle(permit: Permit, error: ProviderError, now: int) -> None:
     if is_rate:
         state.hear_refusal()
     if is_rate and not state.is_told and (not is_crowd or slots.limit == 1):
-        calm_since = state.calm_since if state.waiting else None
-        state.found.refuse(now, permit.admitted_at, state.throttles, calm_since=calm_since)
-    if state.throttles > 1 and not is_crowd and state.last_good <= state.parked_before:
+        is_full = state.waiting > 0
+        state.found.refuse(now, permit.admitted_at, state.throttles, is_full=is_full)
+    if state.throttles > 1 and not is_crowd:
         slots.shrink()
     elif was_full:
         is_long = not is_rate or bool(error.hint)
@@ -164,7 +164,6 @@ def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
     if permit.admitted_at > state.parked_at:
         state.throttles += 1
         state.parked_before, state.parked_at = state.parked_at, now
-        state.calm_since = state.parked_until
         is_told_better = False
     until = now + retry.park(hint, state.throttles, chance)
     if until <= state.parked_until and not is_told_better:

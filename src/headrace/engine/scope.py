@@ -48,7 +48,6 @@ class RouteState:
         "_without_quota",
         "answered",
         "breaker",
-        "calm_since",
         "counts_tokens",
         "doubt",
         "found",
@@ -118,7 +117,6 @@ class RouteState:
         self._without_quota: QuotaError | None = None
         self.answered = False
         self.parked_at = self.parked_before = self.stormed_at = -1
-        self.calm_since = 0
         self.doubt = Doubt()
         self.parked_until = 0
         self.is_guessed = False  # how long it is parked

@@ -16,7 +16,7 @@ from headrace.policy.buckets import DAY, DUST, MINUTE, SECOND
 
 # No reset of a limit of a minute takes longer, were it overdrawn many times.
 _BEYOND_A_MINUTE: Final = 10 * MINUTE
-# What is said to be back so soon is not waited for: a small bucket says so with each reply.
+# What is said to be back so soon, each time, is not waited for: it is a small bucket.
 _SOON: Final = 2 * SECOND
 # No reset of a limit of a second takes longer, rounded up to whole seconds.
 _BEYOND_A_SECOND: Final = 1_100_000_000
@@ -112,13 +112,22 @@ class Counting:
 class Others:
     """What is held against a limit and is not ours: all of it until it is told to be gone."""
 
-    __slots__ = ("_amount", "_at", "_gone_at", "_in_a_row", "_is_fading", "_most", "_since")
+    __slots__ = (
+        "_amount",
+        "_at",
+        "_gone_at",
+        "_in_a_row",
+        "_is_fading",
+        "_most",
+        "_since",
+        "_soon_since",
+    )
 
     def __init__(self) -> None:
         self._amount = 0.0
         self._at = self._gone_at = 0
         self._is_fading = False
-        self._since = NEVER
+        self._since = self._soon_since = NEVER
         self._in_a_row = 0
         self._most = DOUBTFUL
 
@@ -126,8 +135,8 @@ class Others:
         """A message; ``ours`` is what we had sent within the interval when it was asked for."""
         self._count(news)
         is_believed = self._in_a_row < self._most
-        is_soon = news.reset is not None and news.reset < _SOON
-        self._amount = max(0.0, news.held - ours) if is_believed and not is_soon else 0.0
+        is_held = is_believed and not self._is_always_soon(news)
+        self._amount = max(0.0, news.held - ours) if is_held else 0.0
         self._at = now
         self._gone_at = now + (interval if news.reset is None else news.reset)
         self._is_fading = refills and news.held > 0
@@ -153,6 +162,14 @@ class Others:
             return NEVER
         left = self._gone_at - now
         return int(left * min(missing / held, 1.0)) + 1_000 if self._is_fading else left
+
+    def _is_always_soon(self, news: News) -> bool:
+        """Has each reset been so soon, for longer than any minute comes to its end?"""
+        if news.reset is None or news.reset >= _SOON:
+            self._soon_since = NEVER
+            return False
+        self._soon_since = min(self._soon_since, news.asked_at)
+        return news.asked_at - self._soon_since > _SOON
 
     def _count(self, news: News) -> None:
         if news.remaining is None or news.remaining >= 1:

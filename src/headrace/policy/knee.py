@@ -27,24 +27,13 @@ FADING: Final = 0.001
 class Knee:
     """Counts rounds of answers and says when another limit is better."""
 
-    __slots__ = (
-        "_answers",
-        "_best",
-        "_crowd",
-        "_latency",
-        "_longest",
-        "_round",
-        "_since",
-        "_size",
-        "_tried",
-    )
+    __slots__ = ("_answers", "_best", "_crowd", "_latency", "_round", "_since", "_size", "_tried")
 
     def __init__(self) -> None:
         self._best = 0.0
         # What the round before a change has shown: how many at once, and at what speed.
         self._tried: tuple[float, float] | None = None
         self._since = -1
-        self._longest = 0
         self._begin(LEAST_ROUND)
 
     @property
@@ -57,9 +46,8 @@ class Knee:
 
         None where the limit is right.
         """
-        self._longest = max(self._longest, latency)
-        if now - latency <= self._since or now - self._since < self._longest:
-            return None  # sent before the last change; or one of the fast ones, which come first
+        if now - latency <= self._since:
+            return None  # sent before the last change
         self._answers += 1
         self._crowd += crowd
         self._latency += latency
@@ -67,8 +55,8 @@ class Knee:
         if self._answers < self._round or not self._latency:
             return None
         crowded, speed = self._crowd / self._answers, self._size / self._latency
+        self._begin(max(limit, LEAST_ROUND))
         found = self._judge(crowded, speed)
-        self._begin(max(found or limit, LEAST_ROUND))
         if found is not None:
             self._since = now
         return found
