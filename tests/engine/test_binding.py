@@ -138,8 +138,8 @@ def test_to_ask_presses_nobody() -> None:
     state = RouteState(route(Model(id="openai/m"), PLACE), client)
     state.found.recall(NOW, 60, by_windows=False)
     state.take(NOW, ONE)
-    whats = {binding.what for _, binding in explain(state, ONE, NOW)}
-    assert whats == {"concurrency", "requests/min", "pace"}
+    names = {binding.what for _, binding in explain(state, ONE, NOW)}
+    assert names == {"concurrency", "requests/min", "pace"}
     assert (state.found.is_binding, calls) == (False, [])
 
 

@@ -37,6 +37,8 @@ LONG: Final = (
     "told: together, 6,000",
     "found: 6,000 requests, minute",
     "found: 6,000 requests, sliding",
+    "found: 6,000",
+    "doubled: 3,000",
 )
 
 # Calls of Python and C that take about ten microseconds together.
@@ -56,7 +58,11 @@ def _cases() -> list[Any]:
             scenario,
             aim.figure,
             id=f"{scenario.name}: {aim}",
-            marks=_missed(scenario.name, aim.figure) + _long(scenario.name),
+            marks=[
+                *_missed(scenario.name, aim.figure),
+                *_long(scenario.name),
+                pytest.mark.xdist_group(scenario.name),
+            ],
         )
         for scenario in SCENARIOS
         for aim in scenario.aims
