@@ -40,8 +40,7 @@ def found(per_minute: float, counting: Counting, hints: Hints) -> Scenario:
         limit=per_minute,
         late=FOUND,
         aims=AIMS,
-        # A minute that was used up at once has nothing left for its rest: it counts from its start.
-        start=FOUND if counting == "continuous" else 0.0,
+        start=FOUND,
         end=END,
         small_end=SMALL_END,
         spare=BURST,

@@ -34,8 +34,8 @@ OFF: Final = (at_least("used", 0.95), at_most("429s of all", 0.001))
 # More than a minute, so that any 60 s can be looked at.
 SMALL_END: Final = 75.0
 COUNTINGS: Final[tuple[Counting, ...]] = ("continuous", "minute", "sliding", "second")
-# One of so many prompts has 60 % of a minute's tokens, which is one in four minutes.
-SELDOM: Final = 1_000
+# One of so many prompts has 60 % of a minute's tokens: one in two minutes, or in four.
+SELDOM: Final = (500, 1_000)
 
 
 def _aims(counting: Counting) -> tuple[Aim, ...]:
@@ -53,7 +53,7 @@ def of_tokens(tokens: int, most: int) -> Callable[[], Iterator[object]]:
     return prompts
 
 
-def with_large(small: int, large: int, every: int = SELDOM) -> Callable[[], Iterator[object]]:
+def with_large(small: int, large: int, every: int) -> Callable[[], Iterator[object]]:
     """Prompts that declare a small maximum, and now and then a large one."""
     usual, seldom = SamplingParams(max_tokens=small), SamplingParams(max_tokens=large)
 
@@ -118,22 +118,22 @@ def both(counting: Counting) -> Scenario:
     )
 
 
-def large(counting: Counting) -> Scenario:
-    """One prompt of 60 % of a minute's tokens among endless small ones."""
+def large(counting: Counting, every: int) -> Scenario:
+    """One prompt in so many has 60 % of a minute's tokens; the others are small, and endless."""
     per_minute, small = 300_000, 1_000
     most = int(per_minute * 0.6)
     return Scenario(
-        name=f"known: {per_minute:,} tokens, a prompt of 60 % now and then, {counting}",
+        name=f"known: {per_minute:,} tokens, one prompt of 60 % in {every:,}, {counting}",
         terms=Terms(tokens_per_minute=per_minute, counting=counting),
         limit=per_minute,
         cost=declared,
-        each=small + most / SELDOM,
-        prompts=with_large(small, most),
+        each=small + most / every,
+        prompts=with_large(small, most, every),
         aims=LARGE,
         options={"models": Model(id=ANY, tokens_per_minute=per_minute)},
         more=waits_of(most),
-        end=900.0,
-        small_end=560.0,
+        end=every * 0.84,
+        small_end=every * 0.56,
     )
 
 
@@ -158,7 +158,7 @@ KNOWN: Final = (
     *map(tokens, COUNTINGS),
     of_client("sliding"),
     *map(both, COUNTINGS),
-    *map(large, COUNTINGS[:3]),
+    *(large(counting, every) for every in SELDOM for counting in COUNTINGS[:3]),
     off("±15 %", 0.15, 0.0),
     off("+15 %", 0.0, 0.15),
     off("-15 %", 0.0, -0.15),

@@ -68,7 +68,7 @@ def test_what_is_no_limit_is_none(limit: str) -> None:
     found = state()
     tell(found, send(found), NOW, limit_requests=limit, remaining_requests="0")
     assert found.hearing is not None
-    assert not found.hearing.has_heard
+    assert not found.hearing.has_pace
     assert found.wait(NOW, ONE) <= 0
 
 

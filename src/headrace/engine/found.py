@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 from headrace.adapters.pace import Pacer
-from headrace.policy.adaptive import ENOUGH, Level
+from headrace.policy.adaptive import ENOUGH, SPAN, Level
 from headrace.policy.buckets import MINUTE, SECOND, Ring
 
-# How long it takes to come back to what was refused.
-SPAN: Final = 9 * SECOND
 # Where a minute is counted as such, the rest of it brings a handful of refusals.
 ENOUGH_IN_WINDOWS: Final = 4 * ENOUGH
 # What was borne in the first minute may have been a bucket's burst: then the last of it counts.
@@ -25,7 +23,9 @@ MEANINGFUL: Final = 20
 SHUT: Final = 3
 # How far beyond what was borne on average it may be sought.
 BEYOND: Final = 1.1
+# Where minutes are counted as such, no more beyond that in the minute after a cut.
 WITHIN: Final = 1.15
+# A slower pace would not be told from none, in requests a minute.
 LEAST: Final = 1.0
 # Which part of a change is worth a new pace.
 _STEP: Final = 0.003

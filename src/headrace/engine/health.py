@@ -18,8 +18,8 @@ from headrace.core.errors import (
     RateLimitError,
     ReplyError,
 )
+from headrace.engine import throttling
 from headrace.policy import retry
-from headrace.policy.adaptive import USED
 from headrace.policy.breaker import State
 from headrace.policy.buckets import SECOND
 
@@ -85,7 +85,7 @@ def fail(
     if isinstance(error, RateLimitError) or error.hint:
         park(permit, error.hint, now, chance)
     if not is_apart and (isinstance(error, RateLimitError) or error.status in _LOAD):
-        _refuse(permit, error, now)
+        throttling.refuse(permit, error, now)
     forgiven = isinstance(error, RateLimitError)
     if state.breaker.counts(error):
         forgiven = _count(permit, error, now, chance, is_fed=is_fed) or forgiven
@@ -97,51 +97,6 @@ def fail(
     if (error.trips_breaker or forgiven) and not is_apart:
         _lose_patience(state, error, now, patience)
     return forgiven
-
-
-def _refuse(permit: Permit, error: ProviderError, now: int) -> None:
-    """The server refused for load: fewer at once, or fewer in a minute, whichever it may be."""
-    state = permit.state
-    state.doubt.refuse()
-    if permit.admitted_at > state.stormed_at:
-        state.stormed_at = now
-        if not _is_of_use(state, now):
-            return
-    elif state.doubt.is_sure:
-        return
-    _throttle(permit, error, now)
-
-
-def _is_of_use(state: RouteState, now: int) -> bool:
-    """Is it, to send less? Where it was not, all is as it was before."""
-    was_sure, slots = state.doubt.is_sure, state.own.concurrency
-    rate = state.found.rate or float("inf")
-    if state.doubt.storm(rate, slots.target):
-        return True
-    if not was_sure:
-        rate, most = state.doubt.before
-        state.found.restore(now, rate)
-        slots.restore(now, most)
-    return False
-
-
-def _throttle(permit: Permit, error: ProviderError, now: int) -> None:
-    state, slots = permit.state, permit.state.own.concurrency
-    is_rate = isinstance(error, RateLimitError)
-    was_full = state.own.in_flight >= slots.limit * USED
-    # Where so many at once were refused before, it is that again.
-    crowd = min(permit.crowd, state.own.in_flight)
-    is_crowd = was_full and slots.has_met(crowd)
-    if is_rate:
-        state.hear_refusal()
-    if is_rate and not state.is_told and (not is_crowd or slots.limit == 1):
-        is_full = state.waiting > 0
-        state.found.refuse(now, permit.admitted_at, state.throttles, is_full=is_full)
-    if state.throttles > 1 and not is_crowd:
-        slots.shrink()
-    elif was_full:
-        is_long = not is_rate or bool(error.hint)
-        slots.throttle(now, permit.admitted_at, crowd, gently=is_long)
 
 
 def give_back(permit: Permit, now: int) -> None:

@@ -121,11 +121,6 @@ class Hearing:
         self.admitted: tuple[int, ...] = NOTHING
 
     @property
-    def has_heard(self) -> bool:
-        """Was a limit told?"""
-        return bool(self._told)
-
-    @property
     def has_pace(self) -> bool:
         """Was it told how many requests there may be in a minute?"""
         told = self._told.get(0)

@@ -128,7 +128,7 @@ class RouteState:
     def rate(self) -> None:
         """See anew which limits there are beside the slots, and what they allow one request."""
         self.limits = tuple(row for scope in self.scopes for row in scope.limits)
-        # Does the server tell its limits, so that none has to be found out?
+        # Does the server tell how many a minute, so that no pace has to be found out?
         self.is_told = self.hearing is not None and self.hearing.has_pace
         may_be_told = self.hearing is not None and self.hearing.may_come
         self.counts_tokens = may_be_told or any(scope.counts_tokens for scope in self.scopes)
@@ -144,7 +144,7 @@ class RouteState:
         """``empty``, and what was found out of the limits here."""
         at_once, is_bound = self.own.concurrency.known() or (None, False)
         told = self.hearing.known() if self.hearing is not None else ()
-        found = None if told else self.found.known(now)
+        found = None if self.is_told else self.found.known(now)
         pace, by_windows = found or (None, False)
         return replace(
             empty,

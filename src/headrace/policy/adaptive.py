@@ -22,17 +22,19 @@ NO_HERD: Final = 4
 SLOWLY: Final = 8
 # From which part of the limit on it is in use, so that it may grow, or was it that was refused.
 USED: Final = 0.9
+# What was refused before is met again from this part of it on.
 NEARLY: Final = 0.95
+# Beside fewer than this part of it, and with no answer since, refusing has another cause.
 FEW: Final = 0.5
+# Answers beside so many times what was refused show that it was not their number.
 CONTRADICTED: Final = 1.25
 # Others of the same storm were refused beside fewer: those say it better, unless nobody is left.
 LEAST: Final = 0.8
 # A level comes back in the time of so many answers, if that is longer: one refusal with each time
 # is less than one in a hundred.
 ENOUGH: Final = 150
-
-
-SHORTEST: Final = 9 * SECOND
+# And in no less than this, however many answers there are.
+SPAN: Final = 9 * SECOND
 
 
 class Level:
@@ -72,7 +74,7 @@ class Level:
         self._spent += spent
         if self.value > 2 * self.top:
             # Twice as much comes back in half the time.
-            self.span = max(self.span // 2, min(self.span, SHORTEST))
+            self.span = max(self.span // 2, min(self.span, SPAN))
             self.top, self._spent = 2 * self.top, self.span
 
 
@@ -96,8 +98,6 @@ class Concurrency:
         "is_fixed",
         "limit",
     )
-
-    SPAN: Final = SHORTEST
 
     def __init__(self, ceiling: int = MOST, *, fixed: bool = False, stated: bool = False) -> None:
         """``fixed``: nothing changes it; ``stated``: somebody knows the ceiling to be right."""
@@ -167,7 +167,7 @@ class Concurrency:
         self._has_answered = False
         self._least = in_flight * LEAST
         refused = max(1.0, min(in_flight or self.limit, self.limit, self._level.value))
-        self._level.cut(refused, max(self.SPAN, int(ENOUGH * self._latency / refused)))
+        self._level.cut(refused, max(SPAN, int(ENOUGH * self._latency / refused)))
         self.limit = max(self.target // RAMP, min(self.target, NO_HERD)) if gently else self.target
         return True
 
@@ -202,7 +202,7 @@ class Concurrency:
         if self._knee is None:
             return
         if is_bound:
-            self._level.cut(max(at_once, 1.0), self.SPAN)
+            self._level.cut(max(at_once, 1.0), SPAN)
             self._seen_at = now
             at_once = self._level.value
         self.limit = max(1, int(min(at_once, self.ceiling)))

@@ -19,6 +19,7 @@ OF_USE: Final = 0.5
 # Each answer takes its time, however short it is: as much as so many tokens.
 OVERHEAD: Final = 32.0
 LEAST_ROUND: Final = 8
+# A change to more than this part of it is too small to show anything.
 CLEARLY_LESS: Final = 0.8
 # By which part the best speed fades with each round: what was once is not for ever.
 FADING: Final = 0.001
@@ -75,6 +76,5 @@ class Knee:
         bearable = crowd * speed / self._best / TOO_SLOW
         if speed >= self._best * TOO_SLOW or bearable >= crowd:
             return None
-        # A small change shows nothing.
         self._tried = (crowd, speed) if bearable < crowd * CLEARLY_LESS else None
         return max(1, int(bearable))
