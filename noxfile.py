@@ -27,8 +27,13 @@ USE_ALL_NAMES = "import headrace; print([getattr(headrace, name) for name in hea
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 SCRIPTS = ("src", "tests", "benchmarks", "examples", "docs", "noxfile.py")
-# Nothing may hang in CI: a command that takes longer than this is stuck.
-LIMIT = ("timeout", "--kill-after=10", "420") if shutil.which("timeout") else ()
+# Nothing may hang in CI: a command that takes longer than this, in seconds, is stuck.
+STUCK: Final = 600
+
+
+def at_most(seconds: int = STUCK) -> tuple[str, ...]:
+    """What ends a command after so long, where the machine has it."""
+    return ("timeout", "--kill-after=10", str(seconds)) if shutil.which("timeout") else ()
 
 
 # They have sessions of their own: these take seconds to import, for each worker.
@@ -110,11 +115,14 @@ def unpack_redis() -> None:
             shutil.move(f"{folder}/whole", REDIS)
 
 
-def run(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
-    """Run ``command`` in the session, and not for ever."""
+def run(
+    session: nox.Session, *command: str, env: dict[str, str] | None = None, within: int = STUCK
+) -> None:
+    """Run ``command`` in the session, and no longer than ``within`` seconds."""
     # Tests start many interpreters: without bytecode each would compile all that it imports.
     env = {"PYTHONDONTWRITEBYTECODE": "", **(env or {})}
-    session.run(*LIMIT, *command, env=env, external=bool(LIMIT))
+    limit = at_most(within)
+    session.run(*limit, *command, env=env, external=bool(limit))
 
 
 @nox.session(python=OLDEST)
@@ -164,16 +172,17 @@ def tests(session: nox.Session) -> None:
 def thorough(session: nox.Session) -> None:
     """What repeats many times over what the suite covers: every dialect, every place of a cut."""
     install(session)
-    run(session, *WHOLE, "-m", "thorough")
+    run(session, *WHOLE, "-m", "thorough", within=2 * STUCK)
 
 
 @nox.session(python=OLDEST, default=False)
 def coverage(session: nox.Session) -> None:
-    """How much of the code the suite runs; measuring doubles its time."""
+    """How much of the code the suite runs; measuring takes two or three times as long."""
     install(session)
     data = {"COVERAGE_FILE": str(Path(session.create_tmp()).resolve() / "coverage")}
     run(session, "coverage", "erase", env=data)
-    run(session, "coverage", "run", "-m", *WHOLE, "-m", "not thorough", env=data)
+    suite = ("coverage", "run", "-m", *WHOLE, "-m", "not thorough")
+    run(session, *suite, env=data, within=3 * STUCK)
     run(session, "coverage", "combine", "--quiet", env=data)
     run(session, "coverage", "report", "--fail-under=95", env=data)
 
@@ -207,7 +216,7 @@ def package(session: nox.Session) -> None:
             ("python", "-c", USE_ALL_NAMES),
             ("headrace", "--help"),
         ):
-            session.run(*LIMIT, str(programs / program), *arguments, external=True)
+            session.run(*at_most(), str(programs / program), *arguments, external=True)
 
 
 def check_contents(session: nox.Session, wheel: Path) -> None:

@@ -52,6 +52,7 @@ TRACES: Final = re.compile(
     r"|pyp[i]\.org|pythonhoste[d]|npmj[s]|deb\.[d]ebian"
 )
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+DEFINITIONS: Final = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @cache
@@ -87,8 +88,15 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+@cache
+def named(path: Path) -> tuple[ast.AST, ...]:
+    """What gives a name to anything, found in one walk."""
+    kinds = (*DEFINITIONS, ast.arg, ast.Name, ast.Attribute, ast.alias)
+    return tuple(node for node in ast.walk(tree(path)) if isinstance(node, kinds))
+
+
 def functions(path: Path) -> Iterator[Function]:
-    for node in ast.walk(tree(path)):
+    for node in named(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -97,8 +105,8 @@ def names(path: Path) -> Iterator[tuple[str, int]]:
     """Each name that ``path`` gives to anything: modules, classes, functions, values."""
     yield path.stem, 1
     yield path.parent.name, 1
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+    for node in named(path):
+        if isinstance(node, DEFINITIONS):
             yield node.name, node.lineno
         elif isinstance(node, ast.arg):
             yield node.arg, node.lineno
@@ -112,6 +120,8 @@ def names(path: Path) -> Iterator[tuple[str, int]]:
 
 def comments(path: Path) -> Iterator[tuple[str, int]]:
     text = path.read_text(encoding="utf-8")
+    if not WAIVER.search(text):
+        return  # most of them, and to take them apart takes time
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.string, token.start[0]

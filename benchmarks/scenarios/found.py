@@ -40,7 +40,9 @@ def found(per_minute: float, counting: Counting, hints: Hints) -> Scenario:
         limit=per_minute,
         late=FOUND,
         aims=AIMS,
-        start=FOUND,
+        # Where minutes are counted, one that was used up at once has nothing left for its rest, so
+        # that all counts from its beginning, the search for the limit too.
+        start=FOUND if counting == "continuous" else 0.0,
         end=END,
         small_end=SMALL_END,
         spare=BURST,

@@ -16,6 +16,7 @@ from headrace.core.events import BreakerChanged
 from headrace.testing import Failure, Script
 from headrace.testing.simulation import Terms, Vendor, simulate
 from tests.scenarios.outages import elapsed
+from tests.thoroughly import first_of
 
 if TYPE_CHECKING:
     from headrace import RequestContext
@@ -50,7 +51,7 @@ def flapping(seed: int) -> Rule:
     return rule
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", first_of(*range(4)))
 def test_a_server_that_comes_and_goes_loses_no_prompt(world: type[World], seed: int) -> None:
     sim = world(Script(flapping(seed)), FLAPPER)
     rows = sim.run(MANY)
@@ -59,7 +60,7 @@ def test_a_server_that_comes_and_goes_loses_no_prompt(world: type[World], seed: 
     assert all(row.attempts <= 10 for row in rows)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", first_of(*range(4)))
 def test_with_a_spare_it_takes_hardly_longer_than_a_server_that_is_well(
     world: type[World], seed: int
 ) -> None:
@@ -81,7 +82,7 @@ def test_with_a_spare_it_takes_hardly_longer_than_a_server_that_is_well(
     assert states[-1:] == [sim.client.routes()[0].state]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", first_of(*range(3)))
 def test_a_key_that_is_revoked_in_mid_run_leaves_its_work_to_the_others(seed: int) -> None:
     well = Terms(max_concurrent_requests=60)
     vendor = Vendor({0: well, 5: Terms(revoked=frozenset({2}))}, seed=seed)

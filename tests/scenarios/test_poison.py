@@ -46,7 +46,7 @@ def test_rows_that_always_fail_at_the_end_of_a_run_fail_alone(
     assert 120 < sim.elapsed < 180
 
 
-@pytest.mark.parametrize("count", [1, 4, 5, 12, 40])
+@pytest.mark.parametrize("count", [1, 4, 5, 12, 50])
 def test_asked_again_they_fail_again_and_the_run_ends(
     world: type[World], tmp_path: Path, count: int
 ) -> None:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.once
 
 FAULT = Failure(OverloadedError("boom", status=500), 0.05)
 FIRST = Model(id="openai/first", max_concurrent_requests=10)
-SPARE = Model(id="openai/spare", max_concurrent_requests=100, priority=2)
+SPARE = Model(id="openai/spare", max_concurrent_requests=20, priority=2)
 
 
 def by_route(rules: dict[str, Any]) -> Rule:
@@ -62,10 +62,10 @@ def test_who_waits_goes_on_when_the_first_is_parked_and_back_when_it_may(
         return Failure(limit, 0.05) if 1 <= now < 1.02 else 0.1
 
     sim = world(Script(by_route({"openai/first": first})), [FIRST, SPARE])
-    assert len(sim.run([f"p{n}" for n in range(20_000)]).succeeded) == 20_000
+    assert len(sim.run([f"p{n}" for n in range(4_000)]).succeeded) == 4_000
     assert set(sends(sim, end=1)) == {"first"}
     assert sends(sim, 1.2, 11)["first"] == 0
-    assert sends(sim, 1.2, 2)["spare"] > 500  # at once: those that waited, too
+    assert sends(sim, 1.2, 2)["spare"] > 100  # at once: those that waited, too
     assert set(sends(sim, 12)) == {"first"}
 
 
@@ -74,10 +74,10 @@ def test_while_the_first_is_open_it_is_probed_and_the_spare_serves(world: type[W
         Script(by_route({"openai/first": lambda now: FAULT if 1 < now < 30 else 0.1})),
         [FIRST, SPARE],
     )
-    rows = sim.run([f"p{n}" for n in range(50_000)])
-    assert len(rows.succeeded) == 50_000
+    rows = sim.run([f"p{n}" for n in range(10_000)])
+    assert len(rows.succeeded) == 10_000
     assert 3 <= sends(sim, 2, 30)["first"] <= 20
-    assert sends(sim, 2, 30)["spare"] > 10_000
+    assert sends(sim, 2, 30)["spare"] > 2_000
     assert set(sends(sim, 39)) == {"first"}
 
 

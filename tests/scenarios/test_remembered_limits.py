@@ -14,6 +14,7 @@ from headrace.core.model import Model
 from headrace.testing import Script
 from headrace.testing.simulation import Report, Terms, Vendor, simulate
 from tests.clients import lanes, made, run
+from tests.thoroughly import first_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,8 +51,8 @@ def the_one() -> Known:
     return known
 
 
-@pytest.mark.parametrize("limit", [5, 120, PER_MINUTE])
-@pytest.mark.parametrize("counting", ["continuous", "minute", "sliding"])
+@pytest.mark.parametrize("limit", first_of(120, 5, PER_MINUTE))
+@pytest.mark.parametrize("counting", first_of("continuous", "minute", "sliding"))
 def test_told_limits_are_kept_from_the_first_request_on(counting: Counting, limit: int) -> None:
     terms = replace(TOLD, requests_per_minute=limit, counting=counting)
     first, second = again(terms), again(terms, 130)
@@ -72,8 +73,8 @@ def test_slow_answers_are_many_at_once_from_the_first_second_on() -> None:
     assert second.refusals() == 0
 
 
-@pytest.mark.parametrize("counting", ["minute", "sliding", "second"])
-@pytest.mark.parametrize("hints", [True, False])
+@pytest.mark.parametrize("counting", first_of("sliding", "minute", "second"))
+@pytest.mark.parametrize("hints", first_of(True, False))
 def test_a_pace_that_was_found_out_is_where_the_next_run_begins(
     counting: Counting, hints: bool
 ) -> None:
@@ -84,7 +85,7 @@ def test_a_pace_that_was_found_out_is_where_the_next_run_begins(
     assert second.share(PER_MINUTE, 0, 10) >= 0.85
 
 
-@pytest.mark.parametrize("most", [5, 50])
+@pytest.mark.parametrize("most", first_of(5, 50))
 def test_concurrency_begins_where_it_was(most: int) -> None:
     terms = Terms(max_concurrent_requests=most)
     first, second = again(terms), again(terms)

@@ -12,6 +12,7 @@ from headrace.core.errors import DeadlineError, RateLimitError
 from headrace.testing import Failure, Script
 from headrace.testing.provider import prompt_of
 from headrace.testing.simulation import Terms, Vendor, simulate
+from tests.thoroughly import first_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ def test_many_refusals_in_a_row_cost_no_prompt(world: type[World], most: int) ->
     assert sim.elapsed < 900
 
 
-@pytest.mark.parametrize("hint", [None, 0.0, 0.5, 30.0, 899.0])
+@pytest.mark.parametrize("hint", first_of(None, 0.0, 0.5, 30.0, 899.0, shown=3))
 @pytest.mark.parametrize("count", [1, 300])
 def test_a_server_that_refuses_for_ever_stops_the_run(
     world: type[World], tmp_path: Path, hint: float | None, count: int
@@ -85,7 +86,7 @@ def test_a_row_with_its_own_model_is_given_up_alone(world: type[World]) -> None:
     assert [type(row.error) for row in rows] == [type(None), RateLimitError, type(None)]
 
 
-@pytest.mark.parametrize("hint", [None, 0.1])
+@pytest.mark.parametrize("hint", first_of(None, 0.1))
 def test_a_prompt_that_is_always_refused_hardly_holds_up_the_others(
     world: type[World], hint: float | None
 ) -> None:
@@ -114,7 +115,7 @@ def test_what_was_refused_by_a_model_is_told_by_the_next(world: type[World]) -> 
     assert sum(row.attempts for row in rows) == len(sim.script.calls) > 20
 
 
-@pytest.mark.parametrize("part", [0.02, 0.1])
+@pytest.mark.parametrize("part", first_of(0.02, 0.1))
 def test_refusals_by_chance_do_not_slow_a_run_down(part: float) -> None:
     """One machine of many is overloaded: sending less would be of no use."""
     terms = Terms(failures=part, failure_status=429, hints=False, first_token=1.0)

@@ -11,6 +11,7 @@ import pytest
 from headrace import SamplingParams
 from headrace.testing.simulation import Report, Terms, Vendor, declared, simulate
 from headrace.testing.windows import Counting
+from tests.thoroughly import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +34,8 @@ def first_reply(report: Report, since: float = 0.0) -> float:
     return min(send.ended or 0.0 for send in report.sends if send.at >= since)
 
 
-@pytest.mark.parametrize("counting", COUNTINGS)
-@pytest.mark.parametrize("headers", ["openai", "anthropic"])
+@pytest.mark.parametrize("counting", first_of(*COUNTINGS))
+@pytest.mark.parametrize("headers", first_of("openai", "anthropic"))
 def test_after_the_first_reply_nothing_is_refused_and_all_is_used(
     counting: Counting, headers: HeaderDialect
 ) -> None:
@@ -47,8 +48,8 @@ def test_after_the_first_reply_nothing_is_refused_and_all_is_used(
     assert report.share(PER_MINUTE, 30, 98) >= 0.99
 
 
-@pytest.mark.parametrize("counting", COUNTINGS)
-@pytest.mark.parametrize("factor", [0.5, 2])
+@pytest.mark.parametrize("counting", first_of(*COUNTINGS))
+@pytest.mark.parametrize("factor", first_of(0.5, 2))
 def test_a_limit_that_changes_is_followed(counting: Counting, factor: float) -> None:
     before = Terms(requests_per_minute=PER_MINUTE, counting=counting, headers="openai")
     after = replace(before, requests_per_minute=PER_MINUTE * factor)
@@ -81,8 +82,8 @@ def test_what_is_told_late_is_kept_as_well() -> None:
     assert report.share(600_000, 85, 175) >= 0.95
 
 
-@pytest.mark.parametrize("counting", ["continuous", "minute", "sliding"])
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("counting", first_of("sliding", "continuous", "minute"))
+@pytest.mark.parametrize("status", first_of(429, 503))
 def test_after_an_outage_all_that_is_allowed_is_used_again(counting: Counting, status: int) -> None:
     well = Terms(tokens_per_minute=60_000, headers="openai", counting=counting, counts="used")
     ill = replace(well, failures=1.0, failure_status=status)
@@ -96,7 +97,7 @@ def test_after_an_outage_all_that_is_allowed_is_used_again(counting: Counting, s
 
 
 @pytest.mark.parametrize("counting", ["continuous", "minute"])
-@pytest.mark.parametrize("limit", [5, 20, 60])
+@pytest.mark.parametrize("limit", first_of(20, 5, 60))
 def test_refusals_before_the_first_reply_are_no_debt(counting: Counting, limit: int) -> None:
     report = run(Terms(requests_per_minute=limit, headers="openai", counting=counting), 300)
     assert report.refusals(first_reply(report)) == 0

@@ -33,7 +33,7 @@ BREAKS_WITHOUT_ANSWER: Final = 5
 # that it has not failed at; then these use up their attempts.
 LONG_ENOUGH: Final = 120 * SECOND
 # So many that have not been tried are not worth a run that never comes to its end.
-FEW: Final = 32
+FEW: Final = 64
 _CLOSED_TO_US: Final = (GoneError, QuotaError)
 # Too much load; a 500 says nothing of the kind.
 _LOAD: Final = frozenset({503, 529})

@@ -24,6 +24,12 @@ _NAMED: Final = (
 NAMES: Final = tuple(name for name, _, _ in _NAMED)
 
 
+# Such a part of a limit in one request waits until as much is free; nothing goes out meanwhile, nor
+# when others are full of it. A server that bears it at once does not spread its minute evenly, so
+# that what was missed may be caught up with, at twice the pace, as far as the minute allows.
+LARGE: Final = 0.5
+
+
 class Rate(Protocol):
     """A limit as admission asks it: of this process alone, or shared with others."""
 
@@ -58,7 +64,7 @@ class Rate(Protocol):
 class Limit:
     """A rate: even pacing now, and nothing above it in any span of its interval."""
 
-    __slots__ = ("_pacer", "_ring", "amount", "interval")
+    __slots__ = ("_catching_up", "_pacer", "_ring", "amount", "interval")
     is_final = True
     source = "given"
 
@@ -68,6 +74,8 @@ class Limit:
         self.interval = interval
         self._pacer = Pacer(amount) if interval == MINUTE else None
         self._ring = Ring(amount, interval)
+        # Until then what is free is used up faster; None: at the usual pace.
+        self._catching_up: int | None = None
 
     def used(self, now: int) -> float:
         """What was admitted within the interval."""
@@ -78,6 +86,11 @@ class Limit:
         wait = self._ring.wait(now, cost)
         if wait or self._pacer is None:
             return wait
+        if cost >= self.amount * LARGE:
+            return 0
+        if self._catching_up is not None and now >= self._catching_up:
+            self._catching_up = None
+            self._pacer.change(now, self.amount)
         return self._pacer.wait(now, cost)
 
     def foresee(self, now: int, cost: float) -> int:
@@ -87,8 +100,13 @@ class Limit:
     def take(self, now: int, cost: float) -> None:
         """Admit ``cost``; ``wait`` said 0 at the same ``now``."""
         self._ring.add(now, cost)
-        if self._pacer is not None:
+        if self._pacer is None:
+            return
+        if cost < self.amount * LARGE:
             self._pacer.take(now, cost)
+        else:
+            self._catching_up = now + 2 * self.interval
+            self._pacer.change(now, 2 * self.amount)
 
     def settle(self, admitted_at: int, now: int, difference: float) -> None:
         """Return what was not used (negative), or charge what was used beyond it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.core.model import dollars
 from headrace.core.response import APIResponse, Responses, Usage
+from headrace.engine.tally import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -75,7 +76,7 @@ class Run:
         self._kept: list[APIResponse[object] | None] | None = [] if keep else None
         self._seen = array("q", bytes(8 * MARKS)) if counts_duplicates else None
         self._occurrences: dict[Hashable, int] = {}
-        self._tokens = [0, 0, 0, 0, 0]
+        self._tokens = Tokens()
 
     def __repr__(self) -> str:
         return f"<Run: {self.summary}>"
@@ -133,7 +134,7 @@ class Run:
     @property
     def usage(self) -> Usage:
         """Tokens used so far by what this run sent itself."""
-        return Usage(*self._tokens)
+        return self._tokens.usage
 
     def _count(self, response: APIResponse[object]) -> None:
         summary = self.summary
@@ -155,12 +156,7 @@ class Run:
         summary.sends += response.attempts
         summary.uncertain += response.uncertain_attempts
         if usage is not None:
-            tokens = self._tokens
-            tokens[0] += usage.input_tokens
-            tokens[1] += usage.output_tokens
-            tokens[2] += usage.cache_read_tokens
-            tokens[3] += usage.cache_write_tokens
-            tokens[4] += usage.reasoning_tokens
+            self._tokens.add(usage)
         if response.cost_nanos is not None:
             summary.cost_nanos += response.cost_nanos
         elif response.attempts and (response.error is None or usage is not None):

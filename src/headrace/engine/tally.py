@@ -18,6 +18,29 @@ REMEMBERED: Final = 256
 LATELY: Final = 60
 
 
+class Tokens:
+    """What replies have used, added up; cheaper than a sum of ``Usage``, which is made anew."""
+
+    __slots__ = ("_sums",)
+
+    def __init__(self) -> None:
+        self._sums = [0, 0, 0, 0, 0]
+
+    def add(self, usage: Usage) -> None:
+        """Count what one reply has used."""
+        sums = self._sums
+        sums[0] += usage.input_tokens
+        sums[1] += usage.output_tokens
+        sums[2] += usage.cache_read_tokens
+        sums[3] += usage.cache_write_tokens
+        sums[4] += usage.reasoning_tokens
+
+    @property
+    def usage(self) -> Usage:
+        """All of them."""
+        return Usage(*self._sums)
+
+
 class Tally:
     """Counts; guarded by admission's lock."""
 
@@ -35,7 +58,7 @@ class Tally:
     def __init__(self) -> None:
         self.succeeded = self.failed = self.rate_limited = 0
         self.cost_nanos = self.unpriced = 0
-        self._tokens = [0, 0, 0, 0, 0]
+        self._tokens = Tokens()
         self._latencies: deque[int] = deque(maxlen=REMEMBERED)
         # The second, and the attempts and tokens in it.
         self._lately: deque[list[int]] = deque([[-LATELY, 0, 0]], maxlen=LATELY)
@@ -62,12 +85,7 @@ class Tally:
         last[1] += 1
         if usage is not None:
             last[2] += usage.total_tokens
-            tokens = self._tokens
-            tokens[0] += usage.input_tokens
-            tokens[1] += usage.output_tokens
-            tokens[2] += usage.cache_read_tokens
-            tokens[3] += usage.cache_write_tokens
-            tokens[4] += usage.reasoning_tokens
+            self._tokens.add(usage)
         if nanos is None:
             self.unpriced += 1
         else:
@@ -80,7 +98,7 @@ class Tally:
     @property
     def usage(self) -> Usage:
         """All tokens that replies have told."""
-        return Usage(*self._tokens)
+        return self._tokens.usage
 
     def lately(self, now: int) -> tuple[int, int]:
         """The attempts that have ended in the last 60 seconds, and their tokens."""

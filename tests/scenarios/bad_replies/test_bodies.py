@@ -45,7 +45,7 @@ TABLE: Final = [
     row("3 overloaded with 200", said("overloaded_error"), "overloaded"),
     row("3 server error with 200", said("server_error"), "overloaded"),
     row("3 bad request with 200", said("invalid_request_error"), "rejected"),
-    row("3 rate limit with 200", said("rate_limit_error"), "answer", times=1, quiet=0.2),
+    row("3 rate limit with 200", said("rate_limit_error"), "answer", times=1, quiet=0.25),
     row("3 wrong key with 200", said("authentication_error"), "stops"),
     row("3 quota with 200", QUOTA, "stops"),
     row("3 unknown error with 200", said("odd_error"), "unreadable_reply"),

@@ -50,7 +50,7 @@ def resets(written: str, quiet: float, remaining: str = "0", pace: Pace = USUAL)
 TABLE: Final = [
     # 30: where nothing can be read, the first guess is half a second or more.
     *[
-        waits(written, 0.2)
+        waits(written, 0.25)
         for written in (
             "0",
             "-1",
@@ -67,7 +67,7 @@ TABLE: Final = [
     waits(" 5 ", 5),
     waits(FUTURE, 5, date=NOW),
     waits("Friday, 21-Nov-36 08:00:05 GMT", 5, date=NOW),
-    waits("Fri, 21 Nov 2036 07:00:00 GMT", 0.2, date=NOW),
+    waits("Fri, 21 Nov 2036 07:00:00 GMT", 0.25, date=NOW),
     waits("1", 3, retry_after_ms="3000"),
     row("30 1e9", Status(429, headers={"retry-after": "1e9"}), "stops"),
     row(
@@ -82,8 +82,8 @@ TABLE: Final = [
     resets("20ms", 0.02),
     resets("1m0s", 60, pace=Pace(200)),
     resets("2036-11-21T08:00:05Z", 5),
-    resets("2016-11-21T08:00:05Z", 0.2),
-    resets("5", 0.2, remaining="-1"),
+    resets("2016-11-21T08:00:05Z", 0.25),
+    resets("5", 0.25, remaining="-1"),
     row(
         "31 1h2m",
         Status(
@@ -93,7 +93,7 @@ TABLE: Final = [
         "stops",
     ),
     # 32
-    row("32 429 without a hint", limited(), "answer", times=1, quiet=0.2),
+    row("32 429 without a hint", limited(), "answer", times=1, quiet=0.25),
     row("32 insufficient_quota", Status(429, QUOTA), "stops"),
     row("32 503 with HTML", Status(503, PAGE), "overloaded"),
     row("33 403 of a firewall that dislikes one prompt", Status(403, PAGE), "page"),

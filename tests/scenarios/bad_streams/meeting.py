@@ -22,6 +22,7 @@ from headrace.core.errors import HeadraceError
 from headrace.testing import FakeServer, HurriedClock, run_hurried
 from headrace.testing.faults import CHUNKED, Fault, chunk
 from tests.clients import check_nothing_is_held
+from tests.thoroughly import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +51,7 @@ _WITH_V1: Final = ("openai", "openai-responses")
 
 def of_each(dialects: Sequence[str]) -> pytest.MarkDecorator:
     """Three dialects always, the others where there is time for all."""
-    later = [pytest.param(name, marks=pytest.mark.thorough) for name in dialects[3:]]
-    return pytest.mark.parametrize("dialect", [*dialects[:3], *later])
+    return pytest.mark.parametrize("dialect", first_of(*dialects, shown=3))
 
 
 each_dialect = of_each(ALL)
