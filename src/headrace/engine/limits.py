@@ -89,8 +89,7 @@ class Limit:
         if cost >= self.amount * LARGE:
             return 0
         if self._catching_up is not None and now >= self._catching_up:
-            self._catching_up = None
-            self._pacer.change(now, self.amount)
+            self._go_on_evenly(now)
         return self._pacer.wait(now, cost)
 
     def foresee(self, now: int, cost: float) -> int:
@@ -111,8 +110,17 @@ class Limit:
     def settle(self, admitted_at: int, now: int, difference: float) -> None:
         """Return what was not used (negative), or charge what was used beyond it."""
         self._ring.settle(admitted_at, now, difference)
-        if self._pacer is not None:
+        if self._pacer is None:
+            return
+        if difference > -self.amount * LARGE:
             self._pacer.settle(now, difference)
+        else:
+            self._go_on_evenly(now)  # it was not sent, or not used: nobody has borne it
+
+    def _go_on_evenly(self, now: int) -> None:
+        if self._catching_up is not None and self._pacer is not None:
+            self._catching_up = None
+            self._pacer.change(now, self.amount)
 
 
 # A limit, and which of the amounts of a cost it counts.
