@@ -217,3 +217,53 @@ def test_who_leaves_while_waiting_leaves_no_trace(world: type[World], name: str,
 def sends(sim: World) -> list[tuple[str, str, float]]:
     """What was sent, by which route, when (to the microsecond)."""
     return [(call.prompt[:4], call.route, round(call.at, 6)) for call in sim.script.calls]
+
+
+@pytest.mark.parametrize("by", ["cancelled", "its deadline"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_retry_that_nobody_waits_for_any_more_is_not_paid_for(
+    world: type[World], by: str, seed: int
+) -> None:
+    dice, seen = random.Random(seed), set[str]()
+
+    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
+        del route, n
+        prompt = prompt_of(context)
+        is_first = prompt not in seen
+        seen.add(prompt)
+        place = int(prompt[1:]) / 1e6
+        return Failure(OverloadedError("boom", status=500), 0.1 + place) if is_first else 0.1
+
+    sim = world(
+        Script(rule),
+        max_concurrent_requests=1_000,
+        breaker={"failures": 10_000},
+        chance=lambda: 0.0,
+    )
+    # 500 retries are paid for, and each tenth of a second one more.
+    leaving = {n for n in range(500, 700) if dice.random() < 0.9}
+
+    async def ask(n: int) -> None:
+        has_deadline = n in leaving and by == "its deadline"
+        context = RequestContext(prompt=f"p{n}", deadline=1.0 if has_deadline else None)
+        asking = asyncio.create_task(sim.client.process_single_request(context))
+        await asyncio.wait({asking}, timeout=1.0 if n in leaving else None)
+        asking.cancel()
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for n in range(700):
+                group.create_task(ask(n))
+            await asyncio.sleep(2)
+            began = elapsed()
+            response = await sim.client.ask("p9999")
+            assert response.attempts == 2
+            # Its turn comes after those who are left before it.
+            assert elapsed() - began <= 0.3 + (200 - len(leaving)) / 10
+        check_nothing_is_held(sim.client)
+
+    sim.play(main)
+    # Nobody came later than was said, which is in the order of asking.
+    at = {call.prompt: call.at - 1_000 for call in sim.script.calls if call.n >= 700}
+    left = [n for n in range(500, 700) if n not in leaving]
+    assert [at[f"p{n}"] for n in left] == [pytest.approx(0.1 + (n - 499) / 10, abs=0.001) for n in left]
