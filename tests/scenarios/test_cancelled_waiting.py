@@ -22,7 +22,7 @@ from tests.scenarios.outages import elapsed
 from tests.shared_book import SharedBook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome, Rule
@@ -184,13 +184,19 @@ def sent(sim: World) -> dict[str, float]:
     return {call.prompt[:4]: call.at for call in reversed(sim.script.calls)}
 
 
-def played(world: type[World], resource: Resource, asks: Iterable[Asks]) -> tuple[World, list[str]]:
+def played(
+    world: type[World], resource: Resource, asks: Iterable[Asks], closes: float | None = None
+) -> tuple[World, list[str]]:
+    """What is waited for where these ask; the client is closed under them after so many seconds."""
     sim, waited = resource.world(world), list[str]()
 
     async def main() -> None:
         async with asyncio.TaskGroup() as group:
             for each in asks:
                 group.create_task(asked(sim, each, waited))
+            if closes is not None:
+                await asyncio.sleep(closes)
+                await sim.client.aclose()
         check_nothing_is_held(sim.client)
         assert sim.script.in_flight == 0
 
@@ -211,12 +217,61 @@ def test_who_leaves_while_waiting_leaves_no_trace(world: type[World], name: str,
     if resource.in_order:
         assert list(sent(sim))[::-1] == [each.name for each in others]
     without, _ = played(world, resource, others)
-    assert sends(sim) == sends(without)
+    check_alike(sim, without)
 
 
-def sends(sim: World) -> list[tuple[str, str, float]]:
-    """What was sent, by which route, when (to the microsecond)."""
-    return [(call.prompt[:4], call.route, round(call.at, 6)) for call in sim.script.calls]
+def check_alike(sim: World, other: World) -> None:
+    """The same was sent by the same routes at the same moments."""
+    calls, others = sim.script.calls, other.script.calls
+    assert [(c.prompt, c.route) for c in calls] == [(c.prompt, c.route) for c in others]
+    assert [c.at for c in calls] == pytest.approx([c.at for c in others], rel=0, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", RESOURCES)
+def test_a_run_that_is_stopped_leaves_no_trace(world: type[World], name: str, seed: int) -> None:
+    resource = RESOURCES[name]
+    moment = random.Random(seed).uniform(4, 7) * resource.scale
+    rows = plan(seed, resource.asks, resource.scale)
+    sim = stopped(world, resource, rows, moment)
+    started = [row for row in rows if row.name in sent(sim)]
+    assert len(started) < len([row for row in rows if row.begins < moment])
+    without = stopped(world, resource, started, moment)
+    check_alike(sim, without)
+
+
+def stopped(world: type[World], resource: Resource, rows: list[Asks], moment: float) -> World:
+    """A run that is cancelled then, and a request that comes later."""
+    sim = resource.world(world)
+
+    async def source() -> AsyncIterator[RequestContext]:
+        for row in rows:
+            await asyncio.sleep(row.begins - elapsed())
+            yield RequestContext(prompt=f"{row.name} {WORDS}", params=MOST)
+
+    async def main() -> None:
+        many = sim.client.process_prompts_async(source(), show_progress=False)
+        run = asyncio.create_task(many)
+        await asyncio.wait({run}, timeout=moment)
+        run.cancel()
+        await asyncio.wait({run})
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        check_nothing_is_held(sim.client)
+        response = await sim.client.ask(f"last {WORDS}", sampling_params=MOST)
+        assert response.error is None
+        check_nothing_is_held(sim.client)
+
+    sim.play(main)
+    return sim
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_a_client_that_is_closed_meanwhile_delays_nobody(world: type[World], name: str) -> None:
+    resource = RESOURCES[name]
+    stay = [each._replace(leaves=None) for each in plan(0, resource.asks, resource.scale)]
+    closed, _ = played(world, resource, stay, closes=5 * resource.scale)
+    left_open, _ = played(world, resource, stay)
+    check_alike(closed, left_open)
 
 
 @pytest.mark.parametrize("by", ["cancelled", "its deadline"])
@@ -266,4 +321,6 @@ def test_a_retry_that_nobody_waits_for_any_more_is_not_paid_for(
     # Nobody came later than was said, which is in the order of asking.
     at = {call.prompt: call.at - 1_000 for call in sim.script.calls if call.n >= 700}
     left = [n for n in range(500, 700) if n not in leaving]
-    assert [at[f"p{n}"] for n in left] == [pytest.approx(0.1 + (n - 499) / 10, abs=0.001) for n in left]
+    assert [at[f"p{n}"] for n in left] == [
+        pytest.approx(0.1 + (n - 499) / 10, abs=0.001) for n in left
+    ]
