@@ -274,6 +274,67 @@ def test_a_client_that_is_closed_meanwhile_delays_nobody(world: type[World], nam
     check_alike(closed, left_open)
 
 
+@pytest.mark.parametrize("what", ["tokens", "input_tokens", "output_tokens"])
+def test_who_stands_behind_a_large_prompt_goes_as_soon_as_it_leaves(
+    world: type[World], what: str
+) -> None:
+    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
+        del route, n
+        return Answer("a", 0.1, input_tokens=len(prompt_of(context)) // 4, output_tokens=10)
+
+    sim = world(Script(rule), row(**{f"{what}_per_minute": 10_000}))
+
+    def ask(name: str, tokens: int) -> asyncio.Task[Any]:
+        size, most = (tokens, 10) if what == "input_tokens" else (10, tokens)
+        context = RequestContext(
+            prompt=name + "x" * 4 * size, params=SamplingParams(max_tokens=most)
+        )
+        return asyncio.create_task(sim.client.process_single_request(context))
+
+    async def main() -> None:
+        first = ask("p1", 5_000)
+        await asyncio.sleep(0)
+        large = ask("p2", 9_500)
+        await asyncio.sleep(1)
+        small = ask("p3", 50)
+        # By now there is room for the small one, and there is none for the large one for long.
+        await asyncio.sleep(39)
+        large.cancel()
+        await asyncio.wait({first, large, small})
+        check_nothing_is_held(sim.client)
+
+    sim.play(main)
+    at = {call.prompt[:2]: call.at - 1_000 for call in sim.script.calls}
+    assert at == {"p1": 0, "p3": pytest.approx(40)}
+
+
+def test_a_probe_whose_caller_leaves_lets_the_next_one_try(world: type[World]) -> None:
+    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
+        del route, n
+        if 1 < elapsed() < 2:
+            return Failure(OverloadedError("busy", status=503), 0.01)
+        return 100.0 if prompt_of(context) == "slow" else 0.1
+
+    sim = world(Script(rule), breaker={"failures": 1, "first_break": 5.0}, max_attempts=1)
+
+    async def main() -> None:
+        await sim.client.ask("well")
+        await asyncio.sleep(1.5)
+        ill = asyncio.create_task(sim.client.ask("ill"))
+        await asyncio.wait({ill}, timeout=0.1)
+        ill.cancel()
+        asks = [asyncio.create_task(sim.client.ask(name)) for name in ("slow", "next", "last")]
+        await asyncio.wait(asks, timeout=20)
+        asks[0].cancel()
+        await asyncio.wait(asks)
+        check_nothing_is_held(sim.client)
+
+    sim.play(main)
+    at = {call.prompt: call.at - 1_000 for call in sim.script.calls}
+    assert at["slow"] < 7
+    assert [at["next"], at["last"]] == pytest.approx([21.7, 21.8])
+
+
 @pytest.mark.parametrize("by", ["cancelled", "its deadline"])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_retry_that_nobody_waits_for_any_more_is_not_paid_for(
