@@ -1,4 +1,7 @@
-"""What is measured of limits, each with its aims: scenarios in virtual time, and admission."""
+"""What is measured of limits, each with its aims: scenarios in virtual time, and admission.
+
+Some scenarios come again on loopback.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from benchmarks.scenarios.admitting import ADMITTING
 from benchmarks.scenarios.changing import CHANGING
 from benchmarks.scenarios.found import FINDING
 from benchmarks.scenarios.known import KNOWN
+from benchmarks.scenarios.loopback import LOOPBACK
 from benchmarks.scenarios.scenario import Figures, Measured, Scenario
 from benchmarks.scenarios.told import TOLD
 from benchmarks.scenarios.trouble import TROUBLE
 
-__all__ = ["ADMITTING", "ALL", "SCENARIOS", "Figures", "Measured", "Scenario"]
+__all__ = ["ADMITTING", "ALL", "LOOPBACK", "SCENARIOS", "Figures", "Measured", "Scenario"]
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (*KNOWN, *TOLD, *FINDING, *CHANGING, *TROUBLE)
-ALL: Final[tuple[Measured, ...]] = (*SCENARIOS, *ADMITTING)
+ALL: Final[tuple[Measured, ...]] = (*SCENARIOS, *LOOPBACK, *ADMITTING)

@@ -49,12 +49,12 @@ def found(per_minute: float, counting: Counting, hints: Hints) -> Scenario:
     )
 
 
-def at_once() -> Scenario:
+def at_once(most: int, latency: float = 1.0) -> Scenario:
     """So many at once, and the next one is refused."""
     return Scenario(
-        name="found: 50 at once, 1 s",
-        terms=Terms(max_concurrent_requests=50, first_token=1.0),
-        limit=3_000,
+        name=f"found: {most} at once, {latency:g} s",
+        terms=Terms(max_concurrent_requests=most, first_token=latency),
+        limit=60 * most / latency,
         late=FOUND,
         aims=AIMS,
         start=FOUND,
@@ -87,7 +87,7 @@ def crowd(scene: Scene) -> Figures:
 FINDING: Final = (
     *(found(n, counting, hints) for n in LATENCIES for counting in COUNTINGS for hints in HINTS),
     found(600, "sliding", "body"),
-    at_once(),
+    at_once(50),
     knee("20 at once", Terms(parallel=20, first_token=1.0), 1_200),
     knee(
         "20 at once, answers of all lengths",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 import time
@@ -12,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from headrace.core.errors import NoRouteError
-from headrace.testing.clock import running_clock
 from headrace.testing.simulation import Report, Send, Terms, Vendor, one, simulate
 
 if TYPE_CHECKING:
@@ -94,13 +94,13 @@ class Asked:
     def __init__(self, prompts: Iterable[object], count: int) -> None:
         self._prompts = prompts
         self.count = count
-        self.drawn: list[int] = []
+        self.drawn: list[float] = []
 
     def __iter__(self) -> Iterator[object]:
         """Draw them, and note when."""
-        clock = running_clock()
+        loop = asyncio.get_running_loop()
         for _, prompt in zip(range(self.count), self._prompts, strict=False):
-            self.drawn.append(clock.now())
+            self.drawn.append(loop.time())
             yield prompt
 
 
@@ -186,14 +186,21 @@ class Scenario(Measured):
         end = self.small_end if small and self.small_end else self.end
         count = math.ceil(self.limit * (end + self.spare) / MINUTE / self.each)
         asked = Asked(self.prompts(), count)
-        vendor = Vendor(self.terms, seed=self.seed, phase=PHASE)
-        chance = random.Random(self.seed).random  # noqa: S311 - dice that fall the same each time
         is_cut = small and all(aim.figure != "lost" for aim in self.aims)
-        seconds = end + SOON if is_cut else end * PATIENCE
+        vendor = self.pushed(asked, end + SOON if is_cut else end * PATIENCE)
+        return Scene(self, end, asked, vendor, Report(vendor.sends, self.cost))
+
+    def pushed(self, asked: Asked, seconds: float) -> Vendor:
+        """Ask a vendor until all is answered or so many seconds are over."""
+        vendor = Vendor(self.terms, seed=self.seed, phase=PHASE)
         # A run that stops since no route is left is told by what is lost.
         with suppress(NoRouteError):
-            simulate(vendor, asked, seconds=seconds, chance=chance, **self.options)
-        return Scene(self, end, asked, vendor, Report(vendor.sends, self.cost))
+            simulate(vendor, asked, seconds=seconds, chance=self.chance(), **self.options)
+        return vendor
+
+    def chance(self) -> Callable[[], float]:
+        """The engine's dice, which fall the same each time."""
+        return random.Random(self.seed).random  # noqa: S311 - no secret depends on them
 
 
 def _figures(scene: Scene) -> Figures:
@@ -244,13 +251,13 @@ def waits_of(tokens: int) -> Callable[[Scene], Figures]:
     return waits
 
 
-def _waits(scene: Scene, sent: Mapping[str, Send], tokens: int, first: int) -> Iterator[float]:
+def _waits(scene: Scene, sent: Mapping[str, Send], tokens: int, first: float) -> Iterator[float]:
     """One for each large prompt; prompts are named by their numbers."""
     cost, rate = scene.scenario.cost, scene.scenario.limit / MINUTE
     sends = [sent.get(f"p{n}") for n in range(len(scene.asked.drawn))]
     for n, send in enumerate(sends):
         if send is None or cost(send) < tokens:
             continue
-        drawn = (scene.asked.drawn[n] - first) / NANOS
+        drawn = scene.asked.drawn[n] - first
         ahead = sum(cost(each) for each in sends[:n] if each is not None and each.at > drawn)
         yield (send.at - drawn) / ((cost(send) + ahead) / rate)

@@ -85,6 +85,32 @@ def test_it_reaches_the_rate_and_keeps_to_it(per_minute: float, size: float) -> 
     assert due * 0.999 <= passed <= due + cost + _burst(per_minute) + 1
 
 
+@pytest.mark.parametrize("per_minute", [6, 600, 650, 1_100, 6_000, 6_000_000])
+@pytest.mark.parametrize("size", [0.0, 0.9, 1.0, 3.7])
+def test_a_loop_that_is_always_late_costs_nothing(per_minute: float, size: float) -> None:
+    pacer, late = Pacer(per_minute), 10 * SECOND // 1_000
+    cost = max(1.0, size * per_minute / 600)
+    now, passed = 0, 0.0
+    for _ in range(500):
+        if wait := pacer.wait(now, cost):
+            now += wait + late
+        pacer.take(now, cost, late if wait else 0)
+        passed += cost
+    due = per_minute / 60 * now / SECOND
+    assert due * 0.99 - cost <= passed <= due + cost + _burst(per_minute) * SLACK
+
+
+@pytest.mark.parametrize("per_minute", [60, 600, 6_000])
+def test_who_comes_much_too_late_brings_a_tenth_of_a_second_at_most(per_minute: float) -> None:
+    pacer, passed = Pacer(per_minute), 0
+    while not pacer.wait(0, 1):
+        pacer.take(0, 1)
+    while not pacer.wait(60 * SECOND, 1):
+        pacer.take(60 * SECOND, 1, 59 * SECOND if not passed else 0)
+        passed += 1
+    assert passed <= SLACK * _burst(per_minute) + per_minute / 600
+
+
 def test_a_wait_is_exact_to_the_microsecond() -> None:
     pacer = Pacer(60)
     assert pacer.wait(7 * SECOND, 1) == 0

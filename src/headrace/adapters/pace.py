@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _BURST_SECONDS: Final = 0.1
 _AT_ONCE: Final = 1 / 16
+# Who takes a whole burst may come so late, in nanoseconds, before that is lost to those behind.
+_LATE: Final = 100_000_000
 _NANOS: Final = 1_000_000_000
 # One microsecond more than computed: a rounding error must not wake us too early.
 _MARGIN: Final = 1_000
@@ -142,16 +144,22 @@ class Pacer:
         self._asked, self._at = cost, now + wait
         return wait
 
-    def take(self, now: int, cost: float) -> None:
-        """Let ``cost`` pass; ``wait`` said 0 at the same ``now``."""
+    def take(self, now: int, cost: float, late: int = 0) -> None:
+        """Let ``cost`` pass; ``wait`` said 0 at the same ``now``.
+
+        It was due ``late`` nanoseconds ago. No event loop is on time, and an empty bucket saves
+        nothing up for those behind: so it counts from when it was due, a tenth of a second at most.
+        """
         # Who had to wait has left nothing to take for others.
         is_full, self._asked = cost == self._asked, -1.0
         if cost <= self._credit:
             self._credit -= cost
             return
-        self._bucket.told.now = now / _NANOS
         cost -= self._credit
         step = min(cost, self._burst)
+        self._bucket.told.now = (now - min(late, int(_LATE * step / self._burst))) / _NANOS
+        if late and self._bucket.missing(step):
+            self._bucket.told.now = now / _NANOS
         # Where the burst is many requests wide, take for some of them at once.
         if not is_full and step < (several := self._burst * _AT_ONCE):
             step = step if self._bucket.missing(several) else several

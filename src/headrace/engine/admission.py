@@ -121,6 +121,7 @@ class Waiter:
 
     __slots__ = (
         "cost",
+        "due",
         "error",
         "future",
         "gone",
@@ -142,6 +143,8 @@ class Waiter:
         self.permit: Permit | None = None
         self.error: Exception | None = None
         self.gone = False
+        # When it was to pass by time alone, as it looked last.
+        self.due = NEVER
         # It has not failed yet, so that its fate may tell more of a route than of itself.
         self.is_fresh = True
 
@@ -220,11 +223,14 @@ class Admission:
             state, wait, ranks = head.order.find(head.cost, now, blocked)
             if state is not None:
                 _forget(head)
-                permit = head.permit = _grant(state, head.cost, now)
+                late = now - head.due if now > head.due else 0
+                permit = head.permit = _grant(state, head.cost, now, late)
                 if not head.waker.deliver(head):
                     head.permit = None
                     permit.withdraw(now)
-            elif wait == NEVER and _all_gone(head.order.lanes):
+                continue
+            head.due = now + wait
+            if wait == NEVER and _all_gone(head.order.lanes):
                 self._fail(self._queues[head.order], head.order.lanes)
             elif wait < NEVER and not head.waker.arm(wait):
                 _forget(head)  # its loop is closed, and would keep the time for nobody behind it
@@ -277,8 +283,8 @@ def _all_gone(lanes: Lanes) -> bool:
     return lanes[0].gone is not None and all(state.gone is not None for state in lanes)
 
 
-def _grant(state: RouteState, cost: Cost, now: int) -> Permit:
-    state.take(now, cost)
+def _grant(state: RouteState, cost: Cost, now: int, late: int = 0) -> Permit:
+    state.take(now, cost, late)
     return Permit(state, cost, now)
 
 

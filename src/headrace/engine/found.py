@@ -89,13 +89,13 @@ class Found:
         """What ``wait`` says, asked by who only wants to know: nobody is pressed by that."""
         return 0 if self._pacer is None else self._pacer.wait(now, 1)
 
-    def take(self, now: int) -> None:
-        """Admit a request."""
+    def take(self, now: int, late: int = 0) -> None:
+        """Admit a request that was due ``late`` nanoseconds ago."""
         if self._ring.add(now, 1) <= 1:
             self._begun = now  # the first one within the minute
         if self._pacer is not None:
             self._grow(now)
-            self._pacer.take(now, 1)
+            self._pacer.take(now, 1, late)
 
     def refuse(self, now: int, admitted_at: int, in_a_row: int, *, is_full: bool) -> None:
         """A request that was admitted then was refused, for its pace.

@@ -117,8 +117,9 @@ class LeasedLimit:
         """The store knows what all have used."""
         del now
 
-    def take(self, now: int, cost: float) -> None:
+    def take(self, now: int, cost: float, late: int = 0) -> None:
         """Admit ``cost``; ``wait`` said 0 at the same ``now``."""
+        del late
         left = math.ceil(cost)
         for lease in self._leases:
             drawn = min(left, lease.left)

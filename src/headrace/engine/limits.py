@@ -54,8 +54,8 @@ class Rate(Protocol):
     def used(self, now: int) -> float | None:
         """How much of it was used within its interval; None: others know."""
 
-    def take(self, now: int, cost: float) -> None:
-        """Admit ``cost``; ``wait`` said 0 at the same ``now``."""
+    def take(self, now: int, cost: float, late: int = 0) -> None:
+        """Admit ``cost``; ``wait`` said 0 at the same ``now``, and before: ``late`` ns ago."""
 
     def settle(self, admitted_at: int, now: int, difference: float) -> None:
         """Return what was not used (negative), or charge what was used beyond it."""
@@ -96,13 +96,13 @@ class Limit:
         """The same: to ask changes nothing here."""
         return self.wait(now, cost)
 
-    def take(self, now: int, cost: float) -> None:
-        """Admit ``cost``; ``wait`` said 0 at the same ``now``."""
+    def take(self, now: int, cost: float, late: int = 0) -> None:
+        """Admit ``cost``; ``wait`` said 0 at the same ``now``, and before: ``late`` ns ago."""
         self._ring.add(now, cost)
         if self._pacer is None:
             return
         if cost < self.amount * LARGE:
-            self._pacer.take(now, cost)
+            self._pacer.take(now, cost, late)
         else:
             self._catching_up = now + 2 * self.interval
             self._pacer.change(now, 2 * self.amount)

@@ -155,18 +155,40 @@ class Outcomes:
             self._cut(course, permit, error)
             raise course.expired()
         decision = self._judge(course, permit, error)
-        if record is not None:
-            await record.failure(permit.state.route.id, course.sends, error)
-        wait = None if isinstance(decision, retry.GiveUp) else decision.wait
-        self.tell(
-            AttemptFailed(course.context.name, error, None if wait is None else wait / SECOND)
-        )
-        if isinstance(decision, retry.GiveUp):
-            raise course.last_error(error)
-        if decision.wait:
-            await asyncio.sleep(self.time_left(course, decision.wait / SECOND))
+        try:
+            await self._until_again(course, permit, error, record, decision)
+        except BaseException as end:
+            undo(end, self.admission.lock, self._give_back, decision)
+            raise
         if course.may_move and not isinstance(error, RateLimitError):
             raise course.moved_on()
+
+    def _give_back(self, decision: retry.Retry | retry.GiveUp) -> None:
+        """The retry is not made, and was not paid for if it costs no attempt."""
+        if isinstance(decision, retry.Retry) and decision.counted:
+            with self.admission.lock:
+                self._budget.give_back()
+
+    async def _until_again(
+        self,
+        course: Course,
+        permit: Permit,
+        error: ProviderError,
+        record: Record | None,
+        decision: retry.Retry | retry.GiveUp,
+    ) -> None:
+        """Record a failure, and wait until it is time again; raises the final error."""
+        if record is not None:
+            await record.failure(permit.state.route.id, course.sends, error)
+        wait = None if isinstance(decision, retry.GiveUp) else decision.wait / SECOND
+        self.tell(AttemptFailed(course.context.name, error, wait))
+        if wait is None:
+            raise course.last_error(error)
+        if wait:
+            left = self.time_left(course, wait)
+            await asyncio.sleep(left)
+            if left < wait:
+                raise course.expired()
 
     async def come_back(self, course: Course) -> None:
         """Wait where other models have failed too, and it is back at those that had before."""

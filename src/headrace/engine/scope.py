@@ -233,17 +233,17 @@ class RouteState:
         self.parked_until = self.throttles = 0
         self.is_guessed = False
 
-    def take(self, now: int, cost: Cost) -> None:
-        """Admit one request in every scope at once."""
+    def take(self, now: int, cost: Cost, late: int = 0) -> None:
+        """Admit one request in every scope at once; it was due ``late`` nanoseconds ago."""
         if self.breaker.state is not _CLOSED:
             self.breaker.pass_through()
         for scope in self.scopes:
             scope.in_flight += 1
         for index, limit in self.limits:
             if amount := cost[index]:
-                limit.take(now, amount)
+                limit.take(now, amount, late)
         if not self.is_told:
-            self.found.take(now)
+            self.found.take(now, late)
 
     def leave(self, admitted_at: int, now: int, cost: Cost, used: Cost | None) -> None:
         """One request is back: free its slots and settle what it used (None: as reserved)."""

@@ -121,6 +121,10 @@ class RetryBudget:
         if self._level < self.CAPACITY:
             self._level += self.PER_SUCCESS
 
+    def give_back(self) -> None:
+        """A retry that was taken is not made."""
+        self._level = min(self._level + 1, self.CAPACITY)
+
     def draw(self, now: int) -> int:
         """Take one retry; the nanoseconds it has to wait for it."""
         gained = (now - self._at) / SECOND * self.PER_SECOND

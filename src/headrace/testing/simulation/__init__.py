@@ -9,6 +9,7 @@ from __future__ import annotations
 from headrace.testing.simulation.report import Report, declared, one, used
 from headrace.testing.simulation.request import simulated
 from headrace.testing.simulation.run import Simulated, simulate
+from headrace.testing.simulation.served import served
 from headrace.testing.simulation.vendor import Send, Terms, Vendor
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Vendor",
     "declared",
     "one",
+    "served",
     "simulate",
     "simulated",
     "used",

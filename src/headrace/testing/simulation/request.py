@@ -11,7 +11,6 @@ from headrace.core.errors import NotSentError
 from headrace.core.reply import Reply
 from headrace.core.response import APIResponse, Usage
 from headrace.providers.base import ProviderRequest
-from headrace.testing.clock import running_clock
 from headrace.testing.simulation.headers import hint_body, hint_headers, limit_headers
 from headrace.wire import failure
 
@@ -71,7 +70,7 @@ def reply_of(vendor: Vendor, send: Send) -> Reply:
     terms = vendor.terms(send.at)
     headers: dict[str, str] = {}
     if terms.headers is not None:
-        headers = limit_headers(terms.headers, send.levels, running_clock().wall())
+        headers = limit_headers(terms.headers, send.levels, vendor.clock.wall())
     body: dict[str, object] = {}
     if send.wait and terms.hints == "body":
         body = hint_body(send.wait)

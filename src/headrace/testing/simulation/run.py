@@ -60,15 +60,23 @@ def simulate(
     client = LLMClient(models, base_url=_NOWHERE, clock=clock, catalog=catalog, **options)
 
     async def main() -> Simulated:
-        counts = {True: 0, False: 0}
-        async with client, asyncio.timeout(seconds) as limit:
-            try:
-                async with client.process_stream(prompts, show_progress=False) as responses:
-                    async for response in responses:
-                        counts[response.is_error] += 1
-            except (TimeoutError, asyncio.CancelledError):
-                if not limit.expired():
-                    raise
-        return Simulated(vendor, counts[False], counts[True])
+        answered, failed = await push(client, prompts, seconds)
+        return Simulated(vendor, answered, failed)
 
     return run_virtual(main, clock=clock)
+
+
+async def push(
+    client: LLMClient, prompts: Iterable[object], seconds: float | None = None
+) -> tuple[int, int]:
+    """How many were answered and failed until they, or so many seconds, were over."""
+    counts = {True: 0, False: 0}
+    async with client, asyncio.timeout(seconds) as limit:
+        try:
+            async with client.process_stream(prompts, show_progress=False) as responses:
+                async for response in responses:
+                    counts[response.is_error] += 1
+        except (TimeoutError, asyncio.CancelledError):
+            if not limit.expired():
+                raise
+    return counts[False], counts[True]

@@ -24,6 +24,7 @@ from headrace.testing.simulation.headers import OF_DAY, HeaderDialect
 from headrace.testing.windows import DAY, MINUTE, Counting, Level, Window, day_window, window
 
 if TYPE_CHECKING:
+    from headrace.adapters.clock import Clock
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
 
@@ -109,11 +110,17 @@ class Vendor:
     """Answers, or refuses, by the terms of the moment; every send is in ``sends``."""
 
     def __init__(
-        self, terms: Terms | Mapping[float, Terms], *, seed: int = 0, phase: float = 0.0
+        self,
+        terms: Terms | Mapping[float, Terms],
+        *,
+        seed: int = 0,
+        phase: float = 0.0,
+        clock: Clock | None = None,
     ) -> None:
         """``terms``: for all time, or from each of these seconds on, the first being 0.
 
         ``phase``: how many seconds before the first request a minute of its wall clock began.
+        ``clock``: what it tells the time by; None: the virtual one of the event loop that runs.
         """
         timeline = {0.0: terms} if isinstance(terms, Terms) else dict(sorted(terms.items()))
         if not timeline or min(timeline) != 0:
@@ -122,18 +129,24 @@ class Vendor:
         self._starts, self._terms = list(timeline), list(timeline.values())
         self._seed = seed
         self.phase = phase
+        self._clock = clock
         self._seen = Counter[str]()
         self._in_flight = Counter[int]()
         self._windows: dict[tuple[int, str, Counting], Window] = {}
         self._begun: int | None = None
         self.sends: list[Send] = []
 
+    @property
+    def clock(self) -> Clock:
+        """What it tells the time by."""
+        return self._clock or running_clock()
+
     def now(self) -> float:
-        """Virtual seconds since the vendor was first asked."""
-        clock = running_clock()
+        """Seconds since the vendor was first asked."""
+        now = self.clock.now()
         if self._begun is None:
-            self._begun = clock.now()
-        return (clock.now() - self._begun) / _SECOND
+            self._begun = now
+        return (now - self._begun) / _SECOND
 
     def terms(self, now: float) -> Terms:
         """What it is like at this second."""
@@ -141,24 +154,28 @@ class Vendor:
 
     def arrive(self, context: RequestContext, route: Route) -> Send:
         """A request has come: its fate is decided at once, its cost is charged."""
-        now, prompt = self.now(), prompt_of(context)
-        terms, self._seen[prompt] = self.terms(now), self._seen[prompt] + 1
         size = reservation.input_tokens(context.asked, context.params, context.schemas)
+        declared = context.params.max_tokens if context.params else None
+        return self.receive(prompt_of(context), size, declared, route.number, route.model.name)
+
+    def receive(self, prompt: str, size: int, declared: int | None, key: int, model: str) -> Send:
+        """The same of what came over a wire: a prompt of about ``size`` tokens."""
+        now = self.now()
+        terms, self._seen[prompt] = self.terms(now), self._seen[prompt] + 1
         factor = 1 + terms.bias
         if terms.off:
             factor += terms.off * (2 * self._draw(prompt, "size") - 1)
-        declared = context.params.max_tokens if context.params else None
-        scope = 0 if terms.shared else route.number
+        scope = 0 if terms.shared else key
         send = Send(
             now,
-            route.number,
+            key,
             prompt,
             max(1, round(size * factor)),
             declared or reservation.UNBOUNDED_OUTPUT,
             self._in_flight[scope] + 1,
         )
         self.sends.append(send)
-        self._judge(send, terms, scope, route.model.name)
+        self._judge(send, terms, scope, model)
         return send
 
     def leave(self, send: Send, *, answered: bool = True) -> None:
