@@ -164,7 +164,7 @@ class Outcomes:
         if isinstance(decision, retry.GiveUp):
             raise course.last_error(error)
         if decision.wait:
-            await asyncio.sleep(self.time_left(course, decision.wait / SECOND))
+            await self._pause(course, decision.wait / SECOND)
         if course.may_move and not isinstance(error, RateLimitError):
             raise course.moved_on()
 
@@ -172,7 +172,15 @@ class Outcomes:
         """Wait where other models have failed too, and it is back at those that had before."""
         if course.comes_back(self.clock.now()):
             wait = retry.transient(course.context.attempts, self._chance())
-            await asyncio.sleep(self.time_left(course, wait))
+            await self._pause(course, wait)
+
+    async def _pause(self, course: Course, seconds: float) -> None:
+        """Wait before a repetition, or until the deadline, which ends it at the next step."""
+        course.awaited = "before it could be asked again"
+        left = self.time_left(course, seconds)
+        await asyncio.sleep(left)
+        if left == seconds:
+            course.awaited = ""
 
     def _elsewhere(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """The codec refused, and another one may not: go there, or raise the refusal."""
@@ -192,6 +200,7 @@ class Outcomes:
     def _cut(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """The request's own deadline ended the attempt: that says nothing about the route."""
         error.route, error.attempt = permit.state.route.id, course.sends
+        course.awaited = f"while {error.route} had not answered"
         course.fail(error, permit.state, counted=True)
         permit.state.tally.fail(error, 0, self.clock.now())
         self._settle(permit)
