@@ -120,7 +120,7 @@ def test_it_names_the_tokens_of_a_row() -> None:
 
 def test_it_names_what_a_day_allows() -> None:
     model = Model(id="openai/m", requests_per_day=5)
-    (binding,) = midway(Script(latency=0.1), models=[model]).binding
+    (binding,) = midway(Script(latency=0.1), models=[model], patience=90_000).binding
     assert str(binding) == "requests/day of openai/m (5)"
     assert binding.used == 5
     assert binding.seconds == pytest.approx(86_400, rel=0.01)

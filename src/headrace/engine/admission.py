@@ -153,7 +153,9 @@ class Waiter:
 class Admission:
     """Decides who may send next, over all routes and event loops of one client."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: int = NEVER) -> None:
+        """``patience``: nanoseconds that are waited for what a day allows."""
+        self._patience = patience
         self.lock = threading.Lock()
         self._queues: dict[Order, Line] = {}
         self._numbers = count()
@@ -226,6 +228,8 @@ class Admission:
                     permit.withdraw(now)
             elif wait == NEVER and _all_gone(head.order.lanes):
                 self._fail(self._queues[head.order], head.order.lanes)
+            elif self._patience < wait < NEVER and self._close(head.order.lanes, now):
+                continue
             elif wait < NEVER and not head.waker.arm(wait):
                 _forget(head)  # its loop is closed, and would keep the time for nobody behind it
             elif len(self._queues) == 1:
@@ -255,6 +259,10 @@ class Admission:
             ):
                 earliest = head
         return earliest
+
+    def _close(self, lanes: Lanes, now: int) -> bool:
+        """Close those whose day is used up for longer than anybody waits; True: there was one."""
+        return any([state.close_for_today(now, self._patience) for state in lanes])
 
     def _fail(self, queue: Line, lanes: Lanes) -> None:
         """Every route of these waiters is gone: say so to each."""

@@ -45,6 +45,9 @@ class Rate(Protocol):
     def foresee(self, now: int, cost: float) -> int:
         """What ``wait`` says, asked by who only wants to know and asks for nothing."""
 
+    def is_spent(self, now: int, patience: int) -> bool:
+        """Is nothing of it to be had for so many nanoseconds? Only of what was given for a day."""
+
     def used(self, now: int) -> float | None:
         """How much of it was used within its interval; None: others know."""
 
@@ -83,6 +86,10 @@ class Limit:
     def foresee(self, now: int, cost: float) -> int:
         """The same: to ask changes nothing here."""
         return self.wait(now, cost)
+
+    def is_spent(self, now: int, patience: int) -> bool:
+        """Is nothing to be had for so long?"""
+        return self.wait(now, 1) > patience
 
     def take(self, now: int, cost: float) -> None:
         """Admit ``cost``; ``wait`` said 0 at the same ``now``."""

@@ -68,13 +68,13 @@ class Outcomes:
         self, *, clock: Clock, chance: Callable[[], float], max_attempts: int, patience: float
     ) -> None:
         """``patience`` in seconds; ``chance`` rolls from [0, 1)."""
-        self.admission = Admission()
+        self._patience = int(patience * SECOND)
+        self.admission = Admission(self._patience)
         self.clock = clock
         self.listeners: list[Callable[[Event], None]] = []
         self._chance = chance
         self._budget = retry.RetryBudget()
         self.max_attempts = max_attempts
-        self._patience = int(patience * SECOND)
 
     def break_off(
         self, course: Course, permit: Permit, error: BaseException, record: Record | None
