@@ -226,9 +226,7 @@ class Admission:
                 if not head.waker.deliver(head):
                     head.permit = None
                     permit.withdraw(now)
-            elif wait == NEVER and _all_gone(head.order.lanes):
-                self._fail(self._queues[head.order], head.order.lanes)
-            elif self._patience < wait < NEVER and self._close(head.order.lanes, now):
+            elif self._is_over(head, wait, now):
                 continue
             elif wait < NEVER and not head.waker.arm(wait):
                 _forget(head)  # its loop is closed, and would keep the time for nobody behind it
@@ -260,9 +258,15 @@ class Admission:
                 earliest = head
         return earliest
 
-    def _close(self, lanes: Lanes, now: int) -> bool:
-        """Close those whose day is used up for longer than anybody waits; True: there was one."""
-        return any([state.close_for_today(now, self._patience) for state in lanes])
+    def _is_over(self, head: Waiter, wait: int, now: int) -> bool:
+        """Have routes come to their end, for all who wait as this one does, or for today?"""
+        lanes = head.order.lanes
+        if wait < NEVER:
+            over = wait > self._patience
+            return over and any(state.close_for_today(now, self._patience) for state in lanes)
+        if over := _all_gone(lanes):
+            self._fail(self._queues[head.order], lanes)
+        return over
 
     def _fail(self, queue: Line, lanes: Lanes) -> None:
         """Every route of these waiters is gone: say so to each."""
