@@ -110,7 +110,7 @@ def test_it_names_the_requests_of_the_client() -> None:
 
 
 def test_it_names_the_tokens_of_a_row() -> None:
-    model = Model(id="openai/m", tokens_per_minute=10_000, output_tokens_per_minute=100_000)
+    model = Model(id="openai/m", tokens_per_minute=10_000, output_tokens_per_minute=10_000)
     found = midway(Script(latency=0.1), [LONG] * 20, models=[model])
     assert said(found)[0] == "tokens/min of openai/m (10,000)"
     model = Model(id="openai/m", input_tokens_per_minute=3_000)
@@ -120,7 +120,7 @@ def test_it_names_the_tokens_of_a_row() -> None:
 
 def test_it_names_what_a_day_allows() -> None:
     model = Model(id="openai/m", requests_per_day=5)
-    (binding,) = midway(Script(latency=0.1), models=[model]).binding
+    (binding,) = midway(Script(latency=0.1), models=[model], patience=90_000).binding
     assert str(binding) == "requests/day of openai/m (5)"
     assert binding.used == 5
     assert binding.seconds == pytest.approx(86_400, rel=0.01)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from headrace.adapters.proxy import Proxy
-from headrace.config import MOST_CONCURRENT, Call, Config, check_seconds
+from headrace.config import Call, Config, check_seconds
+from headrace.core.bounds import MOST_CONCURRENT
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, ConfigError
@@ -20,18 +21,24 @@ from headrace.testing import VirtualClock
 if TYPE_CHECKING:
     from headrace.engine.choice import Choice
 
-NOT_A_RATE: Final = [0, -1, -1e-9, math.nan, math.inf, -math.inf, 1e13, "many", [], {}]
-NOT_SECONDS: Final = [0, -1, math.nan, math.inf, 1e10, "soon", []]
+NOT_A_RATE: Final = [
+    *(0, -1, -1e-9, 1e-300, 1e13, 1e300, 10**400),
+    *(math.nan, math.inf, -math.inf, True, "many", [], {}),
+]
+NOT_SECONDS: Final = [0, -1, math.nan, math.inf, 1e10, True, "soon", []]
 BAD: Final[dict[str, list[object]]] = {
     "max_requests_per_minute": NOT_A_RATE,
     "max_tokens_per_minute": NOT_A_RATE,
-    "max_concurrent_requests": [0, -1, 1_000_000, 1.5, math.nan, math.inf, "many"],
-    "max_attempts": [0, -1, 1_001, 2.5, None, math.nan],
+    "max_concurrent_requests": [0, -1, 1_000_000, 1.5, math.nan, math.inf, True, "many"],
+    "max_attempts": [0, -1, 1_001, 2.5, None, math.nan, True],
     "request_timeout": [None, *NOT_SECONDS],
     "deadline": NOT_SECONDS,
-    "patience": [None, -1, math.nan, math.inf, "long"],
-    "breaker": [5, {"failures": 0}, {"longest_break": 0.5}, {"counts": ["rejected"]}],
-    "seed": [1.5, "x", None],
+    "patience": [None, -1, math.nan, math.inf, False, "long"],
+    "breaker": [
+        *(5, {"failures": 0}, {"failures": True}, {"longest_break": 0.5}),
+        *({"counts": ["rejected"]}, {"counts": []}),
+    ],
+    "seed": [1.5, "x", None, True],
     "coalesce": ["perhaps", 5],
     "spill": [None, "perhaps", 5],
     "remember_limits": ["perhaps", 5],
@@ -48,7 +55,16 @@ BAD: Final[dict[str, list[object]]] = {
         "http://%D0%96@h:1",
     ],
     "ca_file": [5, "nowhere.pem", ".", __file__, "a\0b"],
-    "model_weights": [5, "ab", [-1, 2], [math.nan, 1], [math.inf, 1], ["x", 1], [1e13, 1]],
+    "model_weights": [
+        5,
+        "ab",
+        [True, 1],
+        [-1, 2],
+        [math.nan, 1],
+        [math.inf, 1],
+        ["x", 1],
+        [1e13, 1],
+    ],
     "sampling_params": ["hot", 5, [1, 2], {"temperature": -1}, {"temprature": 1}, {"stop": 5}],
     "no_such_option": [1],
 }

@@ -22,6 +22,7 @@ from pydantic import (
 from headrace.adapters import http
 from headrace.adapters.proxy import Proxy
 from headrace.adapters.tls import trusted
+from headrace.core.bounds import NoFlag, Pause, Rate, Seconds, Slots, Weight
 from headrace.core.breaking import BreakerSettings
 from headrace.core.checked import Checked
 from headrace.core.context import RequestContext
@@ -54,15 +55,11 @@ if TYPE_CHECKING:
     Models: TypeAlias = str | Model | Sequence[str | Model]
     OnResponse: TypeAlias = Callable[[APIResponse[Any]], Awaitable[None] | None]
 
-PerMinute = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 # As a text, so that a wrong one is told as one kind and not as each of several.
 Path = Annotated[
     str,
     BeforeValidator(lambda given: os.fspath(given) if isinstance(given, os.PathLike) else given),
 ]
-MOST_CONCURRENT: Final = 100_000
 HIDDEN: Final = frozenset({"api_key", "proxy", "shared_limits"})
 """Settings that are, or may hold, a secret."""
 
@@ -138,18 +135,18 @@ class Config(Checked):
 
     model_weights: tuple[Weight, ...] | None = None
     sampling_params: tuple[SamplingParams, ...] = ()
-    max_requests_per_minute: PerMinute | None = None
-    max_tokens_per_minute: PerMinute | None = None
-    max_concurrent_requests: Annotated[int, Field(ge=1, le=MOST_CONCURRENT)] | None = None
-    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+    max_requests_per_minute: Rate | None = None
+    max_tokens_per_minute: Rate | None = None
+    max_concurrent_requests: Slots | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=1000), NoFlag] = 5
     request_timeout: Seconds = 600.0
     deadline: Seconds | None = None
-    patience: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 900.0
+    patience: Pause = 900.0
     breaker: BreakerSettings | None = None
     coalesce: bool | None = None
     spill: bool = False
     remember_limits: bool | None = None
-    seed: int = 0
+    seed: Annotated[int, NoFlag] = 0
     allow_http: bool = False
     proxy: Annotated[Proxy, PlainSerializer(str)] | None = None
     ca_file: Path | None = None

@@ -54,7 +54,7 @@ def test_it_is_shown_to_people(folder: Path, capsys: pytest.CaptureFixture[str])
         " (2 hours ago)"
     )
     assert found == (
-        "openai/m#2: found 600 requests a minute; bore 40 at once, not more;"
+        "openai/m#2: found 600 requests a minute; bore 40 at once, refused some beside more;"
         " counts 1.07 input tokens for each one estimated (2 hours ago)"
     )
 
@@ -79,6 +79,7 @@ def test_where_nothing_is_known_it_is_said(capsys: pytest.CaptureFixture[str]) -
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("Nothing is known of any limit yet; ")
+    assert said.err.endswith("Of servers on this machine only a run with --remember-limits does.\n")
     assert main(["limits", "--json"]) == 0
     assert capsys.readouterr() == ("", "")
     assert main(["limits", "forget", "--all"]) == 0
@@ -108,7 +109,7 @@ def test_a_route_a_model_or_all_is_forgotten(
         (["openai/mm"], "nothing is known of 'openai/mm', so nothing is forgotten; did you mean"),
         (["openai/m", "zzz"], "nothing is known of 'zzz', so nothing is forgotten (there are h:"),
         ([], "name what shall be forgotten as headrace limits shows it, or give --all"),
-        (["openai/m", "--all"], "name what shall be forgotten"),
+        (["openai/m", "--all"], "as headrace limits shows it, or give --all, not both"),
     ],
 )
 def test_what_is_not_there_is_told_and_nothing_is_forgotten(

@@ -38,6 +38,39 @@ SETTINGS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         lambda: a.Model(id="a/b", request_per_minute=1),
         "did you mean requests_per_minute?",
     ),
+    "a flag for a limit": (
+        lambda: a.Model(id="a/b", tokens_per_minute=True),
+        "tokens_per_minute: it must be a number, not True$",
+    ),
+    "a flag for tokens": (lambda: a.SamplingParams(max_tokens=True), "a number, not True$"),
+    "a limit beyond all arithmetic": (
+        lambda: a.Model(id="a/b", requests_per_day=1e300),
+        r"requests_per_day: it must be 1e\+12 or less, not 1e\+300$",
+    ),
+    "next to no limit": (
+        lambda: a.Model(id="a/b", requests_per_minute=1e-300),
+        "requests_per_minute: it must be 1e-09 or more, not 1e-300$",
+    ),
+    "slots beyond counting": (
+        lambda: a.Model(id="a/b", max_concurrent_requests=10**30),
+        "max_concurrent_requests: it must be 100000 or less",
+    ),
+    "a part above the whole": (
+        lambda: a.Model(id="a/b", tokens_per_minute=10_000, input_tokens_per_minute=20_000),
+        r"input_tokens_per_minute \(20,000\) must not be above tokens_per_minute \(10,000\)",
+    ),
+    "another part above the whole": (
+        lambda: a.Model(id="a/b", tokens_per_minute=0.5, output_tokens_per_minute=0.7),
+        r"output_tokens_per_minute \(0.7\) must not be above tokens_per_minute \(0.5\)",
+    ),
+    "counts nothing": (
+        lambda: a.BreakerSettings(counts=[]),
+        r"counts: it must name at least one of not_sent, .*, not \[\]$",
+    ),
+    "breaks that shrink": (
+        lambda: a.BreakerSettings(first_break=9),
+        r"longest_break \(8 s\) must not be below first_break \(9 s\)$",
+    ),
     "within": (
         lambda: a.Model(id="a/b", price={"input": 1, "output": "x"}),
         "price.output: it must be a number, not 'x'$",
@@ -84,6 +117,13 @@ def test_a_row_built_wrongly_is_one_sentence(name: str) -> None:
     with pytest.raises(BadRowError, match=said) as caught:
         build()
     assert "\n" not in str(caught.value)
+
+
+def test_limits_of_a_row_that_are_odd_but_meant_are_taken() -> None:
+    model = a.Model(id="a/b", requests_per_minute=1_000, requests_per_day=50)  # a free tier
+    assert (model.requests_per_minute, model.requests_per_day) == (1_000, 50)
+    parts = {"input_tokens_per_minute": 10, "output_tokens_per_minute": 10}
+    assert a.Model(id="a/b", tokens_per_minute=10, **parts).input_tokens_per_minute == 10
 
 
 def test_any_iterable_of_messages_is_a_conversation() -> None:

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 PLACE: Final = Place(base_url="http://127.0.0.1:1/v1")
 NOW: Final = 1_000 * SECOND
 AMOUNTS = st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3_000), max_size=3)
+ROWS = AMOUNTS.filter(
+    lambda row: (
+        row.get("tokens_per_minute", 3_000)
+        >= max((row[name] for name in NAMES if name in row and "put_tokens" in name), default=0)
+    )
+)
 COSTS = st.builds(cost, st.integers(0, 500), st.integers(0, 500))
 TOLD = Limits(requests=Limit(60.0, 0.0, 30.0), tokens=Limit(1_000.0, 400.0, 5.0))
 
@@ -98,7 +104,7 @@ def test_the_longest_wait_is_the_one_that_admission_sees(data: st.DataObject) ->
     client = Scope("client", concurrency=slots, limits=draw(AMOUNTS), make=make)
     # At the vendor's own address its server may tell its limits.
     place = draw(st.sampled_from([PLACE, Place()]))
-    row: dict[str, Any] = draw(AMOUNTS)
+    row: dict[str, Any] = draw(ROWS)
     state = RouteState(route(Model(id="openai/m", **row), place), client)
     for event in draw(st.lists(st.sampled_from(EVENTS), max_size=12)):
         now += draw(st.integers(0, 3 * SECOND))

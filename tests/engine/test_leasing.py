@@ -34,6 +34,7 @@ class Together:
         **options: Any,
     ) -> None:
         self.clock = VirtualClock()
+        self.began = self.clock.now()
         self.book = book(self.clock, latency)
         self.scripts = scripts
         self.clients = [
@@ -348,3 +349,16 @@ def test_cancelled_runs_leave_nothing_behind_and_can_be_followed_by_others() -> 
 
     [responses] = together.play(twice)
     assert len(responses.succeeded) == 2
+
+
+def test_a_day_that_others_have_used_up_is_waited_for_with_patience() -> None:
+    scripts = [Script(latency=0.1) for _ in range(2)]
+    row = Model(id="openai/m", requests_per_day=10, requests_per_minute=600)
+    together = Together(*scripts, models=[row], patience=300.0)
+    ended = together.play(pushing(10), pushing(10))
+    assert sum(len(script.calls) for script in scripts) == 10
+    assert all(isinstance(error, NoRouteError) for error in ended)
+    assert "the 10 requests a day of openai/m are used up, for longer than patience=300 s" in str(
+        ended[0]
+    )
+    assert 300 < (together.clock.now() - together.began) / 1e9 < 310

@@ -109,7 +109,11 @@ RESOURCES: Final = {
     "slots": Resource("concurrency", {"max_concurrent_requests": 2}, answering(2.0)),
     "requests/min": Resource("requests/min", {"max_requests_per_minute": 60}, answering()),
     "requests/day": Resource(
-        "requests/day", {}, answering(), scale=20_000.0, models=row(requests_per_day=8)
+        "requests/day",
+        {"patience": 90_000},
+        answering(),
+        scale=20_000.0,
+        models=row(requests_per_day=8),
     ),
     "tokens/min": Resource("tokens/min", {"max_tokens_per_minute": 9_000}, answering()),
     "a row's tokens/min": Resource(

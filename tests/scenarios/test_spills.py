@@ -112,3 +112,16 @@ def test_a_row_that_names_its_model_does_not_spill(world: type[World]) -> None:
 def test_a_wrong_spill_of_a_call_is_refused(world: type[World]) -> None:
     with pytest.raises(ConfigError, match="spill must be True, False or None, not 'often'"):
         made(world).run(["p"], spill="often")
+
+
+def test_spilling_without_a_draw_is_refused(world: type[World]) -> None:
+    with pytest.raises(ConfigError, match="spill needs model_weights for two models or more"):
+        made(world, model_weights=None, spill=True)
+    with pytest.raises(ConfigError, match="spill needs model_weights"):
+        world(Script(), [SMALL], model_weights=[1], spill=True)
+    sim = made(world, model_weights=None)
+    with pytest.raises(ConfigError, match="spill needs model_weights"):
+        sim.run(PROMPTS, spill=True)
+    assert not sim.script.calls
+    with pytest.raises(ConfigError, match="spill needs model_weights"):
+        made(world).run(PROMPTS, model="openai/large", spill=True)

@@ -47,7 +47,9 @@ def test_faults_are_read(text: str, fault: tuple[Fault, float]) -> None:
     assert read_fault(text) == fault
 
 
-@pytest.mark.parametrize("text", ["", "drop", "nothing:0.1", "50:0.1", "500:x", "drop@1:0.1"])
+@pytest.mark.parametrize(
+    "text", ["", "drop", "nothing:0.1", "50:0.1", "500:x", "500:.", "drop@1:0.1"]
+)
 def test_other_words_are_no_faults(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is no fault; write CODE:SHARE"):
         read_fault(text)
@@ -64,6 +66,24 @@ def test_options_reach_the_server() -> None:
     server = server_of(parser().parse_args(words.split()))
     assert (server.max_concurrent, server.api_key, server.port) == (3, "k", 7)
     assert server.faults is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--port 99999", "port: it must be 65535 or less, not 99999"),
+        ("--latency nan", "latency: it must be a finite number, not nan"),
+        ("--rate-limit 0", "requests_per_minute: it must be above 0"),
+        ("--host nowhere.invalid", "cannot listen at nowhere.invalid:0"),
+    ],
+)
+def test_what_is_no_setting_is_said(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as info:
+        main(words.split())
+    assert info.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_impossible_shares_are_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ _FLAGS: Final = {
     "ca_file=": "--ca-file PATH",
     "proxy=": "--proxy URL",
     "of model_weights": "of --model-weights",
+    "needs model_weights": "needs --model-weights",
     "use model_weights": "use --model-weights",
     "base_url and api_key": "--base-url and --api-key-env",
     "check base_url": "check --base-url",

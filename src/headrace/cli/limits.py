@@ -43,13 +43,17 @@ def _show(*, as_json: bool) -> int:
     if not found and not as_json:
         say.line(
             "Nothing is known of any limit yet; a run finds out, and the next one begins there."
+            " Of servers on this machine only a run with --remember-limits does."
         )
     return DONE
 
 
 def _forget(names: list[str], *, everything: bool) -> int:
     if everything == bool(names):
-        raise ConfigError("name what shall be forgotten as headrace limits shows it, or give --all")
+        not_both = ", not both" if everything else ""
+        raise ConfigError(
+            f"name what shall be forgotten as headrace limits shows it, or give --all{not_both}"
+        )
     found = remembered.every()
     known = {name for each in found for name in (each.route, each.model)}
     for name in names:
@@ -74,7 +78,9 @@ def sentence(known: Known, now: float) -> str:
     if known.per_minute is not None:
         said.append(f"found {known.per_minute:,.0f} requests a minute")
     if known.at_once is not None:
-        said.append(f"bore {known.at_once:,.0f} at once{', not more' if known.is_bound else ''}")
+        # Why it refused then nobody knows: it may have been the rate.
+        more = ", refused some beside more" if known.is_bound else ""
+        said.append(f"bore {known.at_once:,.0f} at once{more}")
     if known.correction is not None:
         said.append(f"counts {known.correction:.2f} input tokens for each one estimated")
     age = f"{_age(now - known.at)}{', too old to begin with' if known.is_old(now) else ''}"

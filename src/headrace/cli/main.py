@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 BAD_USAGE: Final = 2
 STOPPED: Final = 3
 INTERRUPTED: Final = 130
+_BREAKER: Final = "an object with some of failures, first_break, longest_break, probes, counts"
 COMMANDS: Final = ("run", "embed", "limits", "demo")
 
 
@@ -213,7 +214,7 @@ def _add_client_options(group: argparse._ArgumentGroup) -> None:
     add("--deadline", type=float, metavar="S", help="the whole life of a row")
     add("--patience", type=float, metavar="S", help="with a server that gives nothing; 900 s")
     add("--shared-limits", metavar="PLACE", help="a file or a Redis URL, for several processes")
-    add("--breaker", type=json_object, metavar="JSON", help="failures, first_break, longest_break")
+    add("--breaker", type=breaker, metavar="JSON", help=_BREAKER)
     add("--cache", metavar="PATH", help='a file that keeps answers, or "memory"')
     add("--coalesce", action=argparse.BooleanOptionalAction, help="identical rows share an answer")
     add("--spill", action="store_true", help="leave a drawn model that is full for another")
@@ -309,14 +310,19 @@ def price(text: str) -> tuple[Decimal, Decimal]:
     return of_input, of_output
 
 
-def json_object(text: str) -> dict[str, object]:
+def breaker(text: str) -> dict[str, object]:
+    """Read the settings of a breaker; raises ``ArgumentTypeError`` for what is no JSON object."""
+    return json_object(text, 'such as {"failures": 3, "longest_break": 30}')
+
+
+def json_object(text: str, such_as: str = 'such as {"n_probs": 3}') -> dict[str, object]:
     """Read a JSON object; raises ``ArgumentTypeError`` for anything else."""
     try:
         value = orjson.loads(text)  # unlike json it takes no NaN, which is no JSON
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError('give a JSON object, such as {"n_probs": 3}')
+        raise argparse.ArgumentTypeError(f"give a JSON object, {such_as}")
     return value
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from headrace.core.bounds import NoFlag
 from headrace.core.checked import Checked
 from headrace.core.errors import (
     ConnectionLostError,
@@ -37,6 +38,9 @@ _USUAL: Final = (NotSentError, OutcomeUnknownError, OverloadedError, PageError)
 def _classes(given: object) -> object:
     """Classes of errors, also from their codes; raises ``ValueError`` for what never counts."""
     several = given if isinstance(given, list | tuple | set | frozenset) else (given,)
+    if not several:
+        msg = f"it must name at least one of {', '.join(_MAY_COUNT)}"
+        raise ValueError(msg)
     return tuple(dict.fromkeys(_class(each) for each in several))
 
 
@@ -52,8 +56,8 @@ def _class(given: object) -> type[ProviderError]:
     raise ValueError(msg)
 
 
-_Count = Annotated[int, Field(ge=1, le=1_000_000)]
-_Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1, le=1_000_000), NoFlag]
+_Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False), NoFlag]
 
 
 class BreakerSettings(Checked):
@@ -77,7 +81,6 @@ class BreakerSettings(Checked):
         tuple[type[ProviderError], ...],
         BeforeValidator(_classes),
         PlainSerializer(lambda kinds: [kind.code for kind in kinds]),
-        Field(min_length=1),
     ] = _USUAL
 
     @model_validator(mode="after")

@@ -95,5 +95,6 @@ class Checked(BaseModel):
             said = f"it must be {expected.format(**first.get('ctx', {}))}"
         else:
             said = first["msg"].removeprefix("Value error, ")
-        shown = reprlib.repr(first["input"])
-        return f"{where}: {said}, not {shown}" if where else said
+        if where and first["type"] == "value_error" and isinstance(first["input"], dict):
+            return f"{where}: {said}"  # fields that contradict each other are in the sentence
+        return f"{where}: {said}, not {reprlib.repr(first['input'])}" if where else said

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from headrace.core.bounds import NoFlag, Rate, Slots, Tokens
 from headrace.core.checked import Checked, matching
 from headrace.core.errors import ConfigError
 from headrace.core.params import SamplingParams, check_extras
@@ -17,7 +18,6 @@ from headrace.core.secret import Secret
 if TYPE_CHECKING:
     from headrace.core.response import Usage
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _KEY_ID: Final = re.compile(r"\w{1,128}", re.ASCII)
 # How an answer of a given shape is had; a model's row wins over its endpoint's.
 Structured = Literal["native", "json_object", "tool", "instruct"]
@@ -103,15 +103,15 @@ class Model(Checked):
     """
 
     id: str
-    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_output_tokens: Tokens | None = None
     price: Price | None = None
-    requests_per_minute: Positive | None = None
-    requests_per_day: Positive | None = None
-    tokens_per_minute: Positive | None = None
-    input_tokens_per_minute: Positive | None = None
-    output_tokens_per_minute: Positive | None = None
-    max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
-    priority: Annotated[int, Field(ge=1)] = 1
+    requests_per_minute: Rate | None = None
+    requests_per_day: Rate | None = None
+    tokens_per_minute: Rate | None = None
+    input_tokens_per_minute: Rate | None = None
+    output_tokens_per_minute: Rate | None = None
+    max_concurrent_requests: Slots | None = None
+    priority: Annotated[int, Field(ge=1), NoFlag] = 1
     key_env: Names = ()
     regions: Names = ()
     structured: Structured | None = None
@@ -122,6 +122,19 @@ class Model(Checked):
     @model_validator(mode="after")
     def _extras_stay_in_their_place(self) -> Self:
         check_extras(self.extra_body, self.extra_headers)
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_within_the_whole(self) -> Self:
+        most = self.tokens_per_minute
+        for name in ("input_tokens_per_minute", "output_tokens_per_minute"):
+            part = getattr(self, name)
+            if part is not None and most is not None and part > most:
+                msg = (
+                    f"{name} ({part:,.10g}) must not be above tokens_per_minute ({most:,.10g}),"
+                    " which counts input and output together"
+                )
+                raise ValueError(msg)
         return self
 
     def asked(self, params: SamplingParams | None) -> SamplingParams | None:
@@ -156,8 +169,8 @@ class Offer(Checked):
 
     wire: str | None = None
     path: Annotated[str, _PATH] | None = None
-    items: Annotated[int, Field(ge=1)] = 1
-    tokens: Annotated[int, Field(ge=1)] | None = None
+    items: Annotated[int, Field(ge=1), NoFlag] = 1
+    tokens: Tokens | None = None
     renames: dict[str, str] = Field(default_factory=dict)
     unsupported: Names = ()
     needs: Names = ()
@@ -228,7 +241,7 @@ class Endpoint(Checked):
     prices: str | None = None
     limit_headers: LimitHeaders | None = None
     limits_count: Literal["declared", "used"] = "used"
-    max_concurrent_requests: Annotated[int, Field(ge=1)] | None = None
+    max_concurrent_requests: Slots | None = None
 
     @property
     def vendor(self) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from headrace.core.bounds import Tokens  # noqa: TC001  pydantic reads it
 from headrace.core.checked import Checked
 from headrace.core.errors import BadRowError
 
@@ -96,7 +97,7 @@ class SamplingParams(Checked):
     parameter.
     """
 
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Tokens | None = None
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None

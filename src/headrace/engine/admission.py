@@ -156,7 +156,9 @@ class Waiter:
 class Admission:
     """Decides who may send next, over all routes and event loops of one client."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: int = NEVER) -> None:
+        """``patience``: nanoseconds that are waited for what a day allows."""
+        self._patience = patience
         self.lock = threading.Lock()
         self._queues: dict[Order, Line] = {}
         self._numbers = count()
@@ -230,9 +232,9 @@ class Admission:
                     permit.withdraw(now)
                 continue
             head.due = now + wait
-            if wait == NEVER and _all_gone(head.order.lanes):
-                self._fail(self._queues[head.order], head.order.lanes)
-            elif wait < NEVER and not head.waker.arm(wait):
+            if self._is_over(head, wait, now):
+                continue
+            if wait < NEVER and not head.waker.arm(wait):
                 _forget(head)  # its loop is closed, and would keep the time for nobody behind it
             elif len(self._queues) == 1:
                 return
@@ -261,6 +263,16 @@ class Admission:
             ):
                 earliest = head
         return earliest
+
+    def _is_over(self, head: Waiter, wait: int, now: int) -> bool:
+        """Have routes come to their end, for all who wait as this one does, or for today?"""
+        lanes = head.order.lanes
+        if wait < NEVER:
+            over = wait > self._patience
+            return over and any(state.close_for_today(now, self._patience) for state in lanes)
+        if over := _all_gone(lanes):
+            self._fail(self._queues[head.order], lanes)
+        return over
 
     def _fail(self, queue: Line, lanes: Lanes) -> None:
         """Every route of these waiters is gone: say so to each."""

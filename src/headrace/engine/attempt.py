@@ -18,6 +18,7 @@ from headrace.core.errors import (
     NoRouteError,
     ProviderError,
 )
+from headrace.engine import binding
 from headrace.engine.admission import Permit, Waiter
 from headrace.engine.course import Course
 from headrace.engine.gate import Gate
@@ -176,10 +177,12 @@ class Sender(Outcomes):
         try:
             if course.context.deadline is not None:
                 left = self.time_left(course, course.context.deadline)
-                expiry = scope.loop.call_later(left, _expire, waiter, course)
+                expiry = scope.loop.call_later(left, _expire, waiter)
             permit = await waiter.future
         except BaseException as error:
-            undo(error, self.admission.lock, self._abandon, waiter)
+            undo(error, self.admission.lock, self._abandon, (waiter, course))
+            if isinstance(error, TimeoutError):
+                raise course.expired() from None
             raise
         else:
             scope.grow()
@@ -188,10 +191,13 @@ class Sender(Outcomes):
             if expiry is not None:
                 expiry.cancel()
 
-    def _abandon(self, waiter: Waiter) -> None:
+    def _abandon(self, left: tuple[Waiter, Course]) -> None:
+        waiter, course = left
+        now = self.clock.now()
         with self.admission.lock:
             permit = waiter.permit
-            self.admission.leave(waiter, self.clock.now())
+            course.awaited = course.awaited or binding.awaited(self.admission, waiter, now)
+            self.admission.leave(waiter, now)
         if permit is not None:
             self.withdraw(permit)
 
@@ -209,6 +215,6 @@ async def _intend(record: Record, route: str, number: int) -> None:
         raise
 
 
-def _expire(waiter: Waiter, course: Course) -> None:
+def _expire(waiter: Waiter) -> None:
     if not waiter.future.done():
-        waiter.future.set_exception(course.expired())
+        waiter.future.set_exception(TimeoutError())

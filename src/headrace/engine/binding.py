@@ -6,7 +6,7 @@ Nothing here is on the way of a request; ``engine.admission``'s lock is held.
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from headrace.core.status import Binding
 from headrace.policy.breaker import NEVER, State
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from headrace.engine.scope import RouteState
     from headrace.policy.cost import Cost
 
+# A sentence has room for so many.
+_MOST_SAID: Final = 3
 # Nanoseconds until it passes, and what to say of it.
 Reason: TypeAlias = tuple[int, Binding]
 
@@ -34,11 +36,28 @@ def of(admission: Admission, now: int) -> tuple[Binding, ...]:
     return tuple(said.values())
 
 
+def awaited(admission: Admission, waiter: Waiter, now: int) -> str:
+    """What one waiter waits for, as the end of a sentence.
+
+    Where there is room for it, others came before, who wait for more.
+    """
+    found = _routes(waiter, now)
+    for head in () if found else admission.heads():
+        found = found or _routes(head, now)
+    first = dict.fromkeys(str(reasons[0][1]) for reasons in found)
+    return f"while it waited for {' or '.join(tuple(first)[:_MOST_SAID]) or 'its turn'}"
+
+
 def _of(head: Waiter, now: int) -> Iterator[Binding]:
     """What one waits for; it goes by the first route with room, so that comes first."""
-    routes = [explain(state, head.cost, now) for state in head.order.awaited(now)]
-    for reasons in sorted(filter(None, routes), key=_outlook):
+    for reasons in _routes(head, now):
         yield from (binding for _, binding in reasons)
+
+
+def _routes(head: Waiter, now: int) -> list[list[Reason]]:
+    """Why it may not go out by each route that it waits for, the first to have room first."""
+    routes = [explain(state, head.cost, now) for state in head.order.awaited(now)]
+    return sorted(filter(None, routes), key=_outlook)
 
 
 def _outlook(reasons: list[Reason]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Final
 
+from headrace.core.errors import ConfigError
 from headrace.engine.order import Order, interchangeable
 from headrace.policy import routing
 
@@ -23,7 +24,7 @@ class Choice:
     With weights one model is drawn from the request itself; it is left for another one when it
     has no room where they ``spill``. Without, all are interchangeable, but for their priorities.
     ``groups`` holds the routes of each model, in the order of ``models``; ``start`` brings up what
-    runs on this machine.
+    runs on this machine. Raises ``ConfigError`` where models spill that cannot.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Choice:
         self.models = models
         self.groups = groups
         self.weights = weights
-        self.spill = spill
+        self.spill = _checked(weights, spill=spill)
         self.lanes = tuple(state for group in groups for state in group)
         self.order = interchangeable(self.lanes)
         self._alone = tuple(interchangeable(group) for group in groups)
@@ -69,7 +70,7 @@ class Choice:
         if spill is None or spill == self.spill:
             return self
         other = copy.copy(self)
-        other.spill = spill
+        other.spill = _checked(self.weights, spill=spill)
         return other
 
     def in_turn(self, digest: bytes, occurrence: int) -> Iterator[Order]:
@@ -120,3 +121,14 @@ class Choice:
         for state in self.lanes:
             waiting += state.waiting
         return waiting >= CROWD
+
+
+def _checked(weights: Sequence[float] | None, *, spill: bool) -> bool:
+    """Whether they spill; to say so means something for models that are drawn, and several."""
+    if spill and len(weights or ()) <= 1:
+        msg = (
+            "spill needs model_weights for two models or more; models without weights are"
+            " interchangeable, and one that is full is left anyhow"
+        )
+        raise ConfigError(msg)
+    return spill

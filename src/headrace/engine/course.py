@@ -54,6 +54,7 @@ class Course:
         "_lanes",
         "_order",
         "_refused_at",
+        "awaited",
         "context",
         "cost",
         "lost",
@@ -76,6 +77,8 @@ class Course:
         self.number = number
         self.sends = sent(context.failures)
         self.lost = False
+        # What it was about when it was left, or ran out of its time; empty: nobody has said.
+        self.awaited = ""
         self.singled_out = self.refused_since = self._refused_at = 0
         self._order, self.cost, self._estimated = favouring(order, context), ONE, 0
         self.measure()
@@ -174,7 +177,7 @@ class Course:
 
     def expired(self) -> DeadlineError:
         """The error of a request that ran out of its deadline."""
-        return expired(self.context)
+        return expired(self.context, self.awaited)
 
     @property
     def is_sending(self) -> bool:
@@ -204,7 +207,8 @@ class Course:
                 lost = OutcomeUnknownError("left before its reply came; it may have been charged")
                 lost.attempt = self.sends
                 self.context = self.context.after(lost, counted=True)
-            write_off(failed(self.context, expired(self.context)))
+                self.awaited = "while its answer was under way"
+            write_off(failed(self.context, self.expired()))
 
     def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
         """The answer as the caller will see it; its raw reply is recorded apart."""
@@ -287,17 +291,17 @@ def time_left(context: RequestContext, now: int) -> float | None:
     return context.deadline - (now - context.born_at) / SECOND
 
 
-def expired(context: RequestContext) -> DeadlineError:
-    """The error of a request that ran out of its deadline."""
-    said = (
-        "the deadline passed before the request was answered; give it more time or raise the limits"
+def expired(context: RequestContext, awaited: str = "") -> DeadlineError:
+    """The error of a request that ran out of its deadline, when it ``awaited`` something."""
+    span = "" if context.deadline is None else f" of {context.deadline:g} s"
+    said = f"the deadline{span} passed {awaited or 'before the request was answered'}"
+    said += "; give it more time or raise the limits"
+    tried = Counter(
+        error.route for error in context.failures if error.route and not is_local(error)
     )
-    tried = Counter(error.route for error in context.failures if not is_local(error))
-    if len(tried) > 1:
-        of_each = ", ".join(_came_of(route, context.failures) for route in tried)
-        error: DeadlineError = AllRoutesLateError(f"{said} (attempts: {of_each})")
-    else:
-        error = DeadlineError(said)
+    if tried:
+        said += f" (attempts: {', '.join(_came_of(route, context.failures) for route in tried)})"
+    error = AllRoutesLateError(said) if len(tried) > 1 else DeadlineError(said)
     error.history = context.failures
     error.attempt = sent(context.failures) or None
     error.spent_nanos = context.spent_nanos or None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MICRO: Final = 1_000
+_MINUTE: Final = 60_000_000_000
 
 
 class _Lease:
@@ -61,6 +62,7 @@ class LeasedLimit:
         "_need",
         "_owed",
         "_returned",
+        "_vain_since",
         "_wish",
         "amount",
         "interval",
@@ -89,6 +91,8 @@ class LeasedLimit:
         self._leases: list[_Lease] = []
         self._need = self._cost = self._held = self._wish = self._owed = 0
         self._returned: dict[int, int] = {}
+        # Since when it has been asked for in vain.
+        self._vain_since: int | None = None
         self._drawn: list[_Drawn] = []
 
     # What admission asks.
@@ -99,6 +103,7 @@ class LeasedLimit:
         if wait == NEVER:
             self._cost = math.ceil(cost)
             self._need = max(self._need, self._cost)
+            self._vain_since = now if self._vain_since is None else self._vain_since
         if wait:
             # What may be spent now is spent: ask for what comes after this.
             self._call()
@@ -112,6 +117,12 @@ class LeasedLimit:
             if lacking <= 0:
                 return max(0, lease.start - now)
         return NEVER
+
+    def is_spent(self, now: int, patience: int) -> bool:
+        """Has nothing been lent for so long, though it was asked for?"""
+        # What other limits of its scope lack, it is not lent either: a minute makes that up.
+        longest = max(patience, 2 * _MINUTE)
+        return self._vain_since is not None and now - self._vain_since > longest
 
     def used(self, now: int) -> None:
         """The store knows what all have used."""
@@ -160,6 +171,8 @@ class LeasedLimit:
             owed=self._owed,
             returned=tuple(self._returned.items()),
         )
+        if not self._need:
+            self._vain_since = None
         self._need = self._owed = 0
         self._returned = {}
         return ask
@@ -170,6 +183,7 @@ class LeasedLimit:
 
     def lend(self, amount: int, stamp: int, start: int, end: int) -> None:
         """The store has lent so much, to be spent from ``start`` to ``end``."""
+        self._vain_since = None
         insort(self._leases, _Lease(amount, stamp, start, end))
         # Where that is used up and more wait, twice as much; what is not used, others lack.
         self._wish = 2 * (self._held + amount)

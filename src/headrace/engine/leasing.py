@@ -312,6 +312,7 @@ class Leasing:
                 until = max(until, now + answer.quiet.get(f"break {name}", 0) * _MICRO)
             if until > max(now, state.parked_until + _CLOSE):
                 state.parked_until = until
+            state.close_for_today(now, self._patience)
         took = (now - sent_at) / SECOND
         return None if all(in_time) else f"{self.store} took too long to answer ({took:.1f} s)"
 

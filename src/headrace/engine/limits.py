@@ -51,6 +51,9 @@ class Rate(Protocol):
     def foresee(self, now: int, cost: float) -> int:
         """What ``wait`` says, asked by who only wants to know and asks for nothing."""
 
+    def is_spent(self, now: int, patience: int) -> bool:
+        """Is nothing of it to be had for so many nanoseconds? Only of what was given for a day."""
+
     def used(self, now: int) -> float | None:
         """How much of it was used within its interval; None: others know."""
 
@@ -64,7 +67,7 @@ class Rate(Protocol):
 class Limit:
     """A rate: even pacing now, and nothing above it in any span of its interval."""
 
-    __slots__ = ("_catching_up", "_pacer", "_ring", "amount", "interval")
+    __slots__ = ("_catching_up", "_is_held_up", "_pacer", "_ring", "amount", "interval")
     is_final = True
     source = "given"
 
@@ -76,6 +79,7 @@ class Limit:
         self._ring = Ring(amount, interval)
         # Until then what is free is used up faster; None: at the usual pace.
         self._catching_up: int | None = None
+        self._is_held_up = False  # by a large one, which waits for room
 
     def used(self, now: int) -> float:
         """What was admitted within the interval."""
@@ -85,9 +89,8 @@ class Limit:
         """Nanoseconds until ``cost`` may be admitted."""
         wait = self._ring.wait(now, cost)
         if wait or self._pacer is None:
+            self._is_held_up = wait > 0 and cost >= self.amount * LARGE
             return wait
-        if cost >= self.amount * LARGE:
-            return 0
         if self._catching_up is not None and now >= self._catching_up:
             self._go_on_evenly(now)
         return self._pacer.wait(now, cost)
@@ -96,30 +99,35 @@ class Limit:
         """The same: to ask changes nothing here."""
         return self.wait(now, cost)
 
+    def is_spent(self, now: int, patience: int) -> bool:
+        """Is nothing to be had for so long?"""
+        return self.wait(now, 1) > patience
+
     def take(self, now: int, cost: float, late: int = 0) -> None:
         """Admit ``cost``; ``wait`` said 0 at the same ``now``, and before: ``late`` ns ago."""
         self._ring.add(now, cost)
         if self._pacer is None:
             return
-        if cost < self.amount * LARGE:
-            self._pacer.take(now, cost, late)
-        else:
+        if self._is_held_up and cost >= self.amount * LARGE:
+            self._is_held_up = False
             self._catching_up = now + 2 * self.interval
             self._pacer.change(now, 2 * self.amount)
+        else:
+            self._pacer.take(now, cost, late)
 
     def settle(self, admitted_at: int, now: int, difference: float) -> None:
         """Return what was not used (negative), or charge what was used beyond it."""
         self._ring.settle(admitted_at, now, difference)
         if self._pacer is None:
             return
-        if difference > -self.amount * LARGE:
-            self._pacer.settle(now, difference)
-        else:
+        if self._catching_up is not None and difference <= -self.amount * LARGE:
             self._go_on_evenly(now)  # it was not sent, or not used: nobody has borne it
+        else:
+            self._pacer.settle(now, difference)
 
     def _go_on_evenly(self, now: int) -> None:
-        if self._catching_up is not None and self._pacer is not None:
-            self._catching_up = None
+        self._catching_up = None
+        if self._pacer is not None:
             self._pacer.change(now, self.amount)
 
 

@@ -68,13 +68,13 @@ class Outcomes:
         self, *, clock: Clock, chance: Callable[[], float], max_attempts: int, patience: float
     ) -> None:
         """``patience`` in seconds; ``chance`` rolls from [0, 1)."""
-        self.admission = Admission()
+        self._patience = int(patience * SECOND)
+        self.admission = Admission(self._patience)
         self.clock = clock
         self.listeners: list[Callable[[Event], None]] = []
         self._chance = chance
         self._budget = retry.RetryBudget()
         self.max_attempts = max_attempts
-        self._patience = int(patience * SECOND)
 
     def break_off(
         self, course: Course, permit: Permit, error: BaseException, record: Record | None
@@ -185,16 +185,22 @@ class Outcomes:
         if wait is None:
             raise course.last_error(error)
         if wait:
-            left = self.time_left(course, wait)
-            await asyncio.sleep(left)
-            if left < wait:
-                raise course.expired()
+            await self._pause(course, wait)
 
     async def come_back(self, course: Course) -> None:
         """Wait where other models have failed too, and it is back at those that had before."""
         if course.comes_back(self.clock.now()):
             wait = retry.transient(course.context.attempts, self._chance())
-            await asyncio.sleep(self.time_left(course, wait))
+            await self._pause(course, wait)
+
+    async def _pause(self, course: Course, seconds: float) -> None:
+        """Wait before a repetition; raises the final error where the deadline comes first."""
+        course.awaited = "before it could be asked again"
+        left = self.time_left(course, seconds)
+        await asyncio.sleep(left)
+        if left < seconds:
+            raise course.expired()
+        course.awaited = ""
 
     def _elsewhere(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """The codec refused, and another one may not: go there, or raise the refusal."""
@@ -214,6 +220,7 @@ class Outcomes:
     def _cut(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """The request's own deadline ended the attempt: that says nothing about the route."""
         error.route, error.attempt = permit.state.route.id, course.sends
+        course.awaited = f"while {error.route} had not answered"
         course.fail(error, permit.state, counted=True)
         permit.state.tally.fail(error, 0, self.clock.now())
         self._settle(permit)

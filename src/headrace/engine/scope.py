@@ -20,7 +20,7 @@ from headrace.engine.pricing import Pricing
 from headrace.engine.tally import Tally
 from headrace.policy.adaptive import MOST, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
-from headrace.policy.buckets import SECOND
+from headrace.policy.buckets import DAY, SECOND
 from headrace.policy.doubt import Doubt
 from headrace.wire import failure
 
@@ -197,6 +197,22 @@ class RouteState:
             self.gone = self._without_quota = QuotaError(msg)
         elif wait <= patience and self.gone is not None and self.gone is self._without_quota:
             self.gone = self._without_quota = None
+
+    def close_for_today(self, now: int, patience: int) -> bool:
+        """Where its row's day is used up for longer than ``patience``, the route is closed.
+
+        True when that is news.
+        """
+        days = (limit for _, limit in self.limits if limit.interval >= DAY)
+        spent = next((limit for limit in days if limit.is_spent(now, patience)), None)
+        if spent is None or self.gone is not None:
+            return False
+        msg = (
+            f"the {spent.amount:g} requests a day of {self.route.id} are used up, for longer than"
+            f" patience={patience / SECOND:g} s; raise requests_per_day, or run again later"
+        )
+        self.gone = QuotaError(msg)
+        return True
 
     def wait(self, now: int, cost: Cost) -> int:
         """Nanoseconds until a request of this cost may go out here; ``NEVER`` for an event."""

@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -139,7 +139,7 @@ def test_a_server_that_comes_back_is_used_again(server: RedisServer) -> None:
 
 
 def test_a_file_is_shared_by_all_who_name_it_and_read_by_nobody_else(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "limits.db"
+    path = tmp_path / "limits.db"
     several = [SqliteLimits(path) for _ in range(4)]
     got: list[Answer] = []
 
@@ -156,7 +156,28 @@ def test_a_file_is_shared_by_all_who_name_it_and_read_by_nobody_else(tmp_path: P
     assert len(got) == 100
     if os.name == "posix":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_misspelt_folder_is_told_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no folder .*/misspelt\); choose"):
+        SqliteLimits(tmp_path / "misspelt" / "limits.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["localhost:6379", "10.0.0.7:6379/0", "redis:/host", "unix:/x"])
+def test_the_address_of_a_server_is_no_file(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="address of a server; redis:// goes before it"):
+        open_shared(place)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", [5, None, True, [], "", "a\0b"])
+def test_what_is_no_path_is_one_sentence(path: Any) -> None:  # noqa: ANN401  wrong on purpose
+    with pytest.raises(ConfigError, match=r"^the shared limits in .* cannot be used \("):
+        SqliteLimits(path)
 
 
 def test_a_file_that_is_deleted_is_begun_anew(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The stores are loaded by those who use them: they cost all others time to import
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
 
 from headrace.adapters.shared.base import SharedLimits
@@ -18,6 +19,8 @@ _FORM: Final = (
     "shared_limits must be None, the URL of a Redis server (redis://, rediss://, unix://), the path"
     " of a file, or an object with async exchange and aclose, not "
 )
+# A file may be called so, but nobody means one.
+_SERVER: Final = re.compile(r"(redis|rediss|unix):.*|[\w.-]+:\d+(/\d*)?")
 
 
 def open_shared(setting: object) -> SharedLimits | None:
@@ -44,5 +47,9 @@ def _at(place: str | os.PathLike[str]) -> SharedLimits:
         return RedisLimits(place)
     from headrace.adapters.shared.sqlite import SqliteLimits  # noqa: PLC0415  as said above
 
+    if isinstance(place, str) and _SERVER.fullmatch(place):
+        raise ConfigError(
+            f"{_FORM}what looks like the address of a server; redis:// goes before it"
+        )
     # A path is no secret, and is shown.
     return SqliteLimits(os.fsdecode(str(place) if isinstance(place, str) else place))

@@ -105,14 +105,17 @@ def _step(connection: sqlite3.Connection, message: Message, now: int) -> Answer:
 
 
 def _checked(path: str | os.PathLike[str]) -> Path:
-    """The absolute path, if the file may lie there. Makes the directory."""
+    """The absolute path, if the file may lie there.
+
+    No folder is made: who misspells one would share nothing with the others, and never know.
+    """
     try:
         place = Path(os.fsdecode(path)).expanduser().absolute()
-        for each in reversed([d for d in place.parents if not d.exists()]):
-            each.mkdir(mode=0o700, exist_ok=True)
+        if not place.parent.is_dir():
+            raise ConfigError(f"there is no folder {place.parent}")
         with quiet:
             _create(place)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, TypeError, ValueError, RuntimeError) as error:
         why = getattr(error, "message", None) or getattr(error, "strerror", None) or error
         raise ConfigError(
             f"the shared limits in {path!r} cannot be used ({why}); choose a path that you may"

@@ -39,7 +39,7 @@ NAMED: Final[dict[str, Callable[[], Fault]]] = {
     "garbage": lambda: faults.Raw(b"\x00\x01 this is not HTTP\r\n\r\n"),
 }
 _SPEC: Final = re.compile(
-    r"(?:(?P<code>\d{3})(?:@(?P<hint>[\d.]+))?|(?P<name>[a-z]+)):(?P<share>[\d.]+)"
+    r"(?:(?P<code>\d{3})(?:@(?P<hint>\d*\.?\d+))?|(?P<name>[a-z]+)):(?P<share>\d*\.?\d+)"
 )
 
 
@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def server_of(arguments: argparse.Namespace) -> FakeServer:
-    """The server that the command line asks for; raises ``ValueError`` for impossible shares."""
+    """The server that the command line asks for; raises ``ValueError`` for what is impossible."""
     return FakeServer(
         host=arguments.host,
         port=arguments.port,
@@ -123,7 +123,11 @@ def main(argv: list[str] | None = None) -> None:
         server = server_of(made.parse_args(argv))
     except ValueError as error:
         made.error(str(error))
-    asyncio.run(serve(server))
+    try:
+        asyncio.run(serve(server))
+    except OSError as error:
+        why = error.strerror or error
+        made.error(f"it cannot listen at {server.host}:{server.port} ({why}); name another place")
 
 
 if __name__ == "__main__":

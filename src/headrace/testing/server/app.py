@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 
 import orjson
 
+from headrace.testing import numbers
 from headrace.testing.faults import Status
 from headrace.testing.seen import Answer, Headers, RequestSeen, Throttled
 from headrace.testing.server import dialects
@@ -88,8 +89,19 @@ class FakeServer:
         seconds before each answer and fault. Limits hold for each API key and model by itself, in
         tokens that are words; a bucket holds what ``burst_seconds`` give, and a 429 of a limit
         comes at once. ``when_busy`` meets requests above ``max_concurrent``. ``keep`` bounds the
-        log; with 0 prompts are not counted, and ``RequestSeen.nth`` is its ``n``.
+        log; with 0 prompts are not counted, and ``RequestSeen.nth`` is its ``n``. Raises
+        ``ConfigError`` for what is no such number.
         """
+        numbers.check(
+            "FakeServer",
+            latency=0.0 if callable(latency) else latency,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            burst_seconds=burst_seconds,
+            max_concurrent=max_concurrent,
+            keep=keep,
+            port=port,
+        )
         self.answer = answer
         self.faults = faults
         self.latency = latency

@@ -18,6 +18,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Final, Literal
 
 from headrace.policy import reservation
+from headrace.testing import numbers
 from headrace.testing.clock import running_clock
 from headrace.testing.provider import prompt_of
 from headrace.testing.simulation.headers import OF_DAY, HeaderDialect
@@ -48,7 +49,7 @@ class Terms:
     ``revoked`` are keys, by number, and ``retired`` models that it does not know any more.
     ``refusals_count``: whether a request that is refused counts all the same, as OpenAI says.
     ``hints``: whether a 429 says how long to wait: in its headers to the millisecond or in whole
-    ``"seconds"``, or in its ``"body"`` as Google does.
+    ``"seconds"``, or in its ``"body"`` as Google does. Raises ``ConfigError`` for wrong numbers.
     """
 
     requests_per_minute: float | None = None
@@ -75,12 +76,19 @@ class Terms:
     hints: bool | Literal["seconds", "body"] = True
     refusals_count: bool = False
 
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in _CHECKED}
+        numbers.check("Terms", **given)
+
     def per_minute(self, what: str) -> float | None:
         """The limit of one dimension; what a day allows is spread over it."""
         if what == OF_DAY:
             return self.requests_per_day and self.requests_per_day * MINUTE / DAY
         limit: float | None = getattr(self, f"{what}_per_minute")
         return limit
+
+
+_CHECKED: Final = Terms.__dataclass_fields__.keys() & numbers.Numbers.model_fields.keys()
 
 
 @dataclass(slots=True)

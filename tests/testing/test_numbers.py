@@ -1,0 +1,65 @@
+"""What a fake is told in numbers is refused with a sentence where it is none."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import pytest
+
+from headrace import ConfigError
+from headrace.testing import FakeServer
+from headrace.testing.simulation import Terms
+
+NO_RATE: Final = (0, -1, math.nan, math.inf, 1e300, True, "6")
+NO_PAUSE: Final = (-1, math.nan, math.inf, True, "soon")
+NO_SLOTS: Final = (0, -1, 1.5, True, "6")
+OF_SERVER: Final[dict[str, tuple[object, ...]]] = {
+    "requests_per_minute": NO_RATE,
+    "tokens_per_minute": NO_RATE,
+    "latency": NO_PAUSE,
+    "burst_seconds": NO_PAUSE,
+    "max_concurrent": NO_SLOTS,
+    "keep": (-1, 1.5, True, "6"),
+    "port": (-1, 65_536, 99_999, "http"),
+}
+OF_TERMS: Final[dict[str, tuple[object, ...]]] = {
+    "requests_per_minute": NO_RATE,
+    "requests_per_day": NO_RATE,
+    "tokens_per_minute": NO_RATE,
+    "input_tokens_per_minute": NO_RATE,
+    "output_tokens_per_minute": NO_RATE,
+    "max_concurrent_requests": NO_SLOTS,
+    "parallel": NO_SLOTS,
+    "first_token": NO_PAUSE,
+    "per_token": NO_PAUSE,
+    "output": NO_PAUSE,
+    "spread": NO_PAUSE,
+    "off": (-0.1, 1.1, math.nan, True),
+    "bias": (-1, math.nan, math.inf),
+    "failures": (-0.1, 1.1, math.nan, True),
+}
+
+
+def cases(table: dict[str, tuple[object, ...]]) -> list[tuple[str, object]]:
+    return [(name, value) for name, values in table.items() for value in values]
+
+
+@pytest.mark.parametrize(("name", "value"), cases(OF_SERVER))
+def test_a_server_names_what_is_wrong(name: str, value: object) -> None:
+    given: Any = {name: value}
+    with pytest.raises(ConfigError, match=rf"^FakeServer: {name}: it must be [^\n]*, not "):
+        FakeServer(**given)
+
+
+@pytest.mark.parametrize(("name", "value"), cases(OF_TERMS))
+def test_terms_name_what_is_wrong(name: str, value: object) -> None:
+    given: Any = {name: value}
+    with pytest.raises(ConfigError, match=rf"^Terms: {name}: it must be [^\n]*, not "):
+        Terms(**given)
+
+
+def test_what_is_odd_but_meant_is_taken() -> None:
+    FakeServer(burst_seconds=0, latency=lambda seen: 0.1 * seen.nth, keep=0)
+    FakeServer(requests_per_minute=0.001, tokens_per_minute=None, max_concurrent=1)
+    Terms(first_token=0, failures=1, bias=-0.5, requests_per_minute=1)
