@@ -119,7 +119,7 @@ class Everything(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 2), seconds=st.integers(1, 20))
     def one_is_parked(self, which: int, seconds: int) -> None:
-        self.states[which].parked_until = self.now + seconds * SECOND
+        self.states[which].account.parked_until = self.now + seconds * SECOND
         self.admission.pump(self.now)
 
     @rule(which=st.integers(0, 2), seconds=st.integers(1, 20))
@@ -161,7 +161,7 @@ class Everything(RuleBasedStateMachine):
     def who_waits_is_counted(self) -> None:
         for state in self.states:
             assert state.waiting == sum(state in each.order.lanes for each in self.waiting)
-            assert state.own.in_flight == sum(each.state is state for each in self.permits)
+            assert state.in_flight == sum(each.state is state for each in self.permits)
 
     def teardown(self) -> None:
         """When all is well again, everybody has a turn."""

@@ -15,7 +15,7 @@ from headrace.policy.known import ToldRate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from headrace.engine.limits import Scope
+    from headrace.engine.limits import Row
     from headrace.policy.cost import Cost
     from headrace.wire.failure import Limit as Heard
     from headrace.wire.failure import Limits
@@ -97,21 +97,19 @@ def _paced(amount: float, interval: int) -> float:
 
 
 class Hearing:
-    """What one route's replies have told of its limits."""
+    """What the replies of one account have told of its limits."""
 
     __slots__ = (
         "_counting",
         "_heard_at",
         "_news_of",
         "_recalled",
-        "_scope",
         "_silent",
         "_told",
         "admitted",
     )
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+    def __init__(self) -> None:
         self._told: dict[int, Told] = {}
         self._counting: dict[int, Counting] = {}
         self._heard_at = self._news_of = -OFTEN
@@ -119,6 +117,11 @@ class Hearing:
         # Told to an earlier run, and not yet to this one.
         self._recalled: set[int] = set()
         self.admitted: tuple[int, ...] = NOTHING
+
+    @property
+    def limits(self) -> tuple[Row, ...]:
+        """Those that hold now."""
+        return tuple(self._told.items())
 
     @property
     def has_pace(self) -> bool:
@@ -150,13 +153,15 @@ class Hearing:
             return False
         return now - self._heard_at >= OFTEN or any(t.others.held(now) for t in self._told.values())
 
-    def hear(self, limits: Limits, mark: Mark, asked_at: int, now: int) -> None:
-        """A reply's headers, to the request whose ``note`` was ``mark``."""
+    def hear(self, limits: Limits, mark: Mark, asked_at: int, now: int) -> bool:
+        """A reply's headers, to the request whose ``note`` was ``mark``; are they the first?"""
+        was_told = bool(self._told)
         self._heard_at, self._news_of = now, asked_at
         for index, news in _messages(limits, asked_at):
             self._adopt(index, news, mark, now)
             self._recalled.discard(index)
         self._drop_recalled()
+        return not was_told and bool(self._told)
 
     def known(self) -> tuple[ToldRate, ...]:
         """What was told."""
@@ -169,16 +174,17 @@ class Hearing:
         """Begin with what an earlier run was told; the first reply says it again, or ends it."""
         for rate in rates:
             index, interval = DIMENSIONS.index(rate.what), int(rate.seconds * SECOND)
+            if index in self._told:
+                continue
             told = self._told[index] = Told(interval, rate.amount, now)
             told.start_evenly(now)
             self._counting[index] = Counting(interval)
-            self._scope.replace(index, None, told)
             self._recalled.add(index)
 
     def _drop_recalled(self) -> None:
         """A reply came, and said nothing of these."""
         while self._recalled:
-            self._scope.drop(self._told.pop(self._recalled.pop()))
+            del self._told[self._recalled.pop()]
 
     def refuse(self) -> None:
         """A request was refused for a rate."""
@@ -195,8 +201,6 @@ class Hearing:
     def _adopt(self, index: int, news: News, mark: Mark, now: int) -> None:
         counting = self._counting.setdefault(index, Counting())
         interval, told = counting.seen(news), self._told.get(index)
-        if not self._told:
-            self._scope.concurrency.trust()
         if told is None or told.interval != interval:
             told = self._begin(index, interval, news, mark, now)
             ours = 0.0
@@ -212,7 +216,6 @@ class Hearing:
         since = self.admitted[index] - mark[index] if isinstance(mark, tuple) else 0.0
         # More than what was left is refused, and does not count.
         told.take(now, min(since, news.limit - news.held))
-        self._scope.replace(index, self._told.get(index), told)
         self._told[index] = told
         return told
 
