@@ -25,9 +25,7 @@ OURS: Final = Model(id="openai/any", account="ours")
 ALLOWED: Final = 600
 
 
-def pushed(
-    terms: Terms | Mapping[float, Terms], seconds: float = 185.0, **options: Any
-) -> Report:
+def pushed(terms: Terms | Mapping[float, Terms], seconds: float = 185.0, **options: Any) -> Report:
     """What a vendor sees of a client that has always more to send."""
     vendor = Vendor(terms, seed=3, phase=17.25)
     prompts = (f"p{n}" for n in range(int(ALLOWED * (seconds + 80) / 60)))
