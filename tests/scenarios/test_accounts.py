@@ -30,7 +30,7 @@ def pushed(terms: Terms | Mapping[float, Terms], seconds: float = 185.0, **optio
     vendor = Vendor(terms, seed=3, phase=17.25)
     prompts = (f"p{n}" for n in range(int(ALLOWED * (seconds + 80) / 60)))
     options = {"models": OURS, "api_key": KEYS} | options
-    dice = random.Random(3).random  # noqa: S311 - dice that fall the same each time
+    dice = random.Random(3).random
     simulate(vendor, prompts, seconds=seconds, chance=dice, **options)
     return Report(vendor.sends)
 

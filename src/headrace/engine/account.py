@@ -9,7 +9,7 @@ its lock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from headrace.engine.found import Found
 from headrace.engine.hearing import Hearing
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from headrace.core.model import Route
     from headrace.engine.scope import RouteState
     from headrace.policy.known import Known
+
+# The accounts that servers have named: endpoint, model or group, region and name.
+Met: TypeAlias = "dict[tuple[str, str, str | None, str | None], Account]"
 
 
 class Account:
@@ -39,6 +42,7 @@ class Account:
         "routes",
         "stormed_at",
         "throttles",
+        "told",
         "waiting",
     )
 
@@ -58,6 +62,8 @@ class Account:
         self.waiting = 0
         # Has it begun with what an earlier run had found out?
         self.is_recalled = False
+        # What the server calls it.
+        self.told: str | None = None
 
     def rate(self) -> None:
         """Let its routes see anew which limits there are."""
@@ -71,6 +77,29 @@ class Account:
             self.found.recall(now, known.per_minute, by_windows=known.by_windows)
         if self.hearing is not None:
             self.hearing.recall(known.told, now)
+
+    def is_same(self, other: Account) -> bool:
+        """Was the other, which has the same name, told the same limits?
+
+        Parts of an account may have limits of their own, which no name tells.
+        """
+        mine, theirs = self.hearing, other.hearing
+        return mine is not None and theirs is not None and mine.agrees(theirs)
+
+    def absorb(self, newer: Account, now: int, asked_at: int) -> None:
+        """Be one with another that is the same, and has just heard so.
+
+        ``asked_at``: when the request was admitted whose reply said so.
+        """
+        if self.hearing is not None and newer.hearing is not None:
+            self.hearing.absorb(newer.hearing, now, asked_at)
+        if newer.parked_until > self.parked_until:
+            self.parked_until, self.is_guessed = newer.parked_until, newer.is_guessed
+            self.parked_at, self.parked_before = newer.parked_at, newer.parked_before
+            self.throttles = newer.throttles
+        for state in tuple(newer.routes):
+            state.move(self)
+        self.rate()
 
     def reset(self) -> None:
         """Nobody has asked for quiet."""

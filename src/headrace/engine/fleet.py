@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
+    from headrace.engine.account import Met
     from headrace.engine.limits import Make
     from headrace.engine.order import Lanes
     from headrace.registry.resolve import Place
@@ -65,6 +66,7 @@ class Fleet:
             limits=limits,
             make=make,
         )
+        self._met: Met = {}
         self._memory = Remembering(self._clock, wanted=remembers)
         self._table = registered.table()
         self._groups: dict[str, Lanes] = {}
@@ -226,6 +228,7 @@ class Fleet:
             self._clock,
             breaker=self._breaker,
             beside=beside,
+            met=self._met,
         )
 
     def _routes(self, row: Model) -> tuple[Route, ...]:

@@ -85,6 +85,18 @@ class Told(Limit):
         wait = min(self._ring.until(now, excess), self.others.until(now, excess))
         return max(1, min(wait, self._full_at - now))
 
+    def absorb(self, newer: Told, now: int, asked_at: int) -> None:
+        """Another turned out to be the same limit; it has just heard of it.
+
+        What was sent by us when that was asked for, the other took for the doing of others.
+        """
+        ours = self._ring.used(now) - self._ring.since(now, now - asked_at)
+        self._ring.absorb(newer._ring, now)
+        self.others = newer.others
+        self.others.less(ours)
+        self.since = max(self.since, newer.since)
+        self._asked_at, self._full_at = newer._asked_at, newer._full_at
+
     def settle(self, admitted_at: int, now: int, difference: float) -> None:
         """Return what was not used, or charge it; not for what was never counted here."""
         if admitted_at >= self.since:
@@ -162,6 +174,17 @@ class Hearing:
             self._recalled.discard(index)
         self._drop_recalled()
         return not was_told and bool(self._told)
+
+    def agrees(self, other: Hearing) -> bool:
+        """Has the other been told the same limits?"""
+        return bool(self._told) and set(self.known()) == set(other.known())
+
+    def absorb(self, newer: Hearing, now: int, asked_at: int) -> None:
+        """Another, which ``agrees``, was told of the same account, just now."""
+        for index, told in self._told.items():
+            told.absorb(newer._told[index], now, asked_at)
+        # The marks of what was admitted before are those of one of the two.
+        self._heard_at = self._news_of = now
 
     def known(self) -> tuple[ToldRate, ...]:
         """What was told."""

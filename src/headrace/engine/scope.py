@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.core.errors import HeadraceError
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
+    from headrace.engine.account import Met
     from headrace.engine.admission import Permit
     from headrace.engine.limits import Row
     from headrace.policy.cost import Cost
@@ -42,8 +43,10 @@ class RouteState:
     """What is known of a route while the client lives: its scopes, its health, its silence."""
 
     __slots__ = (
+        "_clock",
         "_epoch",
         "_identity",
+        "_met",
         "_without_quota",
         "account",
         "answered",
@@ -79,17 +82,19 @@ class RouteState:
         *,
         breaker: BreakerSettings | None = None,
         beside: RouteState | None = None,
+        met: Met | None = None,
     ) -> None:
         """``params``: what the client asks of this model alone; ``epoch``: its codec's.
 
-        ``beside``: a route of the same account, whose limits are those of this one, too.
+        ``beside``: a route of the same account, whose limits are those of this one, too. ``met``:
+        the accounts that servers have named to this client.
         """
         self.route = route
         self.params = params
         self._epoch = epoch
         self._identity: tuple[Route, bytes] | None = None
-        clock = clock or SystemClock()
-        self.pricing = Pricing(route, clock)
+        self._clock = clock or SystemClock()
+        self.pricing = Pricing(route, self._clock)
         self.learning = Learning()
         self.own: Scope = _own(route, client) if beside is None else beside.own
         self.scopes = (client, self.own)
@@ -100,8 +105,10 @@ class RouteState:
         # Is something remembered of it, perhaps, and has nobody looked?
         self.is_to_recall = False
         self._be_well()
+        # What the user says of accounts counts, whatever servers say.
+        self._met = None if route.model.account else met
         # Others may see it from here on.
-        self.account: Account = Account(route, clock) if beside is None else beside.account
+        self.account: Account = Account(route, self._clock) if beside is None else beside.account
         self.account.routes.append(self)
         self.rate()
         if self.limits and beside is None:
@@ -183,6 +190,33 @@ class RouteState:
             for state in routes:
                 state.see_quota(left, patience)
         self.account.rate()
+        if limits.account is not None and self._met is not None:
+            self._meet(limits.account, self._met, permit.admitted_at, now)
+
+    def _meet(self, told: str, met: Met, asked_at: int, now: int) -> None:
+        """Where another key has the same account, they share it from now on."""
+        row, account = self.route.model, self.account
+        family = (row.endpoint, row.limit_group or row.name, self.route.region)
+        if account.told not in {None, told}:
+            # The key was replaced, or something in between has many: it is not to be relied on.
+            self._met = None
+            if len(account.routes) > 1:
+                self.move(Account(self.route, self._clock))
+            else:
+                met.pop((*family, account.told), None)
+            return
+        account.told = told
+        first = met.setdefault((*family, told), account)
+        if first is not account and first.is_same(account):
+            first.absorb(account, now, asked_at)
+
+    def move(self, account: Account) -> None:
+        """From now on it belongs to that one."""
+        self.account.waiting -= self.waiting
+        self.account.routes = [state for state in self.account.routes if state is not self]
+        account.waiting += self.waiting
+        account.routes = [*account.routes, self]
+        self.account = account
 
     def see_quota(self, left: tuple[float, int], patience: int) -> None:
         """Where nothing is left for longer than anybody waits, the route is closed."""
