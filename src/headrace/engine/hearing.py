@@ -167,6 +167,8 @@ class Hearing:
 
     def hear(self, limits: Limits, mark: Mark, asked_at: int, now: int) -> bool:
         """A reply's headers, to the request whose ``note`` was ``mark``; are they the first?"""
+        if asked_at < self._news_of:
+            return False
         was_told = bool(self._told)
         self._heard_at, self._news_of = now, asked_at
         for index, news in _messages(limits, asked_at):
