@@ -45,7 +45,7 @@ def lanes(client: LLMClient) -> Lanes:
 
 def check_nothing_is_held(client: LLMClient) -> None:
     for state in lanes(client):
-        assert state.waiting == 0
+        assert (state.waiting, state.in_flight, state.account.waiting) == (0, 0, 0)
         assert [scope.in_flight for scope in state.scopes] == [0, 0]
 
 

@@ -7,7 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.scenarios.scenario import BURST, MINUTE, Scenario, after_replies, at_least, at_most
-from headrace import SamplingParams
+from headrace import Model, SamplingParams
 from headrace.testing.clock import running_clock
 from headrace.testing.simulation import Terms, declared, used
 
@@ -117,7 +117,7 @@ def clock_jumps() -> Scenario:
 
 
 def of_two_keys(*, shared: bool) -> Scenario:
-    """Two keys, with limits of their own or with one account's."""
+    """Two keys, with limits of their own or with one account's, which is told."""
     whose = "one account" if shared else "two accounts"
     return Scenario(
         name=f"told: two keys of {whose}, 600 requests each, sliding, 1 s",
@@ -136,6 +136,17 @@ def of_two_keys(*, shared: bool) -> Scenario:
         end=END,
         small_end=START + 2 * MINUTE,
         options={"api_key": ["sk-one", "sk-two"]},
+    )
+
+
+def of_one_account() -> Scenario:
+    """Two keys whose account is stated, at a vendor that does not tell it."""
+    row = of_two_keys(shared=True)
+    return replace(
+        row,
+        name=f"{row.name}, stated",
+        terms=replace(row.base, headers="mistral"),
+        options={**row.options, "models": Model(id="mistral/any", account="ours")},
     )
 
 
@@ -164,4 +175,5 @@ TOLD: Final = (
     clock_jumps(),
     of_two_keys(shared=False),
     of_two_keys(shared=True),
+    of_one_account(),
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from headrace import LLMClient, RequestContext
+from headrace import LLMClient, Model, RequestContext
 from headrace.core.errors import (
     OverloadedError,
     RateLimitError,
@@ -46,6 +46,8 @@ class Held(ProviderRequest):
 class Everything(RuleBasedStateMachine):
     """Asks, answers, failures, cancellations and time in any order; the oracle is a list."""
 
+    options: ClassVar[dict[str, Any]] = {"models": "openai/m", "max_concurrent_requests": SLOTS}
+
     def __init__(self) -> None:
         super().__init__()
         self.clock = VirtualClock()
@@ -53,14 +55,13 @@ class Everything(RuleBasedStateMachine):
         self.flights: list[tuple[str, asyncio.Future[None]]] = []
         self.provider = type("Word", (Held,), {"flights": self.flights, "__slots__": ()})
         self.client = LLMClient(
-            "openai/m",
             base_url=NOWHERE,
             clock=self.clock,
             catalog=Catalog({"openai_chat": self.provider}),
-            max_concurrent_requests=SLOTS,
             max_attempts=1_000,
             patience=1e9,
             chance=lambda: 0.5,
+            **self.options,
         )
         self.asks: dict[str, asyncio.Task[APIResponse[Any]]] = {}
         self.turns = 0
@@ -156,5 +157,16 @@ class Everything(RuleBasedStateMachine):
             latest = max(latest, turn)
 
 
+class OneAccount(Everything):
+    """The same with two keys, whose slots are those of their account."""
+
+    options: ClassVar[dict[str, Any]] = {
+        "models": Model(id="openai/m", account="ours", max_concurrent_requests=SLOTS),
+        "api_key": ["sk-one", "sk-two"],
+    }
+
+
 Everything.TestCase.settings = settings(stateful_step_count=40)
+OneAccount.TestCase.settings = settings(stateful_step_count=40)
 TestEverything = Everything.TestCase
+TestOneAccount = OneAccount.TestCase

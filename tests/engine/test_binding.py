@@ -64,7 +64,7 @@ def come_back(state: RouteState, now: int, draw: Draw) -> None:
 
 
 def park(state: RouteState, now: int, draw: Draw) -> None:
-    state.parked_until = now + draw(st.integers(0, 9)) * SECOND
+    state.account.parked_until = now + draw(st.integers(0, 9)) * SECOND
 
 
 def fail(state: RouteState, now: int, draw: Draw) -> None:
@@ -72,7 +72,7 @@ def fail(state: RouteState, now: int, draw: Draw) -> None:
 
 
 def find(state: RouteState, now: int, draw: Draw) -> None:
-    state.found.recall(now, draw(st.integers(1, 600)), by_windows=False)
+    state.account.found.recall(now, draw(st.integers(1, 600)), by_windows=False)
 
 
 def trip(state: RouteState, now: int, draw: Draw) -> None:
@@ -85,9 +85,9 @@ def close(state: RouteState, now: int, draw: Draw) -> None:
 
 
 def hear(state: RouteState, now: int, draw: Draw) -> None:
-    if state.hearing is not None:
-        mark = state.hearing.note(draw(COSTS), now)
-        state.hearing.hear(TOLD, mark, now, now)
+    if state.account.hearing is not None:
+        mark = state.account.hearing.note(draw(COSTS), now)
+        state.account.hearing.hear(TOLD, mark, now, now)
         state.rate()
 
 
@@ -142,19 +142,19 @@ def test_to_ask_presses_nobody() -> None:
     slots = Concurrency(1, fixed=True)
     client = Scope("client", concurrency=slots, limits={"requests_per_minute": 60}, make=make)
     state = RouteState(route(Model(id="openai/m"), PLACE), client)
-    state.found.recall(NOW, 60, by_windows=False)
+    state.account.found.recall(NOW, 60, by_windows=False)
     state.take(NOW, ONE)
     names = {binding.what for _, binding in explain(state, ONE, NOW)}
     assert names == {"concurrency", "requests/min", "pace"}
-    assert (state.found.is_binding, calls) == (False, [])
+    assert (state.account.found.is_binding, calls) == (False, [])
 
 
 def test_what_the_server_tells_is_named_as_told() -> None:
     client = Scope("client", concurrency=Concurrency(9, fixed=True), limits={})
     state = RouteState(route(Model(id="openai/m"), Place()), client)
-    assert state.hearing is not None
-    mark = state.hearing.note(cost(10, 10), NOW)
-    state.hearing.hear(TOLD, mark, NOW, NOW)
+    assert state.account.hearing is not None
+    mark = state.account.hearing.note(cost(10, 10), NOW)
+    state.account.hearing.hear(TOLD, mark, NOW, NOW)
     state.rate()
     names = [str(binding) for _, binding in explain(state, cost(300, 300), NOW)]
     assert set(names) == {

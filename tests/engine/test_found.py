@@ -41,6 +41,13 @@ def test_one_refusal_among_a_few_requests_paces_nothing() -> None:
     assert found.rate is None
 
 
+def test_a_refusal_of_the_only_request_in_minutes_paces_nothing() -> None:
+    found = Found()
+    found.take(NOW)
+    found.refuse(NOW + 2 * MINUTE, NOW, 1, is_full=True)
+    assert found.rate is None
+
+
 def test_who_sends_little_by_choice_has_found_no_limit() -> None:
     found = Found()
     last = send(found, 0, 300, 1)

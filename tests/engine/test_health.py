@@ -65,9 +65,9 @@ def test_a_route_that_is_closed_to_us_is_gone_and_costs_no_attempt(
 
 def test_a_hint_parks_for_as_long_as_it_says(state: RouteState) -> None:
     assert fail(state, RateLimitError("slow", status=429, hint=7.0))
-    assert state.parked_until == NOW + 7 * SECOND
+    assert state.account.parked_until == NOW + 7 * SECOND
     fail(state, RateLimitError("slow", status=429, hint=2.0))
-    assert state.parked_until == NOW + 7 * SECOND  # the longer of two hints holds
+    assert state.account.parked_until == NOW + 7 * SECOND  # the longer of two hints holds
 
 
 def test_one_attempt_parks_once(state: RouteState) -> None:
@@ -75,7 +75,7 @@ def test_one_attempt_parks_once(state: RouteState) -> None:
     limit = RateLimitError("slow", status=429, hint=7.0)
     assert health.park(permit, 7.0, NOW, 0.5)
     assert health.fail(permit, limit, NOW + SECOND, 0.5, PATIENCE, is_fed=True)
-    assert state.parked_until == NOW + 7 * SECOND
+    assert state.account.parked_until == NOW + 7 * SECOND
 
 
 def test_what_a_body_asks_for_beyond_its_head_is_heard(state: RouteState) -> None:
@@ -89,35 +89,35 @@ def test_what_a_body_asks_for_beyond_its_head_is_heard(state: RouteState) -> Non
         PATIENCE,
         is_fed=True,
     )
-    assert state.parked_until == NOW + 31 * SECOND
-    assert state.throttles == 1
+    assert state.account.parked_until == NOW + 31 * SECOND
+    assert state.account.throttles == 1
 
 
 def test_what_a_body_asks_for_takes_the_place_of_a_guess(state: RouteState) -> None:
-    state.throttles = 5
+    state.account.throttles = 5
     storm = [Permit(state, ONE, NOW - SECOND) for _ in range(3)]
     for permit in storm:
         assert health.park(permit, None, NOW, 0.5) == (permit is storm[0])
-    guessed = state.parked_until
+    guessed = state.account.parked_until
     assert guessed > NOW + 5 * SECOND
     for permit, hint in zip(storm, [0.2, 0.1, 0.3], strict=True):
         health.park(permit, hint, NOW, 0.5)
-    assert state.parked_until == NOW + int(0.3 * SECOND)
+    assert state.account.parked_until == NOW + int(0.3 * SECOND)
 
 
 def test_a_storm_without_hints_is_one_quiet_and_the_next_is_longer(state: RouteState) -> None:
     limit = RateLimitError("slow", status=429)
     for _ in range(20):
         fail(state, limit)
-    first = state.parked_until - NOW
+    first = state.account.parked_until - NOW
     assert 0 < first <= SECOND
     later = NOW + 10 * SECOND
     for _ in range(20):
         fail(state, limit, later, later - SECOND)
-    assert state.throttles == 2
-    assert state.parked_until - later == 2 * first
+    assert state.account.throttles == 2
+    assert state.account.parked_until - later == 2 * first
     health.succeed(Permit(state, ONE, later + 1), later + SECOND)
-    assert state.throttles == 0
+    assert state.account.throttles == 0
 
 
 def test_throttling_is_one_cut_for_a_storm(state: RouteState) -> None:
@@ -135,7 +135,7 @@ def test_a_prompt_that_is_refused_apart_from_others_throttles_nobody(state: Rout
     slots = state.own.concurrency
     permit, slow = Permit(state, ONE, NOW), RateLimitError("slow", status=429)
     health.fail(permit, slow, NOW, 0.5, PATIENCE, is_fed=True, is_apart=True)
-    assert (slots.limit, state.found.rate) == (FIRST, None)
+    assert (slots.limit, state.account.found.rate) == (FIRST, None)
 
 
 def test_five_failures_in_a_row_open_the_breaker_and_are_forgiven_then(state: RouteState) -> None:

@@ -67,8 +67,8 @@ def test_a_refund_goes_back_to_the_limit_that_was_charged() -> None:
 def test_what_is_no_limit_is_none(limit: str) -> None:
     found = state()
     tell(found, send(found), NOW, limit_requests=limit, remaining_requests="0")
-    assert found.hearing is not None
-    assert not found.hearing.has_pace
+    assert found.account.hearing is not None
+    assert not found.account.hearing.has_pace
     assert found.wait(NOW, ONE) <= 0
 
 

@@ -32,15 +32,19 @@ PLACE: Final = Place(base_url="http://127.0.0.1:1/v1")
 class Everything(RuleBasedStateMachine):
     """Requests with all kinds of orders, and routes that fill, park, open, close and go."""
 
+    one_account = False
+
     def __init__(self) -> None:
         super().__init__()
         client = Scope("client", concurrency=Concurrency(1_000_000), limits={})
 
-        def made(name: str, **row: Any) -> RouteState:
+        def made(name: str, beside: RouteState | None = None, **row: Any) -> RouteState:
             model = Model(id=f"openai/{name}", max_concurrent_requests=2, **row)
-            return RouteState(route(model, PLACE), client)
+            return RouteState(route(model, PLACE), client, beside=beside)
 
-        a, b, c = made("a"), made("b"), made("c", priority=2)
+        a = made("a")
+        beside = a if self.one_account else None
+        b, c = made("b", beside), made("c", beside, priority=2)
         self.states = [a, b, c]
         plain = interchangeable((a, b, c))
         self.orders = [
@@ -52,6 +56,7 @@ class Everything(RuleBasedStateMachine):
             plain.last((a, b, c), (a,)),  # on all, and one is closed to it
             plain.favouring("like this"),
             interchangeable((a,)),
+            interchangeable((b,)),
             interchangeable((c,)),
         ]
         self.admission = Admission()
@@ -84,7 +89,7 @@ class Everything(RuleBasedStateMachine):
             assert not any(state.is_well(self.now) for state in members)
         raise AssertionError("granted a route that was not asked for")
 
-    @rule(which=st.integers(0, 8), count=st.integers(1, 3))
+    @rule(which=st.integers(0, 9), count=st.integers(1, 3))
     def ask(self, which: int, count: int) -> None:
         order = self.orders[which]
         for _ in range(count):
@@ -119,7 +124,7 @@ class Everything(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 2), seconds=st.integers(1, 20))
     def one_is_parked(self, which: int, seconds: int) -> None:
-        self.states[which].parked_until = self.now + seconds * SECOND
+        self.states[which].account.parked_until = self.now + seconds * SECOND
         self.admission.pump(self.now)
 
     @rule(which=st.integers(0, 2), seconds=st.integers(1, 20))
@@ -147,7 +152,9 @@ class Everything(RuleBasedStateMachine):
         for waiter in sorted(self.waiting, key=lambda each: each.number):
             for state in self.within_reach(waiter.order):
                 assert state in held or state.wait(self.now, ONE) > 0
-            held.update(self.within_reach(waiter.order))
+            for state in self.within_reach(waiter.order):
+                # A route that is not open waits for nothing that others use up.
+                held.update(state.account.routes if state.is_open else [state])
 
     def within_reach(self, order: Order) -> Iterator[RouteState]:
         """The routes of the first rank with one that is well, and of all before it."""
@@ -161,7 +168,10 @@ class Everything(RuleBasedStateMachine):
     def who_waits_is_counted(self) -> None:
         for state in self.states:
             assert state.waiting == sum(state in each.order.lanes for each in self.waiting)
-            assert state.own.in_flight == sum(each.state is state for each in self.permits)
+            assert state.in_flight == sum(each.state is state for each in self.permits)
+            own, account = state.own, state.account
+            assert own.in_flight == sum(each.state.own is own for each in self.permits) <= 2
+            assert account.waiting == sum(each.waiting for each in account.routes)
 
     def teardown(self) -> None:
         """When all is well again, everybody has a turn."""
@@ -175,5 +185,13 @@ class Everything(RuleBasedStateMachine):
         assert not self.waiting
 
 
+class OneAccount(Everything):
+    """The same, where the routes have one account, so that each uses up what all have."""
+
+    one_account = True
+
+
 Everything.TestCase.settings = settings(stateful_step_count=40, max_examples=200)
+OneAccount.TestCase.settings = settings(stateful_step_count=40, max_examples=200)
 TestEverything = Everything.TestCase
+TestOneAccount = OneAccount.TestCase

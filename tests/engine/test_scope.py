@@ -111,7 +111,7 @@ def test_a_given_concurrency_is_the_ceiling_of_each_route() -> None:
 def test_quiet_trouble_and_an_end() -> None:
     route_state = state()
     assert route_state.is_well(NOW)
-    route_state.parked_until = NOW + 5 * SECOND
+    route_state.account.parked_until = NOW + 5 * SECOND
     assert route_state.wait(NOW, ONE) == 5 * SECOND
     assert not route_state.is_well(NOW)
     assert route_state.is_well(NOW + 5 * SECOND)
@@ -131,9 +131,9 @@ def test_quiet_trouble_and_an_end() -> None:
 
 def test_revival_leaves_alone_what_is_not_gone() -> None:
     route_state = state()
-    route_state.parked_until = NOW
+    route_state.account.parked_until = NOW
     route_state.revive(0)
-    assert route_state.parked_until == NOW
+    assert route_state.account.parked_until == NOW
 
 
 def test_a_fork_holds_nothing() -> None:

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.once
 KNOWN_MISSED: Final[dict[str, tuple[str, ...]]] = {
     "told: openai, 6,000 requests, second, 0.3 s": ("late 429s",),
     "told: together, 6,000 requests, second, 3 s": ("late 429s",),
-    "told: two keys of one account, 600 requests each, sliding, 1 s": ("late 429s",),
     "found: 60 requests, minute, Retry-After": ("late 429s of all",),
     "found: 60 requests, minute, no hint": ("late 429s of all",),
     "found: 60 requests, sliding, Retry-After": ("late 429s of all",),

@@ -32,6 +32,19 @@ _AUTH: Final = matching(
     r"bearer|none|aws|google|[a-z0-9]+(-[a-z0-9]+)+",
     "bearer, none, aws, google or the name of a header in small letters, such as x-api-key",
 )
+
+
+def _accounts(given: object) -> object:
+    """A name for all keys, or one for each variable that holds a key."""
+    names = list(given.values()) if isinstance(given, dict) else [given]
+    if not names or any(not isinstance(name, str) or not name.strip() for name in names):
+        msg = "it must be a name, or a dict with a name for each variable of key_env"
+        raise ValueError(msg)
+    return given
+
+
+Accounts = Annotated[str | dict[str, str], BeforeValidator(_accounts)]
+_NAME: Final = matching(r"\S(.*\S)?", "a name, such as gpt-4.1")
 # Of our own, so that no decimal context of the caller can round a price.
 _EXACT: Final = Context(prec=200)
 
@@ -96,10 +109,11 @@ class Model(Checked):
 
     Each environment variable in ``key_env`` holds a key of its own, and each of ``regions`` is a
     place of its own: there is one route for each pair of them. Limits on a row belong to each route
-    of that model, beside the limits of the client. Of several models those of ``priority`` 2 are
-    asked only when all of 1 are parked, open or gone, or have failed the request. ``extra_body``
-    and ``extra_headers`` go with each request to it, under those of the call. Raises
-    ``ConfigError`` for what is no limit.
+    of that model, beside the limits of the client; keys of one ``account`` (its name, or one for
+    each variable) share them, and so do models of one ``limit_group``. Of several models those of
+    ``priority`` 2 are asked only when all of 1 are parked, open or gone, or have failed the
+    request. ``extra_body`` and ``extra_headers`` go with each request to it, under those of the
+    call. Raises ``ConfigError`` for what is no limit.
     """
 
     id: str
@@ -114,6 +128,8 @@ class Model(Checked):
     priority: Annotated[int, Field(ge=1), NoFlag] = 1
     key_env: Names = ()
     regions: Names = ()
+    account: Accounts | None = None
+    limit_group: Annotated[str, _NAME] | None = None
     structured: Structured | None = None
     # Not shown: a gateway in between may have its token there.
     extra_headers: dict[str, str] | None = Field(default=None, repr=False)
@@ -136,6 +152,20 @@ class Model(Checked):
                 )
                 raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _each_key_has_an_account(self) -> Self:
+        if isinstance(self.account, dict) and (odd := self.account.keys() ^ set(self.key_env)):
+            msg = (
+                f"account= must name an account for each variable of key_env= and for no other;"
+                f" see {', '.join(sorted(odd))}"
+            )
+            raise ValueError(msg)
+        return self
+
+    def account_of(self, key: KeySource) -> str | None:
+        """The account of one of its keys, where the row says so."""
+        return self.account[key.env[0]] if isinstance(self.account, dict) else self.account
 
     def asked(self, params: SamplingParams | None) -> SamplingParams | None:
         """What is asked of this model alone: ``params`` laid over the row's own extras."""
@@ -300,6 +330,8 @@ class Route:
     place: str | None = None
     id: str = field(init=False)
     """The name of the route in responses, errors and statistics."""
+    scope: str = field(init=False)
+    """The name of what its limits belong to: its own, or that of all routes that share them."""
 
     def offer(self, operation: str) -> Offer | None:
         """How its endpoint does ``operation`` with its model; None: not at all."""
@@ -310,6 +342,18 @@ class Route:
         number = "" if self.number == 1 else f"#{self.number}"
         region = "" if self.region is None else f"@{self.region}"
         object.__setattr__(self, "id", f"{self.model.called}{number}{region}")
+        object.__setattr__(self, "scope", self._shared(number, region) or self.id)
+
+    def _shared(self, number: str, region: str) -> str | None:
+        """The same in all processes, however many of the routes each of them has."""
+        model, account = self.model, self.model.account_of(self.key)
+        if account is None and model.limit_group is None:
+            return None
+        models = f"{model.endpoint}/{model.limit_group}" if model.limit_group else model.called
+        if account is not None:
+            return f"{models}{region}, account {account}"
+        own = f", key {self.key.env[0]}" if model.key_env else number
+        return f"{models}{own}{region}"
 
     @property
     def structured(self) -> Structured:

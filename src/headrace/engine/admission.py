@@ -90,7 +90,8 @@ class Permit:
         # Nano-dollars of its answer; None: unknown.
         self.billed: int | None = None
         # All that was admitted up to this one, where the server tells what is left.
-        self.mark = None if state.hearing is None else state.hearing.note(cost, admitted_at)
+        hearing = state.account.hearing
+        self.mark = None if hearing is None else hearing.note(cost, admitted_at)
 
     def leave(self, now: int, used: Cost | None) -> None:
         """The attempt is over, having ``used`` so much (None: as reserved). Lock held.
@@ -204,6 +205,7 @@ class Admission:
         queue.add(waiter)
         for state in waiter.order.lanes:
             state.waiting += 1
+            state.account.waiting += 1
             state.fresh += waiter.is_fresh
         # Behind others in its own queue it changes nothing.
         if queue.first() is waiter:
@@ -287,6 +289,7 @@ def _forget(waiter: Waiter) -> None:
     waiter.gone = True
     for state in waiter.order.lanes:
         state.waiting -= 1
+        state.account.waiting -= 1
         state.fresh -= waiter.is_fresh
 
 

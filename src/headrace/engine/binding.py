@@ -14,10 +14,10 @@ from headrace.policy.buckets import DAY, SECOND
 from headrace.policy.cost import DIMENSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from headrace.engine.admission import Admission, Waiter
-    from headrace.engine.limits import Scope
+    from headrace.engine.limits import Row
     from headrace.engine.scope import RouteState
     from headrace.policy.cost import Cost
 
@@ -87,11 +87,14 @@ def _reasons(state: RouteState, cost: Cost, now: int) -> Iterator[Reason]:
     breaker = state.breaker
     if breaker.state is not State.CLOSED:
         yield _reason("breaker", where, breaker.wait(now), state=_standing(state, now))
+    account = state.account
     for scope in state.scopes:
-        yield from _rates(scope, cost, now)
+        yield from _rates(scope.limits, scope.name, cost, now)
+    if account.hearing is not None:
+        yield from _rates(account.hearing.limits, account.name, cost, now)
     if not state.is_told:
-        rate, wait = state.found.rate, state.found.foresee(now)
-        yield _reason("pace", where, wait, limit=rate, source="found")
+        rate, wait = account.found.rate, account.found.foresee(now)
+        yield _reason("pace", account.name, wait, limit=rate, source="found")
 
 
 def _slots(state: RouteState) -> Iterator[Reason]:
@@ -114,8 +117,9 @@ def _slots(state: RouteState) -> Iterator[Reason]:
 
 
 def _quiet(state: RouteState, now: int) -> Reason:
-    source = "found" if state.is_guessed else "told"
-    return _reason("quiet", state.route.id, state.parked_until - now, source=source)
+    account = state.account
+    source = "found" if account.is_guessed else "told"
+    return _reason("quiet", account.name, account.parked_until - now, source=source)
 
 
 def _standing(state: RouteState, now: int) -> str:
@@ -125,13 +129,13 @@ def _standing(state: RouteState, now: int) -> str:
     return "open until it is reset" if breaker.wait(now) == NEVER else "open"
 
 
-def _rates(scope: Scope, cost: Cost, now: int) -> Iterator[Reason]:
-    for index, limit in scope.limits:
+def _rates(limits: Iterable[Row], where: str, cost: Cost, now: int) -> Iterator[Reason]:
+    for index, limit in limits:
         if amount := cost[index]:
             span = "day" if limit.interval >= DAY else "min"
             yield _reason(
                 f"{DIMENSIONS[index].replace('_', ' ')}/{span}",
-                scope.name,
+                where,
                 limit.foresee(now, amount),
                 limit=limit.amount,
                 used=limit.used(now),

@@ -63,7 +63,7 @@ class Choice:
     def slots(self) -> int:
         """How many requests may be in flight at once: on all routes, and for the client."""
         most = self.lanes[0].scopes[0].concurrency.ceiling
-        return min(most, sum(state.own.concurrency.ceiling for state in self.lanes))
+        return min(most, sum(own.concurrency.ceiling for own in {s.own for s in self.lanes}))
 
     def spilling(self, *, spill: bool | None) -> Choice:
         """The same, with another answer to whether requests leave a model that has no room."""

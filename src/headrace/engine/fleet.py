@@ -14,7 +14,7 @@ from headrace.core.errors import BadRowError, ConfigError
 from headrace.core.model import LOCAL, Model
 from headrace.engine import pricing
 from headrace.engine.choice import Choice
-from headrace.engine.limits import Scope, alone
+from headrace.engine.limits import NAMES, Scope, alone
 from headrace.engine.remembering import Remembering
 from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import Concurrency
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
+    from headrace.engine.account import Met
     from headrace.engine.limits import Make
     from headrace.engine.order import Lanes
     from headrace.registry.resolve import Place
@@ -65,6 +66,7 @@ class Fleet:
             limits=limits,
             make=make,
         )
+        self._met: Met = {}
         self._memory = Remembering(self._clock, wanted=remembers)
         self._table = registered.table()
         self._groups: dict[str, Lanes] = {}
@@ -204,15 +206,30 @@ class Fleet:
                     " make a second client for the second row"
                 )
                 raise ConfigError(msg)
-            lanes = tuple(self._new(route, params) for route in self._routes(row))
+            lanes: Lanes = ()
+            for route in self._routes(row):
+                lanes = (*lanes, self._new(route, params, lanes))
             for state in lanes:
                 self._memory.watch(state, self._table.all_endpoints().get(row.endpoint))
             self._groups[row.id] = lanes
             return lanes
 
-    def _new(self, route: Route, params: SamplingParams | None) -> RouteState:
-        epoch, breaker = self._epoch(route), self._breaker
-        return RouteState(route, self._scope, params, epoch, self._clock, breaker=breaker)
+    def _new(self, route: Route, params: SamplingParams | None, row: Lanes) -> RouteState:
+        """``row``: those of the same model that are made already."""
+        alike = (s for s in (*self.states(), *row) if s.route.scope == route.scope)
+        beside = next(alike, None)
+        if beside is not None:
+            _check_alike(route.model, beside.route.model)
+        return RouteState(
+            route,
+            self._scope,
+            params,
+            self._epoch(route),
+            self._clock,
+            breaker=self._breaker,
+            beside=beside,
+            met=self._met,
+        )
 
     def _routes(self, row: Model) -> tuple[Route, ...]:
         if row.endpoint not in self._table.all_endpoints() and registered.discover(row.endpoint):
@@ -228,6 +245,17 @@ class Fleet:
                 msg = f"the model {route.id!r} has the name of another model's route; rename one"
                 raise ConfigError(msg)
         return routes
+
+
+def _check_alike(row: Model, other: Model) -> None:
+    """What shares its limits has the same ones; raises ``ConfigError``."""
+    for name in (*NAMES, "max_concurrent_requests"):
+        if (mine := getattr(row, name)) != (theirs := getattr(other, name)):
+            msg = (
+                f"{other.called} and {row.called} share their limits, and {name} is {theirs} on one"
+                f" row and {mine} on the other; state the same on both, or do not let them share"
+            )
+            raise ConfigError(msg)
 
 
 def _slots(given: int | None) -> Concurrency:

@@ -11,7 +11,7 @@ from typing import Final
 
 from headrace.adapters.pace import Pacer
 from headrace.policy.adaptive import ENOUGH, SPAN, Level
-from headrace.policy.buckets import MINUTE, SECOND, Ring
+from headrace.policy.buckets import DUST, MINUTE, SECOND, Ring
 
 # Where a minute is counted as such, the rest of it brings a handful of refusals.
 ENOUGH_IN_WINDOWS: Final = 4 * ENOUGH
@@ -193,7 +193,8 @@ class Found:
         """
         known = now - self._begun
         if known >= MINUTE:
-            return BEYOND * self._ring.used(now)
+            used = self._ring.used(now)
+            return BEYOND * used if used > DUST else None
         span = max(min(known, LATELY), SECOND // 10)
         while (borne := self._ring.since(now, span)) < MEANINGFUL and span < known:
             span = min(2 * span, known)

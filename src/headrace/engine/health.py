@@ -45,16 +45,16 @@ _NEVER_CAME: Final = (NotSentError, ConnectionLostError)
 
 def succeed(permit: Permit, now: int, size: int = 0) -> bool:
     """The route answered with ``size`` tokens of output; True when that closed its breaker."""
-    state = permit.state
+    state, account = permit.state, permit.state.account
     state.answered = True
     state.last_good = now
     # What was sent with others that were refused shows as well that the route is not shut.
-    since = state.parked_at if state.throttles == 1 else state.parked_before
-    if state.throttles and permit.admitted_at > since:
-        state.throttles = 0
-        state.found.succeed(now)
+    since = account.parked_at if account.throttles == 1 else account.parked_before
+    if account.throttles and permit.admitted_at > since:
+        account.throttles = 0
+        account.found.succeed(now)
     state.troubled_since = None
-    state.doubt.answer()
+    account.doubt.answer()
     latency = now - permit.admitted_at
     in_flight = state.own.in_flight + permit.is_over
     state.own.concurrency.succeed(now, in_flight, latency, size, permit.crowd)
@@ -111,19 +111,19 @@ def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
     A body that asks for more than the head did, which came first, is heard, too; and what a server
     asks for takes the place of what was guessed in the same storm, be it less.
     """
-    state, asked = permit.state, hint or 0.0
+    account, asked = permit.state.account, hint or 0.0
     if permit.quiet is not None and asked <= permit.quiet:
         return False
     permit.quiet = asked
-    is_told_better = asked > 0 and state.is_guessed
-    if permit.admitted_at > state.parked_at:
-        state.throttles += 1
-        state.parked_before, state.parked_at = state.parked_at, now
+    is_told_better = asked > 0 and account.is_guessed
+    if permit.admitted_at > account.parked_at:
+        account.throttles += 1
+        account.parked_before, account.parked_at = account.parked_at, now
         is_told_better = False
-    until = now + retry.park(hint, state.throttles, chance)
-    if until <= state.parked_until and not is_told_better:
+    until = now + retry.park(hint, account.throttles, chance)
+    if until <= account.parked_until and not is_told_better:
         return False
-    state.parked_until, state.is_guessed = until, not asked
+    account.parked_until, account.is_guessed = until, not asked
     return True
 
 
@@ -149,7 +149,7 @@ def _count(permit: Permit, error: ProviderError, now: int, chance: float, *, is_
     was_open = state.breaker.state is not State.CLOSED
     is_open = state.breaker.fail(now, chance)
     # What others in flight there come back with is still open: a slow server may answer them.
-    if is_open and not state.answered and state.own.in_flight <= 1:
+    if is_open and not state.answered and state.in_flight <= 1:
         state.gone = GoneError(f"{error} (it never answered)")
     elif is_open and not state.last_good and is_hopeless and _has_had_breaks(state):
         state.gone = GoneError(f"{error} (it answered with nothing but errors)")

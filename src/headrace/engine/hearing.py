@@ -15,7 +15,7 @@ from headrace.policy.known import ToldRate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from headrace.engine.limits import Scope
+    from headrace.engine.limits import Row
     from headrace.policy.cost import Cost
     from headrace.wire.failure import Limit as Heard
     from headrace.wire.failure import Limits
@@ -85,6 +85,18 @@ class Told(Limit):
         wait = min(self._ring.until(now, excess), self.others.until(now, excess))
         return max(1, min(wait, self._full_at - now))
 
+    def absorb(self, newer: Told, now: int, asked_at: int) -> None:
+        """Another turned out to be the same limit; it has just heard of it.
+
+        What was sent by us when that was asked for, the other took for the doing of others.
+        """
+        ours = self._ring.used(now) - self._ring.since(now, now - asked_at)
+        self._ring.absorb(newer._ring, now)
+        self.others = newer.others
+        self.others.less(ours)
+        self.since = max(self.since, newer.since)
+        self._asked_at, self._full_at = newer._asked_at, newer._full_at
+
     def settle(self, admitted_at: int, now: int, difference: float) -> None:
         """Return what was not used, or charge it; not for what was never counted here."""
         if admitted_at >= self.since:
@@ -97,21 +109,19 @@ def _paced(amount: float, interval: int) -> float:
 
 
 class Hearing:
-    """What one route's replies have told of its limits."""
+    """What the replies of one account have told of its limits."""
 
     __slots__ = (
         "_counting",
         "_heard_at",
         "_news_of",
         "_recalled",
-        "_scope",
         "_silent",
         "_told",
         "admitted",
     )
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+    def __init__(self) -> None:
         self._told: dict[int, Told] = {}
         self._counting: dict[int, Counting] = {}
         self._heard_at = self._news_of = -OFTEN
@@ -119,6 +129,11 @@ class Hearing:
         # Told to an earlier run, and not yet to this one.
         self._recalled: set[int] = set()
         self.admitted: tuple[int, ...] = NOTHING
+
+    @property
+    def limits(self) -> tuple[Row, ...]:
+        """Those that hold now."""
+        return tuple(self._told.items())
 
     @property
     def has_pace(self) -> bool:
@@ -150,13 +165,28 @@ class Hearing:
             return False
         return now - self._heard_at >= OFTEN or any(t.others.held(now) for t in self._told.values())
 
-    def hear(self, limits: Limits, mark: Mark, asked_at: int, now: int) -> None:
-        """A reply's headers, to the request whose ``note`` was ``mark``."""
+    def hear(self, limits: Limits, mark: Mark, asked_at: int, now: int) -> bool:
+        """A reply's headers, to the request whose ``note`` was ``mark``; are they the first?"""
+        if asked_at < self._news_of:
+            return False
+        was_told = bool(self._told)
         self._heard_at, self._news_of = now, asked_at
         for index, news in _messages(limits, asked_at):
             self._adopt(index, news, mark, now)
             self._recalled.discard(index)
         self._drop_recalled()
+        return not was_told and bool(self._told)
+
+    def agrees(self, other: Hearing) -> bool:
+        """Has the other been told the same limits?"""
+        return bool(self._told) and set(self.known()) == set(other.known())
+
+    def absorb(self, newer: Hearing, now: int, asked_at: int) -> None:
+        """Another, which ``agrees``, was told of the same account, just now."""
+        for index, told in self._told.items():
+            told.absorb(newer._told[index], now, asked_at)
+        # The marks of what was admitted before are those of one of the two.
+        self._heard_at = self._news_of = now
 
     def known(self) -> tuple[ToldRate, ...]:
         """What was told."""
@@ -169,16 +199,17 @@ class Hearing:
         """Begin with what an earlier run was told; the first reply says it again, or ends it."""
         for rate in rates:
             index, interval = DIMENSIONS.index(rate.what), int(rate.seconds * SECOND)
+            if index in self._told:
+                continue
             told = self._told[index] = Told(interval, rate.amount, now)
             told.start_evenly(now)
             self._counting[index] = Counting(interval)
-            self._scope.replace(index, None, told)
             self._recalled.add(index)
 
     def _drop_recalled(self) -> None:
         """A reply came, and said nothing of these."""
         while self._recalled:
-            self._scope.drop(self._told.pop(self._recalled.pop()))
+            del self._told[self._recalled.pop()]
 
     def refuse(self) -> None:
         """A request was refused for a rate."""
@@ -195,8 +226,6 @@ class Hearing:
     def _adopt(self, index: int, news: News, mark: Mark, now: int) -> None:
         counting = self._counting.setdefault(index, Counting())
         interval, told = counting.seen(news), self._told.get(index)
-        if not self._told:
-            self._scope.concurrency.trust()
         if told is None or told.interval != interval:
             told = self._begin(index, interval, news, mark, now)
             ours = 0.0
@@ -212,7 +241,6 @@ class Hearing:
         since = self.admitted[index] - mark[index] if isinstance(mark, tuple) else 0.0
         # More than what was left is refused, and does not count.
         told.take(now, min(since, news.limit - news.held))
-        self._scope.replace(index, self._told.get(index), told)
         self._told[index] = told
         return told
 

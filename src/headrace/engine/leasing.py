@@ -306,12 +306,13 @@ class Leasing:
             if any(scope is one for one, _ in asked)
         ]
         for state in self._states():
-            name = state.route.id
-            until = now + answer.quiet.get(f"quiet {name}", 0) * _MICRO
-            if state.breaker.state is State.CLOSED and now - state.last_good > LATELY:
-                until = max(until, now + answer.quiet.get(f"break {name}", 0) * _MICRO)
-            if until > max(now, state.parked_until + _CLOSE):
-                state.parked_until = until
+            account, breaker = state.account, state.breaker
+            until = now + answer.quiet.get(f"quiet {account.name}", 0) * _MICRO
+            if until > max(now, account.parked_until + _CLOSE):
+                account.parked_until = until
+            left = answer.quiet.get(f"break {state.route.id}", 0) * _MICRO
+            if left and breaker.state is State.CLOSED and now - state.last_good > LATELY:
+                breaker.hear_open(now + left)
             state.close_for_today(now, self._patience)
         took = (now - sent_at) / SECOND
         return None if all(in_time) else f"{self.store} took too long to answer ({took:.1f} s)"
@@ -346,7 +347,9 @@ class Leasing:
         """Let the other processes know what a route has asked for."""
         now = self._clock.now()
         if isinstance(event, RouteParked):
-            self._marks[f"quiet {event.route}"] = now + int(event.seconds * SECOND)
+            for state in self._states():
+                if state.route.id == event.route:
+                    self._marks[f"quiet {state.account.name}"] = now + int(event.seconds * SECOND)
         elif isinstance(event, BreakerChanged) and event.state == State.OPEN:
             for state in self._states():
                 if state.route.id == event.route:

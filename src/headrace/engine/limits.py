@@ -168,23 +168,9 @@ class Scope:
         )
 
     @property
-    def counts_tokens(self) -> bool:
-        """Does one of its limits count tokens?"""
-        return any(index for index, _ in self.limits)
-
-    @property
     def most_input(self) -> float:
         """The most input tokens that one request may ever have here."""
         of_output = DIMENSIONS.index("output_tokens")
         final = (row for row in self.limits if row[1].is_final)
         amounts = (limit.amount for index, limit in final if index and index != of_output)
         return min(amounts, default=float("inf"))
-
-    def replace(self, index: int, old: Rate | None, new: Rate) -> None:
-        """From now on ``new`` limits it, too, in the place of ``old`` if there was one."""
-        kept = tuple(row for row in self.limits if row[1] is not old)
-        self.limits = (*kept, (index, new))
-
-    def drop(self, limit: Limit) -> None:
-        """It does not limit any more."""
-        self.limits = tuple(row for row in self.limits if row[1] is not limit)

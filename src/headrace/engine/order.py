@@ -73,13 +73,13 @@ class Order:
         best: RouteState | None = None
         least, fewest = NEVER, 0
         for state in group:
-            if state.waiting if blocked is None else state in blocked:
+            if state.account.waiting if blocked is None else state in blocked:
                 continue
             wait = state.wait(now, cost)
             if wait > 0:
                 least = min(least, wait)
                 continue
-            busy = state.own.in_flight - (LEAN if state in self.near else 0)
+            busy = state.in_flight - (LEAN if state in self.near else 0)
             if best is None or busy < fewest:
                 best, fewest = state, busy
         return best, least
@@ -90,9 +90,12 @@ class Order:
         near = (max(group, key=partial(_nearness, opening)) for group in groups)
         return Order(self.ranks, frozenset(near))
 
-    def waits_for(self, reached: int) -> Iterable[RouteState]:
-        """The routes of so many ranks."""
-        return self.lanes if reached == len(self.ranks) else chain(*chain(*self.ranks[:reached]))
+    def waits_for(self, reached: int) -> Iterator[RouteState]:
+        """The routes of so many ranks, and those that use up the limits that they wait for."""
+        for state in chain(*chain(*self.ranks[:reached])):
+            yield state
+            if len(state.account.routes) > 1 and state.is_open:
+                yield from state.account.routes
 
     def awaited(self, now: int) -> Iterator[RouteState]:
         """The routes that a request waits for which finds no room: of ranks that are asked now."""

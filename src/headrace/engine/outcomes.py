@@ -112,7 +112,7 @@ class Outcomes:
         """An answer came: the route is well, and what was not used goes back."""
         now = self.clock.now()
         used = None if response.usage is None else spent(response.usage)
-        hearing, limits = permit.state.hearing, None
+        hearing, limits = permit.state.account.hearing, None
         if hearing is not None and reply is not None and hearing.is_news(permit.admitted_at, now):
             limits = failure.read_limits(reply.headers)
         with self.admission.lock:
@@ -232,7 +232,7 @@ class Outcomes:
         error.route, error.attempt = state.route.id, course.sends
         billed = state.pricing.billed(error)
         with self.admission.lock:
-            parked_until = state.parked_until
+            parked_until = state.account.parked_until
             is_fed = self.admission.is_fed()
             forgiven = health.fail(
                 permit,
@@ -245,7 +245,7 @@ class Outcomes:
             )
             permit.leave(now, _used(error))
             state.tally.fail(error, billed, now)
-            is_parked = state.parked_until != parked_until
+            is_parked = state.account.parked_until != parked_until
             standing = state.standing
             self.admission.pump(now)
         if is_parked:
@@ -301,7 +301,7 @@ class Outcomes:
             listener(event)
 
     def _tell_parked(self, state: RouteState, now: int) -> None:
-        self.tell(RouteParked(state.route.id, (state.parked_until - now) / SECOND))
+        self.tell(RouteParked(state.route.id, (state.account.parked_until - now) / SECOND))
 
     def tell_standing(self, state: RouteState, standing: str | None = None) -> None:
         """Let the listeners know how a route stands (now), if that is news to them."""

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.adapters.clock import SystemClock
 from headrace.core.errors import QuotaError
 from headrace.core.fingerprint import identity_of
-from headrace.engine.found import Found
-from headrace.engine.hearing import Hearing
+from headrace.engine.account import Account
 from headrace.engine.learning import Learning
 from headrace.engine.limits import NAMES, Scope
 from headrace.engine.pricing import Pricing
@@ -21,7 +20,6 @@ from headrace.engine.tally import Tally
 from headrace.policy.adaptive import MOST, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
 from headrace.policy.buckets import DAY, SECOND
-from headrace.policy.doubt import Doubt
 from headrace.wire import failure
 
 if TYPE_CHECKING:
@@ -30,7 +28,9 @@ if TYPE_CHECKING:
     from headrace.core.errors import HeadraceError
     from headrace.core.model import Route
     from headrace.core.params import SamplingParams
+    from headrace.engine.account import Met
     from headrace.engine.admission import Permit
+    from headrace.engine.limits import Row
     from headrace.policy.cost import Cost
     from headrace.policy.known import Known
     from headrace.wire.failure import Limits
@@ -43,18 +43,18 @@ class RouteState:
     """What is known of a route while the client lives: its scopes, its health, its silence."""
 
     __slots__ = (
+        "_clock",
         "_epoch",
         "_identity",
+        "_met",
         "_without_quota",
+        "account",
         "answered",
         "breaker",
         "counts_tokens",
-        "doubt",
-        "found",
         "fresh",
         "gone",
-        "hearing",
-        "is_guessed",
+        "in_flight",
         "is_to_recall",
         "is_told",
         "last_good",
@@ -63,15 +63,10 @@ class RouteState:
         "most_input",
         "own",
         "params",
-        "parked_at",
-        "parked_before",
-        "parked_until",
         "pricing",
         "route",
         "scopes",
-        "stormed_at",
         "tally",
-        "throttles",
         "told",
         "troubled_since",
         "waiting",
@@ -86,23 +81,23 @@ class RouteState:
         clock: Clock | None = None,
         *,
         breaker: BreakerSettings | None = None,
+        beside: RouteState | None = None,
+        met: Met | None = None,
     ) -> None:
-        """``params``: what the client asks of this model alone; ``epoch``: its codec's."""
+        """``params``: what the client asks of this model alone; ``epoch``: its codec's.
+
+        ``beside``: a route of the same account, whose limits are those of this one, too. ``met``:
+        the accounts that servers have named to this client.
+        """
         self.route = route
         self.params = params
         self._epoch = epoch
         self._identity: tuple[Route, bytes] | None = None
-        clock = clock or SystemClock()
-        self.pricing = Pricing(route, clock)
+        self._clock = clock or SystemClock()
+        self.pricing = Pricing(route, self._clock)
         self.learning = Learning()
-        self.own = _own(route, client)
+        self.own: Scope = _own(route, client) if beside is None else beside.own
         self.scopes = (client, self.own)
-        # Where limits are told, they may come to count tokens while requests wait.
-        self.hearing = Hearing(self.own) if route.endpoint.limit_headers else None
-        self.found = Found(int(clock.wall() * SECOND) - clock.now())
-        self.rate()
-        if self.limits:
-            self.own.concurrency.trust()
         self.breaker = Breaker(breaker)
         # Its standing as listeners know it.
         self.told: str = State.CLOSED
@@ -110,28 +105,36 @@ class RouteState:
         # Is something remembered of it, perhaps, and has nobody looked?
         self.is_to_recall = False
         self._be_well()
+        # What the user says of accounts counts, whatever servers say.
+        self._met = None if route.model.account else met
+        # Others may see it from here on.
+        self.account: Account = Account(route, self._clock) if beside is None else beside.account
+        self.account.routes.append(self)
+        self.rate()
+        if self.limits and beside is None:
+            self.own.concurrency.trust()
 
     def _be_well(self) -> None:
         """Nothing is known against it yet."""
         self.gone: HeadraceError | None = None
         self._without_quota: QuotaError | None = None
         self.answered = False
-        self.parked_at = self.parked_before = self.stormed_at = -1
-        self.doubt = Doubt()
-        self.parked_until = 0
-        self.is_guessed = False  # how long it is parked
-        self.throttles = 0
         self.troubled_since: int | None = None
         self.last_good = 0
-        self.waiting = self.fresh = 0
+        self.waiting = self.fresh = self.in_flight = 0
 
     def rate(self) -> None:
         """See anew which limits there are beside the slots, and what they allow one request."""
-        self.limits = tuple(row for scope in self.scopes for row in scope.limits)
+        hearing = self.account.hearing
+        told = () if hearing is None else hearing.limits
+        self.limits: tuple[Row, ...] = (
+            *(row for scope in self.scopes for row in scope.limits),
+            *told,
+        )
         # Does the server tell how many a minute, so that no pace has to be found out?
-        self.is_told = self.hearing is not None and self.hearing.has_pace
-        may_be_told = self.hearing is not None and self.hearing.may_come
-        self.counts_tokens = may_be_told or any(scope.counts_tokens for scope in self.scopes)
+        self.is_told = hearing is not None and hearing.has_pace
+        may_be_told = hearing is not None and hearing.may_come
+        self.counts_tokens = may_be_told or any(index for index, _ in self.limits)
         # The most input tokens that one request may ever have here.
         self.most_input = min(scope.most_input for scope in self.scopes)
 
@@ -143,8 +146,9 @@ class RouteState:
     def known(self, empty: Known, now: int) -> Known:
         """``empty``, and what was found out of the limits here."""
         at_once, is_bound = self.own.concurrency.known() or (None, False)
-        told = self.hearing.known() if self.hearing is not None else ()
-        found = None if self.is_told else self.found.known(now)
+        hearing = self.account.hearing
+        told = hearing.known() if hearing is not None else ()
+        found = None if self.is_told else self.account.found.known(now)
         pace, by_windows = found or (None, False)
         return replace(
             empty,
@@ -158,37 +162,65 @@ class RouteState:
 
     def recall(self, known: Known, now: int) -> None:
         """Begin with what an earlier run has found out; what the user has stated stays."""
-        if known.first_at_once is not None:
-            self.own.concurrency.recall(now, known.first_at_once, is_bound=known.is_bound)
-        if known.per_minute is not None and not self.route.model.requests_per_minute:
-            self.found.recall(now, known.per_minute, by_windows=known.by_windows)
-        if self.hearing is not None:
-            self.hearing.recall(known.told, now)
-            if known.told and not known.is_bound:
-                self.own.concurrency.trust()
         if known.correction is not None:
             self.learning.recall(known.correction)
-        self.rate()
+        if self.account.is_recalled:
+            return
+        if known.first_at_once is not None:
+            self.own.concurrency.recall(now, known.first_at_once, is_bound=known.is_bound)
+        if self.route.model.requests_per_minute:
+            known = replace(known, per_minute=None)
+        self.account.recall(known, now)
+        if self.account.hearing is not None and known.told and not known.is_bound:
+            self.own.concurrency.trust()
+        self.account.rate()
 
     def hear(self, limits: Limits, permit: Permit, now: int, patience: int) -> None:
         """What a reply tells of the limits; lock held. ``patience`` in nanoseconds."""
-        if self.hearing is None or permit.mark is None:
+        hearing, routes = self.account.hearing, self.account.routes
+        if hearing is None or permit.mark is None:
             return
         if limits is failure.NO_LIMITS:
-            self.hearing.hear_nothing(now)
+            hearing.hear_nothing(now)
         else:
-            self.hearing.hear(limits, permit.mark, permit.admitted_at, now)
-            self._see_quota(now, patience)
-        self.rate()
+            if hearing.hear(limits, permit.mark, permit.admitted_at, now):
+                for state in routes:
+                    state.own.concurrency.trust()
+            left = hearing.exhausted(now)
+            for state in routes:
+                state.see_quota(left, patience)
+        self.account.rate()
+        if limits.account is not None and self._met is not None:
+            self._meet(limits.account, self._met, permit.admitted_at, now)
 
-    def hear_refusal(self) -> None:
-        """A request was refused though limits are told."""
-        if self.hearing is not None:
-            self.hearing.refuse()
+    def _meet(self, told: str, met: Met, asked_at: int, now: int) -> None:
+        """Where another key has the same account, they share it from now on."""
+        row, account = self.route.model, self.account
+        family = (row.endpoint, row.limit_group or row.name, self.route.region)
+        if account.told not in {None, told}:
+            # The key was replaced, or something in between has many: it is not to be relied on.
+            self._met = None
+            if len(account.routes) > 1:
+                self.move(Account(self.route, self._clock))
+            else:
+                met.pop((*family, account.told), None)
+            return
+        account.told = told
+        first = met.setdefault((*family, told), account)
+        if first is not account and first.is_same(account):
+            first.absorb(account, now, asked_at)
 
-    def _see_quota(self, now: int, patience: int) -> None:
+    def move(self, account: Account) -> None:
+        """From now on it belongs to that one."""
+        self.account.waiting -= self.waiting
+        self.account.routes = [state for state in self.account.routes if state is not self]
+        account.waiting += self.waiting
+        account.routes = [*account.routes, self]
+        self.account = account
+
+    def see_quota(self, left: tuple[float, int], patience: int) -> None:
         """Where nothing is left for longer than anybody waits, the route is closed."""
-        amount, wait = (0.0, 0) if self.hearing is None else self.hearing.exhausted(now)
+        amount, wait = left
         if wait > patience and self.gone is None:
             msg = (
                 f"nothing is left of what {self.route.id} allows ({amount:g}), for"
@@ -221,21 +253,24 @@ class RouteState:
         for scope in self.scopes:
             if scope.in_flight >= scope.concurrency.limit:
                 return NEVER
-        wait = self.parked_until - now
+        wait = self.account.parked_until - now
         if self.breaker.state is not _CLOSED:
             wait = max(wait, self.breaker.wait(now))
         for index, limit in self.limits:
             if (amount := cost[index]) and (longer := limit.wait(now, amount)) > wait:
                 wait = longer
-        if not self.is_told and self.found.is_paced:
-            wait = max(wait, self.found.wait(now))
+        if not self.is_told and (found := self.account.found).is_paced:
+            wait = max(wait, found.wait(now))
         return wait
 
     def is_well(self, now: int) -> bool:
         """Is nothing known against it: not gone, no trouble, no quiet?"""
-        if self.gone is not None or self.breaker.state is not _CLOSED:
-            return False
-        return self.parked_until <= now
+        return self.is_open and self.account.parked_until <= now
+
+    @property
+    def is_open(self) -> bool:
+        """Is it neither gone nor in trouble?"""
+        return self.gone is None and self.breaker.state is _CLOSED
 
     @property
     def standing(self) -> str:
@@ -246,23 +281,24 @@ class RouteState:
         """Nothing is held against it any more, not even the quiet that its server asked for."""
         self.breaker.reset()
         self.gone = self.troubled_since = self._without_quota = None
-        self.parked_until = self.throttles = 0
-        self.is_guessed = False
+        self.account.reset()
 
     def take(self, now: int, cost: Cost, late: int = 0) -> None:
         """Admit one request in every scope at once; it was due ``late`` nanoseconds ago."""
         if self.breaker.state is not _CLOSED:
             self.breaker.pass_through()
+        self.in_flight += 1
         for scope in self.scopes:
             scope.in_flight += 1
         for index, limit in self.limits:
             if amount := cost[index]:
                 limit.take(now, amount, late)
         if not self.is_told:
-            self.found.take(now, late)
+            self.account.found.take(now, late)
 
     def leave(self, admitted_at: int, now: int, cost: Cost, used: Cost | None) -> None:
         """One request is back: free its slots and settle what it used (None: as reserved)."""
+        self.in_flight -= 1
         for scope in self.scopes:
             scope.in_flight -= 1
         if used is None or not self.limits:
@@ -275,7 +311,7 @@ class RouteState:
 
     def forget_flights(self) -> None:
         """Nothing is in flight: in a forked child that was the parent's."""
-        self.waiting = self.fresh = 0
+        self.waiting = self.fresh = self.in_flight = self.account.waiting = 0
         self.breaker.forget_probes()
         for scope in self.scopes:
             scope.in_flight = 0
@@ -285,9 +321,9 @@ class RouteState:
 
         A server that asked for quiet gets it, whoever asks.
         """
-        if not self.own.in_flight and not self.waiting:
+        if not self.in_flight and not self.waiting:
             self.troubled_since = None  # patience counts while somebody asks
-        if self.gone is not None and self.parked_until <= now:
+        if self.gone is not None and self.account.parked_until <= now:
             self.gone = None
             self.breaker.reset()
             self.told = State.CLOSED
@@ -312,7 +348,7 @@ class RouteState:
 def _own(route: Route, client: Scope) -> Scope:
     limits = {name: getattr(route.model, name) for name in NAMES}
     slots = _concurrency(route, client)
-    return Scope(route.id, concurrency=slots, limits=limits, make=client.make)
+    return Scope(route.scope, concurrency=slots, limits=limits, make=client.make)
 
 
 def _concurrency(route: Route, client: Scope) -> Concurrency:

@@ -18,43 +18,44 @@ if TYPE_CHECKING:
 
 def refuse(permit: Permit, error: ProviderError, now: int) -> None:
     """The server refused for load: fewer at once, or fewer in a minute, whichever it may be."""
-    state = permit.state
-    state.doubt.refuse()
-    if permit.admitted_at > state.stormed_at:
-        state.stormed_at = now
-        if not _is_of_use(state, now):
+    account = permit.state.account
+    account.doubt.refuse()
+    if permit.admitted_at > account.stormed_at:
+        account.stormed_at = now
+        if not _is_of_use(permit.state, now):
             return
-    elif state.doubt.is_sure:
+    elif account.doubt.is_sure:
         return
     _throttle(permit, error, now)
 
 
 def _is_of_use(state: RouteState, now: int) -> bool:
     """Is it, to send less? Where it was not, all is as it was before."""
-    was_sure, slots = state.doubt.is_sure, state.own.concurrency
-    rate = state.found.rate or float("inf")
-    if state.doubt.storm(rate, slots.target):
+    doubt, found, slots = state.account.doubt, state.account.found, state.own.concurrency
+    was_sure, rate = doubt.is_sure, found.rate or float("inf")
+    if doubt.storm(rate, slots.target):
         return True
     if not was_sure:
-        rate, most = state.doubt.before
-        state.found.restore(now, rate)
+        rate, most = doubt.before
+        found.restore(now, rate)
         slots.restore(now, most)
     return False
 
 
 def _throttle(permit: Permit, error: ProviderError, now: int) -> None:
     state, slots = permit.state, permit.state.own.concurrency
+    account = state.account
     is_rate = isinstance(error, RateLimitError)
     was_full = state.own.in_flight >= slots.limit * USED
     # Where so many at once were refused before, it is that again.
     crowd = min(permit.crowd, state.own.in_flight)
     is_crowd = was_full and slots.has_met(crowd)
-    if is_rate:
-        state.hear_refusal()
+    if is_rate and account.hearing is not None:
+        account.hearing.refuse()
     if is_rate and not state.is_told and (not is_crowd or slots.limit == 1):
-        is_full = state.waiting > 0
-        state.found.refuse(now, permit.admitted_at, state.throttles, is_full=is_full)
-    if state.throttles > 1 and not is_crowd:
+        is_full = account.waiting > 0
+        account.found.refuse(now, permit.admitted_at, account.throttles, is_full=is_full)
+    if account.throttles > 1 and not is_crowd:
         slots.shrink()
     elif was_full:
         is_long = not is_rate or bool(error.hint)

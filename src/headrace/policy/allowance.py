@@ -155,6 +155,10 @@ class Others:
             return self._amount
         return self._amount * (self._gone_at - now) / max(self._gone_at - self._at, 1)
 
+    def less(self, amount: float) -> None:
+        """So much of it was ours, as it turns out."""
+        self._amount = max(0.0, self._amount - amount)
+
     def until(self, now: int, missing: float) -> int:
         """Nanoseconds until so much of it is gone; the end of time where it is less."""
         held = self.held(now)

@@ -90,6 +90,10 @@ class Breaker:
         self._by_hand = True
         self._open(NEVER if seconds is None else now + int(seconds * SECOND))
 
+    def hear_open(self, until: int) -> None:
+        """Others have found the route broken, and ask it again then."""
+        self._open(until)
+
     def give_back(self, now: int) -> None:
         """A probe ended without an outcome (cancelled, not sent): let the next one try."""
         if self.state is State.HALF_OPEN:

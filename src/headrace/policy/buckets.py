@@ -5,6 +5,7 @@ Pure arithmetic: the caller brings the time, as integer nanoseconds of a monoton
 
 from __future__ import annotations
 
+from operator import add
 from typing import Final
 
 SECOND: Final = 1_000_000_000
@@ -97,6 +98,13 @@ class Ring:
         for slot in range(self._last - _SLOTS + 1, min(before // self._slot, self._last + 1)):
             self._sum -= self._costs[slot % _SLOTS]
             self._costs[slot % _SLOTS] = 0.0
+
+    def absorb(self, other: Ring, now: int) -> None:
+        """Count what another of the same interval has counted, too."""
+        self._advance(now)
+        other._advance(now)
+        self._costs = list(map(add, self._costs, other._costs))
+        self._sum += other._sum
 
     def until(self, now: int, excess: float) -> int:
         """Nanoseconds until so much of it is too old to count, or all of it."""

@@ -51,12 +51,14 @@ class Limits:
     """What the headers of one reply say; None where they say nothing.
 
     ``input_tokens`` and ``output_tokens`` are told apart by some servers; ``tokens`` is both.
+    ``account`` is whose limits they are, where that is told, too.
     """
 
     requests: Limit | None = None
     tokens: Limit | None = None
     input_tokens: Limit | None = None
     output_tokens: Limit | None = None
+    account: str | None = None
 
 
 NO_LIMITS: Final = Limits()
@@ -112,8 +114,23 @@ _ROWS: Final = (
     _Row("requests", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", 1.0),
     _Row("tokens", "x-tokenlimit-limit", "x-tokenlimit-remaining", "x-tokenlimit-reset", 1.0),
 )
+# An account, and the part of it that may have limits of its own.
+_ACCOUNTS: Final = (
+    "openai-organization",
+    "openai-project",
+    "anthropic-organization-id",
+    "anthropic-workspace-id",
+)
 _KEPT: Final = frozenset(
-    {"content-type", "date", "x-should-retry", "cf-ray", "x-generation-id", "x-amzn-errortype"}
+    {
+        *_ACCOUNTS,
+        "content-type",
+        "date",
+        "x-should-retry",
+        "cf-ray",
+        "x-generation-id",
+        "x-amzn-errortype",
+    }
 )
 _KEPT_PIECES: Final = re.compile(
     r"request-?id|ratelimit|tokenlimit|processing|^retry-after|bedrock-input-token-count"
@@ -152,7 +169,8 @@ def read_limits(headers: Mapping[str, str]) -> Limits:
             limit = _read(row, headers)
             if limit is not None:
                 found[row.dimension] = limit
-    return Limits(**found)
+    names = [headers[name] for name in _ACCOUNTS if name in headers]
+    return Limits(**found, account=" ".join(names) or None)
 
 
 # The headers of one server have the same names again and again.

@@ -41,12 +41,19 @@ _RESETS: Final[dict[HeaderDialect, Callable[[float, float], str]]] = {
     "cerebras": lambda seconds, _now: f"{seconds:.3f}",
     "together": lambda seconds, _now: f"{seconds:.3f}",
 }
+_ACCOUNTS: Final[dict[HeaderDialect, str]] = {
+    "openai": "openai-organization",
+    "anthropic": "anthropic-organization-id",
+}
 
 
 def limit_headers(
-    dialect: HeaderDialect, levels: Mapping[str, Level], wall: float
+    dialect: HeaderDialect, levels: Mapping[str, Level], wall: float, account: str | None = None
 ) -> dict[str, str]:
-    """What ``levels`` look like in the headers of a reply sent at ``wall`` (seconds since 1970)."""
+    """What ``levels`` look like in the headers of a reply sent at ``wall`` (seconds since 1970).
+
+    ``account`` is told, too, where the vendor does that.
+    """
     form, words = _NAMES[dialect]
     reset = _RESETS.get(dialect)
     found = {"date": format_datetime(datetime.fromtimestamp(wall, UTC), usegmt=True)}
@@ -59,6 +66,8 @@ def limit_headers(
         if reset is not None:
             # The date has whole seconds, and what counts from it is counted from there.
             found[form.format(field="reset", what=what)] = reset(level.reset, wall // 1)
+    if account is not None and dialect in _ACCOUNTS:
+        found[_ACCOUNTS[dialect]] = account
     return found
 
 

@@ -70,7 +70,8 @@ def reply_of(vendor: Vendor, send: Send) -> Reply:
     terms = vendor.terms(send.at)
     headers: dict[str, str] = {}
     if terms.headers is not None:
-        headers = limit_headers(terms.headers, send.levels, vendor.clock.wall())
+        account = "org-simulated" if terms.shared else f"org-simulated-{send.key}"
+        headers = limit_headers(terms.headers, send.levels, vendor.clock.wall(), account)
     body: dict[str, object] = {}
     if send.wait and terms.hints == "body":
         body = hint_body(send.wait)

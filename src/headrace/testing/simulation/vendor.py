@@ -41,7 +41,8 @@ class Terms:
 
     ``counting``: how a minute is counted. ``counts``: whether a declared maximum counts against
     the limits of tokens when a request comes, or what was really said when it ends. ``shared``: all
-    keys have one account's limits. ``output`` tokens are spread lognormally by ``spread`` (sigma).
+    keys have one account's limits, and its name where the vendor tells that. ``output`` tokens are
+    spread lognormally by ``spread`` (sigma).
     ``parallel``: how many answers it makes at full speed; more make all slower in proportion.
     ``off``: how far its count of input tokens is from an estimate by size, as a part of it, and
     ``bias``: by how much it counts more (or, below 0, less) on the whole.
