@@ -358,7 +358,7 @@ def test_a_day_that_others_have_used_up_is_waited_for_with_patience() -> None:
     ended = together.play(pushing(10), pushing(10))
     assert sum(len(script.calls) for script in scripts) == 10
     assert all(isinstance(error, NoRouteError) for error in ended)
-    assert "the 10 requests a day of openai/m are used up, for longer than patience=300 s" in str(
+    assert "requests/day of openai/m (10) are used up for longer than patience=300 s" in str(
         ended[0]
     )
     assert 300 < (together.clock.now() - together.began) / 1e9 < 310

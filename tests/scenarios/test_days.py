@@ -32,14 +32,14 @@ def test_a_run_stops_and_goes_on_the_next_day(world: type[World], tmp_path: Path
     path = tmp_path / "run.journal"
     sim = world(Script(latency=1.0), [FIVE])
     said = stopped(sim, journal=path)
-    assert "the 5 requests a day of openai/m are used up, for longer than patience=900 s;" in said
+    assert "requests/day of openai/m (5) are used up for longer than patience=900 s;" in said
     assert said.endswith("; raise requests_per_day, or run again later")
     # What was in flight came to its end, and nobody waited for the next day.
     assert sim.elapsed == pytest.approx(1.0, abs=0.1)
     assert sim.client.last_run is not None
     assert len(sim.client.last_run.responses.succeeded) == 5
     # Again at once: nothing is sent, and it is told anew.
-    assert "are used up, for" in stopped(sim, journal=path)
+    assert "are used up for" in stopped(sim, journal=path)
     assert len(sim.script.calls) == 5
 
 
@@ -86,4 +86,4 @@ def test_an_ask_says_it_too(world: type[World]) -> None:
         assert (await sim.client.ask("one")).completion == "echo: one"
         return str((await sim.client.ask("two")).error)
 
-    assert "the 1 requests a day of openai/m are used up" in sim.play(main)
+    assert "requests/day of openai/m (1) are used up" in sim.play(main)

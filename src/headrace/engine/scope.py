@@ -208,7 +208,7 @@ class RouteState:
         if spent is None or self.gone is not None:
             return False
         msg = (
-            f"the {spent.amount:g} requests a day of {self.route.id} are used up, for longer than"
+            f"requests/day of {self.route.id} ({spent.amount:,g}) are used up for longer than"
             f" patience={patience / SECOND:g} s; raise requests_per_day, or run again later"
         )
         self.gone = QuotaError(msg)
