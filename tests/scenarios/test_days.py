@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from headrace import Model, NoRouteError, RequestContext
+from headrace import LLMClient, Model, NoRouteError, RequestContext
 from headrace.core.errors import OverloadedError, QuotaError
-from headrace.testing import Failure, Script
+from headrace.testing import Failure, FakeServer, Script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,15 @@ def test_a_run_stops_and_goes_on_the_next_day(world: type[World], tmp_path: Path
     # Again at once: nothing is sent, and it is told anew.
     assert "are used up for" in stopped(sim, journal=path)
     assert len(sim.script.calls) == 5
+
+
+def test_the_last_of_a_day_is_sent_though_its_connection_takes_a_while() -> None:
+    with FakeServer.in_thread() as server, LLMClient([FIVE], base_url=server.base_url) as client:
+        with pytest.raises(NoRouteError, match="are used up for longer than patience"):
+            client.process_prompts_sync(ROWS, show_progress=False)
+        assert sorted(server.counts) == sorted(ROWS[:5])
+        assert client.last_run is not None
+        assert len(client.last_run.responses.succeeded) == 5
 
 
 def test_who_has_the_patience_waits(world: type[World]) -> None:

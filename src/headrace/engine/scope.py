@@ -43,6 +43,7 @@ class RouteState:
     """What is known of a route while the client lives: its scopes, its health, its silence."""
 
     __slots__ = (
+        "_day_over",
         "_epoch",
         "_identity",
         "_without_quota",
@@ -115,6 +116,7 @@ class RouteState:
         """Nothing is known against it yet."""
         self.gone: HeadraceError | None = None
         self._without_quota: QuotaError | None = None
+        self._day_over: QuotaError | None = None
         self.answered = False
         self.parked_at = self.parked_before = self.stormed_at = -1
         self.doubt = Doubt()
@@ -211,8 +213,13 @@ class RouteState:
             f"requests/day of {self.route.id} ({spent.amount:,g}) are used up for longer than"
             f" patience={patience / SECOND:g} s; raise requests_per_day, or run again later"
         )
-        self.gone = QuotaError(msg)
+        self.gone = self._day_over = QuotaError(msg)
         return True
+
+    @property
+    def is_lost(self) -> bool:
+        """Is it gone for those, too, who have been admitted, and who use the last of a day?"""
+        return self.gone is not None and self.gone is not self._day_over
 
     def wait(self, now: int, cost: Cost) -> int:
         """Nanoseconds until a request of this cost may go out here; ``NEVER`` for an event."""
