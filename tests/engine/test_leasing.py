@@ -163,13 +163,16 @@ def accounts(book: SharedBook) -> list[Any]:
     return [one for page in plain["pages"].values() for one in page["accounts"].values()]
 
 
-def test_quiet_that_a_server_asks_one_for_is_kept_by_all() -> None:
+@pytest.mark.parametrize(
+    "stated", [{"max_requests_per_minute": 600}, {"max_concurrent_requests": 2}]
+)
+def test_quiet_that_a_server_asks_one_for_is_kept_by_all(stated: dict[str, Any]) -> None:
     def refused_once(*call: Any) -> RateLimitError | float:
         n = call[2]
         return RateLimitError("slow", status=429, hint=20.0) if n == 3 else 0.1
 
     scripts = Script(refused_once), Script(latency=0.1)
-    together = Together(*scripts, max_requests_per_minute=600)
+    together = Together(*scripts, **stated)
     together.play(pushing(300))
     parked = scripts[0].calls[3].at + 0.1
     heard = parked + 1.2

@@ -205,7 +205,7 @@ class RouteState:
 
         True when that is news.
         """
-        days = (limit for _, limit in self.limits if limit.interval >= DAY)
+        days = (row for _, row in self.limits if row.interval >= DAY and row.is_final)
         spent = next((limit for limit in days if limit.is_spent(now, patience)), None)
         if spent is None or self.gone is not None:
             return False
