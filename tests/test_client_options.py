@@ -55,6 +55,21 @@ def test_each_verb_names_its_own_options() -> None:
         asyncio.run(client.ask("p", **options))
 
 
+@pytest.mark.parametrize(
+    ("option", "row"),
+    [
+        ("requests_per_day", "requests_per_day"),
+        ("max_requests_per_day", "requests_per_day"),
+        ("max_input_tokens_per_minute", "input_tokens_per_minute"),
+        ("priority", "priority"),
+    ],
+)
+def test_what_belongs_to_one_model_is_told_so(option: str, row: str) -> None:
+    given: Any = {option: 1}
+    with pytest.raises(TypeError, match=rf"it belongs to one model: Model\(id=\.\.\., {row}="):
+        LLMClient("openai/m", **given)
+
+
 def test_an_unknown_setting_of_the_client_is_refused_by_name() -> None:
     misspelt: Any = {"max_request_per_minute": 5}
     misplaced: Any = {"temperature": 0}

@@ -197,6 +197,6 @@ def test_the_limits_reach_those_who_keep_them() -> None:
 def test_seconds_of_a_call() -> None:
     assert check_seconds("deadline", None) is None
     assert check_seconds("deadline", 5) == 5.0
-    for value in (0, -1, math.nan, math.inf, True, "5", [5]):
+    for value in (0, -1, math.nan, math.inf, True, "5", [5], 1e300, 10**400):
         with pytest.raises(ConfigError, match=r"^deadline must be a number of seconds above zero"):
             check_seconds("deadline", value)

@@ -22,15 +22,16 @@ from pydantic import (
 from headrace.adapters import http
 from headrace.adapters.proxy import Proxy
 from headrace.adapters.tls import trusted
-from headrace.core.bounds import NoFlag, Pause, Rate, Seconds, Slots, Weight
+from headrace.core.bounds import SPAN, NoFlag, Pause, Rate, Seconds, Slots, Weight, is_span
 from headrace.core.breaking import BreakerSettings
 from headrace.core.checked import Checked
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, ConfigError
+from headrace.core.model import Model
 from headrace.core.params import SamplingParams
 from headrace.core.schema import OutputSchema
-from headrace.core.spelling import meant
+from headrace.core.spelling import ELSEWHERE, meant
 from headrace.core.tools import AnyTool, read_tools
 from headrace.engine.attempt import Sender
 from headrace.engine.choice import Choice
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from headrace.adapters.clock import Clock
     from headrace.adapters.http import Transport
     from headrace.core.conversation import Prompt
-    from headrace.core.model import Model, Route
+    from headrace.core.model import Route
     from headrace.core.operations import Operation
     from headrace.core.response import APIResponse
     from headrace.engine.attempt import Bind
@@ -279,9 +280,9 @@ def check_seconds(name: str, value: object) -> float | None:
     """A per-call or per-row number of seconds; raises ``ConfigError`` when it is none."""
     if value is None:
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"):
+    if is_span(value):
         return float(value)
-    raise _wrong(name, "a number of seconds above zero", value)
+    raise _wrong(name, SPAN, value)
 
 
 def _several(name: str, value: object) -> Iterable[object]:
@@ -290,27 +291,6 @@ def _several(name: str, value: object) -> Iterable[object]:
     raise _wrong(name, "a list with one for each model", value)
 
 
-# What other libraries call them.
-_ELSEWHERE: Final = {
-    "api_base": "base_url",
-    "concurrency": "max_concurrent_requests",
-    "max_concurrency": "max_concurrent_requests",
-    "max_parallel_requests": "max_concurrent_requests",
-    "max_workers": "max_concurrent_requests",
-    "max_retries": "max_attempts",
-    "model": "models",
-    "model_name": "models",
-    "model_names": "models",
-    "num_retries": "max_attempts",
-    "params": "sampling_params",
-    "requests_per_minute": "max_requests_per_minute",
-    "rpm": "max_requests_per_minute",
-    "max_rpm": "max_requests_per_minute",
-    "timeout": "request_timeout",
-    "tokens_per_minute": "max_tokens_per_minute",
-    "tpm": "max_tokens_per_minute",
-    "max_tpm": "max_tokens_per_minute",
-}
 _OF_TESTS: Final = frozenset({"clock", "catalog", "disk", "chance"})
 
 
@@ -318,13 +298,15 @@ def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> Non
     """Raise ``TypeError`` for an option that there is not: where it belongs, or what is near."""
     names = frozenset(known)
     for name in sorted(set(given) - names):
-        instead, own = None, _ELSEWHERE.get(name, name)
+        instead, own = None, ELSEWHERE.get(name, name)
         if name in SamplingParams.model_fields:
             instead = f"give it as sampling_params=SamplingParams({name}=...)"
         elif own in names:
             instead = f"here it is called {own}"
         elif own in Config.model_fields:
             instead = "give it to LLMClient" if own == name else f"give {own} to LLMClient"
+        elif (row := own.removeprefix("max_")) in Model.model_fields:
+            instead = f"it belongs to one model: Model(id=..., {row}=...)"
         raise TypeError(f"{name} is no option of {what}{meant(name, names - _OF_TESTS, instead)}")
 
 

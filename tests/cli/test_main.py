@@ -73,6 +73,12 @@ def test_the_package_is_the_command() -> None:
         (["run", "in", "-m", "x/y", "-o", "out", "--model-weights", "a,b"], "3,1"),
         (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "[1]"], "JSON object"),
         (["run", "in", "-m", "x/y", "-o", "out", "--breaker", "5"], 'such as {"failures": 3'),
+        (
+            ["run", "in", "-m", "x/y", "-o", "out", "--patience", "1,000"],
+            "such as 600, not '1,000'",
+        ),
+        (["run", "in", "-m", "x/y", "-o", "out", "--seed", "1.5"], "a whole number, such as 5"),
+        (["run", "in", "-m", "x/y", "-o", "out", "--rpm", "5"], "mean --max-requests-per-minute?"),
         (["run", "in", "-m", "x/y", "-o", "out", "--price", "1"], "two prices in USD per million"),
         (["run", "in", "-m", "x/y", "-o", "out", "--price", "1,a"], "two prices in USD"),
         (["run", "in", "-m", "x/y", "-o", "out", "--price", "1,-2"], "such as 0.40,1.60"),

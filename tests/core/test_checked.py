@@ -63,6 +63,10 @@ SETTINGS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         lambda: a.Model(id="a/b", tokens_per_minute=0.5, output_tokens_per_minute=0.7),
         r"output_tokens_per_minute \(0.7\) must not be above tokens_per_minute \(0.5\)",
     ),
+    "a misspelt part": (
+        lambda: Config(breaker={"failure": 3}),  # type: ignore[arg-type]  # wrong on purpose
+        "breaker.failure: there is no such field; did you mean failures?",
+    ),
     "counts nothing": (
         lambda: a.BreakerSettings(counts=[]),
         r"counts: it must name at least one of not_sent, .*, not \[\]$",
@@ -77,7 +81,7 @@ SETTINGS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     ),
     "deeper": (
         lambda: a.Model(id="a/b", price={"input": 1, "output": 1, "in": 1}),
-        "price.in: there is no such field$",
+        "price.in: there is no such field .there are cache_read, cache_write, input, output.$",
     ),
 }
 ROWS: Final[dict[str, tuple[Callable[[], object], str]]] = {

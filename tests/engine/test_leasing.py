@@ -163,13 +163,16 @@ def accounts(book: SharedBook) -> list[Any]:
     return [one for page in plain["pages"].values() for one in page["accounts"].values()]
 
 
-def test_quiet_that_a_server_asks_one_for_is_kept_by_all() -> None:
+@pytest.mark.parametrize(
+    "stated", [{"max_requests_per_minute": 600}, {"max_concurrent_requests": 2}]
+)
+def test_quiet_that_a_server_asks_one_for_is_kept_by_all(stated: dict[str, Any]) -> None:
     def refused_once(*call: Any) -> RateLimitError | float:
         n = call[2]
         return RateLimitError("slow", status=429, hint=20.0) if n == 3 else 0.1
 
     scripts = Script(refused_once), Script(latency=0.1)
-    together = Together(*scripts, max_requests_per_minute=600)
+    together = Together(*scripts, **stated)
     together.play(pushing(300))
     parked = scripts[0].calls[3].at + 0.1
     heard = parked + 1.2
@@ -358,7 +361,7 @@ def test_a_day_that_others_have_used_up_is_waited_for_with_patience() -> None:
     ended = together.play(pushing(10), pushing(10))
     assert sum(len(script.calls) for script in scripts) == 10
     assert all(isinstance(error, NoRouteError) for error in ended)
-    assert "the 10 requests a day of openai/m are used up, for longer than patience=300 s" in str(
+    assert "requests/day of openai/m (10) are used up for longer than patience=300 s" in str(
         ended[0]
     )
     assert 300 < (together.clock.now() - together.began) / 1e9 < 310

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from headrace import Model, NoRouteError, RequestContext
+from headrace import LLMClient, Model, NoRouteError, RequestContext
 from headrace.core.errors import OverloadedError, QuotaError
-from headrace.testing import Failure, Script
+from headrace.testing import Failure, FakeServer, Script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,15 +32,24 @@ def test_a_run_stops_and_goes_on_the_next_day(world: type[World], tmp_path: Path
     path = tmp_path / "run.journal"
     sim = world(Script(latency=1.0), [FIVE])
     said = stopped(sim, journal=path)
-    assert "the 5 requests a day of openai/m are used up, for longer than patience=900 s;" in said
+    assert "requests/day of openai/m (5) are used up for longer than patience=900 s;" in said
     assert said.endswith("; raise requests_per_day, or run again later")
     # What was in flight came to its end, and nobody waited for the next day.
     assert sim.elapsed == pytest.approx(1.0, abs=0.1)
     assert sim.client.last_run is not None
     assert len(sim.client.last_run.responses.succeeded) == 5
     # Again at once: nothing is sent, and it is told anew.
-    assert "are used up, for" in stopped(sim, journal=path)
+    assert "are used up for" in stopped(sim, journal=path)
     assert len(sim.script.calls) == 5
+
+
+def test_the_last_of_a_day_is_sent_though_its_connection_takes_a_while() -> None:
+    with FakeServer.in_thread() as server, LLMClient([FIVE], base_url=server.base_url) as client:
+        with pytest.raises(NoRouteError, match="are used up for longer than patience"):
+            client.process_prompts_sync(ROWS, show_progress=False)
+        assert sorted(server.counts) == sorted(ROWS[:5])
+        assert client.last_run is not None
+        assert len(client.last_run.responses.succeeded) == 5
 
 
 def test_who_has_the_patience_waits(world: type[World]) -> None:
@@ -86,4 +95,4 @@ def test_an_ask_says_it_too(world: type[World]) -> None:
         assert (await sim.client.ask("one")).completion == "echo: one"
         return str((await sim.client.ask("two")).error)
 
-    assert "the 1 requests a day of openai/m are used up" in sim.play(main)
+    assert "requests/day of openai/m (1) are used up" in sim.play(main)

@@ -102,3 +102,10 @@ def test_refusals_before_the_first_reply_are_no_debt(counting: Counting, limit: 
     report = run(Terms(requests_per_minute=limit, headers="openai", counting=counting), 300)
     assert report.refusals(first_reply(report)) == 0
     assert report.share(limit, 60, 300) >= 0.95
+
+
+@pytest.mark.parametrize("counting", ["continuous", "minute", "sliding"])
+def test_a_minute_that_is_used_up_needs_no_patience(counting: Counting) -> None:
+    terms = Terms(requests_per_minute=60, counting=counting, headers="openai", hints=False)
+    found = simulate(Vendor(terms), (f"p{n}" for n in range(200)), patience=0, chance=lambda: 0.5)
+    assert (found.answered, found.report().refusals()) == (200, 0)

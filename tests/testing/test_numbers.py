@@ -9,7 +9,7 @@ import pytest
 
 from headrace import ConfigError
 from headrace.testing import FakeServer
-from headrace.testing.simulation import Terms
+from headrace.testing.simulation import Terms, Vendor, simulate
 
 NO_RATE: Final = (0, -1, math.nan, math.inf, 1e300, True, "6")
 NO_PAUSE: Final = (-1, math.nan, math.inf, True, "soon")
@@ -38,6 +38,11 @@ OF_TERMS: Final[dict[str, tuple[object, ...]]] = {
     "off": (-0.1, 1.1, math.nan, True),
     "bias": (-1, math.nan, math.inf),
     "failures": (-0.1, 1.1, math.nan, True),
+    "failure_status": (-1, 1_000, "500"),
+    "counting": ("hourly", None),
+    "counts": ("said",),
+    "headers": ("google", True),
+    "hints": ("ms", None),
 }
 
 
@@ -57,6 +62,21 @@ def test_terms_name_what_is_wrong(name: str, value: object) -> None:
     given: Any = {name: value}
     with pytest.raises(ConfigError, match=rf"^Terms: {name}: it must be [^\n]*, not "):
         Terms(**given)
+
+
+@pytest.mark.parametrize("terms", [5, None, {0: 5}, [Terms()]])
+def test_a_vendor_has_terms(terms: Any) -> None:  # noqa: ANN401  wrong on purpose
+    with pytest.raises(ConfigError, match=r"^a vendor has Terms, or a dict of them"):
+        Vendor(terms)
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan, True])
+def test_a_simulation_lasts_for_seconds(seconds: float) -> None:
+    with pytest.raises(ConfigError, match=r"^simulate: seconds: it must be"):
+        simulate(Vendor(Terms()), ["p"], seconds=seconds)
+    terms: Any = Terms()
+    with pytest.raises(ConfigError, match="takes a Vendor"):
+        simulate(terms, ["p"])
 
 
 def test_what_is_odd_but_meant_is_taken() -> None:

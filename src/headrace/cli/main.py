@@ -21,7 +21,7 @@ from headrace.cli import say
 from headrace.cli.flags import about_flag
 from headrace.core.errors import ConfigError
 from headrace.core.operations import INPUT_TYPES
-from headrace.core.spelling import near
+from headrace.core.spelling import ELSEWHERE, near
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,9 @@ class Parser(argparse.ArgumentParser):
         """Exit with code 2 for a word that is no flag and no argument of this command."""
         flag = word.partition("=")[0]
         names = vars(arguments).keys() - {"command", "input", "module"}
-        like = near(flag, sorted(f"--{name.replace('_', '-')}" for name in names))
+        meant = ELSEWHERE.get(flag.lstrip("-").replace("-", "_"), "")
+        flags = {name: f"--{name.replace('_', '-')}" for name in names}
+        like = flags.get(meant) or near(flag, sorted(flags.values()))
         guess = f" (did you mean {like}?)" if like is not None and flag.startswith("-") else ""
         self.error(f"there is nothing to do with {word}{guess}")
 
@@ -148,7 +150,7 @@ def parser() -> Parser:
         "Gives each text of a JSONL file its vector. The same command again goes on.",
     )
     vectors = embed.add_argument_group("vectors (what is not given is not sent)")
-    vectors.add_argument("--dimensions", type=int, metavar="N", help="how long vectors shall be")
+    vectors.add_argument("--dimensions", type=whole, metavar="N", help="how long vectors shall be")
     vectors.add_argument("--input-type", metavar="TYPE", help=", ".join(INPUT_TYPES))
     _add_extras(vectors)
     _add_limits(commands)
@@ -206,20 +208,20 @@ def _add_client_options(group: argparse._ArgumentGroup) -> None:
     add("--api-key-env", metavar="NAME", help="the environment variable that holds the API key")
     add("--api-key", action=NoKeysHere, help=argparse.SUPPRESS)
     add("--rows", metavar="FILE", help="more endpoints, models and aliases, as TOML")
-    add("--max-requests-per-minute", type=float, metavar="N")
-    add("--max-tokens-per-minute", type=float, metavar="N")
-    add("--max-concurrent-requests", type=int, metavar="N")
-    add("--max-attempts", type=int, metavar="N", help="for each row; 5 if not given")
-    add("--request-timeout", type=float, metavar="S", help="of one attempt; 600 s if not given")
-    add("--deadline", type=float, metavar="S", help="the whole life of a row")
-    add("--patience", type=float, metavar="S", help="with a server that gives nothing; 900 s")
+    add("--max-requests-per-minute", type=number, metavar="N", help="in all; else found out")
+    add("--max-tokens-per-minute", type=number, metavar="N", help="in all, input and output")
+    add("--max-concurrent-requests", type=whole, metavar="N", help="in flight; else found out")
+    add("--max-attempts", type=whole, metavar="N", help="for each row; 5 if not given")
+    add("--request-timeout", type=number, metavar="S", help="of one attempt; 600 s if not given")
+    add("--deadline", type=number, metavar="S", help="the whole life of a row")
+    add("--patience", type=number, metavar="S", help="with a server that gives nothing; 900 s")
     add("--shared-limits", metavar="PLACE", help="a file or a Redis URL, for several processes")
     add("--breaker", type=breaker, metavar="JSON", help=_BREAKER)
     add("--cache", metavar="PATH", help='a file that keeps answers, or "memory"')
     add("--coalesce", action=argparse.BooleanOptionalAction, help="identical rows share an answer")
     add("--spill", action="store_true", help="leave a drawn model that is full for another")
     add("--remember-limits", action=argparse.BooleanOptionalAction, help="for the next run")
-    add("--seed", type=int, metavar="N", help="of the draw of weighted models")
+    add("--seed", type=whole, metavar="N", help="of the draw of weighted models")
     add("--allow-http", action="store_true", help="plain http to other machines")
     add("--proxy", metavar="URL")
     add("--ca-file", metavar="PATH", help="certificates to trust")
@@ -228,21 +230,21 @@ def _add_client_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_sampling(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--max-tokens", type=int, metavar="N", help="the bound of an answer's length")
-    add("--temperature", type=float, metavar="T")
-    add("--top-p", type=float, metavar="P")
-    add("--top-k", type=int, metavar="K")
-    add("--min-p", type=float, metavar="P")
+    add("--max-tokens", type=whole, metavar="N", help="the bound of an answer's length")
+    add("--temperature", type=number, metavar="T")
+    add("--top-p", type=number, metavar="P")
+    add("--top-k", type=whole, metavar="K")
+    add("--min-p", type=number, metavar="P")
     add("--stop", action="append", metavar="TEXT", help="may be repeated")
-    add("--sampling-seed", type=int, metavar="N", help="sent to the model")
-    add("--frequency-penalty", type=float, metavar="F")
-    add("--presence-penalty", type=float, metavar="F")
+    add("--sampling-seed", type=whole, metavar="N", help="sent to the model")
+    add("--frequency-penalty", type=number, metavar="F")
+    add("--presence-penalty", type=number, metavar="F")
     add("--reasoning-effort", metavar="EFFORT", help="none, minimal, low, medium, high, xhigh, max")
-    add("--thinking-budget", type=int, metavar="N", help="tokens to think with")
+    add("--thinking-budget", type=whole, metavar="N", help="tokens to think with")
     add("--tool-choice", metavar="CHOICE", help="auto, none, required, or the name of a tool")
     add("--parallel-tool-calls", action=argparse.BooleanOptionalAction)
     add("--logprobs", action=argparse.BooleanOptionalAction)
-    add("--top-logprobs", type=int, metavar="N")
+    add("--top-logprobs", type=whole, metavar="N")
     add("--prompt-caching", metavar="WHERE", help="automatic, system_and_tools, last_user_message")
     add("--safety-settings", type=json_object, metavar="JSON", help="category to threshold")
     add("--service-tier", metavar="TIER")
@@ -277,7 +279,9 @@ def _add_limits(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_demo(demo: argparse.ArgumentParser) -> None:
-    demo.add_argument("--rows", type=int, default=32, metavar="N", help="how many; 32 if not given")
+    demo.add_argument(
+        "--rows", type=whole, default=32, metavar="N", help="how many; 32 if not given"
+    )
     demo.add_argument(
         "-o",
         "--output",
@@ -295,6 +299,22 @@ def weights(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError("give numbers with commas between, such as 3,1") from None
+
+
+def number(text: str) -> float:
+    """Read a number; raises ``ArgumentTypeError`` for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"give a number, such as 600, not {text!r}") from None
+
+
+def whole(text: str) -> int:
+    """Read a whole number; raises ``ArgumentTypeError`` for anything else."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"give a whole number, such as 5, not {text!r}") from None
 
 
 def price(text: str) -> tuple[Decimal, Decimal]:

@@ -24,6 +24,7 @@ from headrace.cli.chat import CHAT
 from headrace.cli.fields import Fields, asked_of
 from headrace.cli.forms import called, check_form
 from headrace.cli.pipe import CHUNK, lines_of
+from headrace.core.bounds import SPAN, is_span
 from headrace.core.context import RequestContext
 from headrace.core.errors import BadRowError, ConfigError
 
@@ -276,7 +277,6 @@ def _tags(value: object) -> Mapping[str, object] | None:
 def _deadline(value: object) -> float | None:
     if value is None:
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"):
+    if is_span(value):
         return float(value)
-    said = f"the deadline must be a number of seconds above zero, not {reprlib.repr(value)}"
-    raise BadRowError(said)
+    raise BadRowError(f"the deadline must be {SPAN}, not {reprlib.repr(value)}")

@@ -6,7 +6,7 @@ what anybody means, and within what sums of nanoseconds and of tokens bear.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeGuard
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -30,6 +30,13 @@ def _no_dust(given: float) -> float:
     return given
 
 
+def is_span(value: object) -> TypeGuard[float]:
+    """Is it a number of seconds, above zero and within what a setting may have?"""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 < value <= _LONGEST  # type: ignore[operator]  # checked just before
+
+
+SPAN: Final = f"a number of seconds above zero, up to {_LONGEST:g}"
 NoFlag: Final = BeforeValidator(_no_flag)
 # So much in a minute, or in a day.
 Rate = Annotated[

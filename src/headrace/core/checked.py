@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import reprlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from headrace.core.errors import ConfigError
 from headrace.core.spelling import meant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 # What was expected, by pydantic's names of what is wrong; blanks are filled from its bounds.
 _EXPECTED: Final = {
@@ -87,8 +90,8 @@ class Checked(BaseModel):
         steps = (f": number {p + 1}" if isinstance(p, int) else f".{p}" for p in first["loc"])
         where = "".join(steps).lstrip(".: ").replace(".[key]", " as a name in it")
         if first["type"] == "extra_forbidden":
-            known = cls.model_fields if "." not in where else ()
-            return f"{where}: there is no such field{meant(where, known)}"
+            name = str(first["loc"][-1])
+            return f"{where}: there is no such field{meant(name, _fields(cls, first['loc']))}"
         if first["type"] == "missing":
             return f"{where}: it is missing"
         if (expected := _EXPECTED.get(first["type"])) is not None:
@@ -98,3 +101,12 @@ class Checked(BaseModel):
         if where and first["type"] == "value_error" and isinstance(first["input"], dict):
             return f"{where}: {said}"  # fields that contradict each other are in the sentence
         return f"{where}: {said}, not {reprlib.repr(first['input'])}" if where else said
+
+
+def _fields(kind: Any, steps: Sequence[object]) -> Iterable[str]:  # noqa: ANN401  of any model
+    """The names that stand beside the one at the end of these steps into a row of this kind."""
+    for step in steps[:-1]:
+        field = getattr(kind, "model_fields", {}).get(step)
+        inner = () if field is None else (field.annotation, *get_args(field.annotation))
+        kind = next((each for each in inner if hasattr(each, "model_fields")), None)
+    return getattr(kind, "model_fields", ())

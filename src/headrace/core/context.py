@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from headrace.core import fingerprint
+from headrace.core.bounds import SPAN, is_span
 from headrace.core.conversation import Conversation, Prompt, brief
 from headrace.core.errors import (
     BadRowError,
@@ -58,8 +58,8 @@ class RequestContext:
             _check_names(self)
         if self.tools != () or self.output_schema is not None:
             _check_shape(self)
-        if self.deadline is not None and not _is_span(self.deadline):
-            msg = f"a deadline must be a number of seconds above zero, not {self.deadline!r:.50}"
+        if self.deadline is not None and not is_span(self.deadline):
+            msg = f"a deadline must be {SPAN}, not {self.deadline!r:.50}"
             raise BadRowError(msg)
 
     def __repr__(self) -> str:
@@ -210,7 +210,3 @@ def _check_shape(context: RequestContext) -> None:
             object.__setattr__(context, "output_schema", OutputSchema.of(context.output_schema))
     except ConfigError as error:
         raise BadRowError(str(error)) from None
-
-
-def _is_span(value: object) -> bool:
-    return type(value) is not bool and isinstance(value, int | float) and 0 < value < math.inf

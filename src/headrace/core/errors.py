@@ -179,7 +179,7 @@ class TooLargeError(RequestError):
 
 
 class DeadlineError(RequestError):
-    """The request's deadline passed before an answer came.
+    """The request's deadline passed before an answer came; the message says what took so long.
 
     ``arrived`` is the text that a stream had brought by then.
     """

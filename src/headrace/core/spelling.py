@@ -9,6 +9,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+# What other libraries call settings.
+ELSEWHERE: Final = {
+    "api_base": "base_url",
+    "concurrency": "max_concurrent_requests",
+    "max_concurrency": "max_concurrent_requests",
+    "max_parallel_requests": "max_concurrent_requests",
+    "max_workers": "max_concurrent_requests",
+    "max_retries": "max_attempts",
+    "model": "models",
+    "model_name": "models",
+    "model_names": "models",
+    "num_retries": "max_attempts",
+    "params": "sampling_params",
+    "requests_per_minute": "max_requests_per_minute",
+    "rpm": "max_requests_per_minute",
+    "max_rpm": "max_requests_per_minute",
+    "timeout": "request_timeout",
+    "tokens_per_minute": "max_tokens_per_minute",
+    "tpm": "max_tokens_per_minute",
+    "max_tpm": "max_tokens_per_minute",
+}
 _FEW: Final = 12
 # Fewer letters begin many names, and say nothing about which was meant.
 _TELLING: Final = 3

@@ -26,6 +26,8 @@ OFTEN: Final = SECOND // 50
 MARGIN: Final = SECOND // 20
 # After so many replies that told nothing, prompts are not measured any more for what may be told.
 SILENT: Final = 16
+# So long may pass till a limit of a minute is there again, and no longer.
+_PACED: Final = MINUTE + 2 * SECOND
 # What is beyond these is no limit of requests or tokens, but a word for having none, or a fault.
 LEAST: Final = 1.0
 MOST: Final = 1e15
@@ -218,9 +220,13 @@ class Hearing:
             self._counting[index].refuse()
 
     def exhausted(self, now: int) -> tuple[float, int]:
-        """The limit whose end of waiting is the farthest, and the nanoseconds until then."""
-        waits = ((told.wait(now, LEAST), told.amount) for told in self._told.values())
-        wait, amount = max(waits, default=(0, 0.0))
+        """The limit whose end of waiting is the farthest, and the nanoseconds until then.
+
+        What a minute brings back is paced, and nothing that patience is needed for.
+        """
+        waits = ((told.wait(now, LEAST), told) for told in self._told.values())
+        beyond = ((w, t.amount) for w, t in waits if t.interval >= DAY or w > _PACED)
+        wait, amount = max(beyond, default=(0, 0.0))
         return amount, wait
 
     def _adopt(self, index: int, news: News, mark: Mark, now: int) -> None:

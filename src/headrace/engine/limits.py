@@ -52,7 +52,7 @@ class Rate(Protocol):
         """What ``wait`` says, asked by who only wants to know and asks for nothing."""
 
     def is_spent(self, now: int, patience: int) -> bool:
-        """Is nothing of it to be had for so many nanoseconds? Only of what was given for a day."""
+        """Is nothing of it to be had for so many nanoseconds?"""
 
     def used(self, now: int) -> float | None:
         """How much of it was used within its interval; None: others know."""

@@ -101,7 +101,7 @@ class Remembering:
 
 def _is_telling(state: RouteState) -> bool:
     """Did it answer, and is it well, so that what it bears now says what it will bear?"""
-    is_well = state.gone is None and state.breaker.state is State.CLOSED
+    is_well = not state.is_lost and state.breaker.state is State.CLOSED
     return is_well and state.last_good > max(0, state.account.parked_at - LATELY)
 
 

@@ -44,6 +44,7 @@ class RouteState:
 
     __slots__ = (
         "_clock",
+        "_day_over",
         "_epoch",
         "_identity",
         "_met",
@@ -118,6 +119,7 @@ class RouteState:
         """Nothing is known against it yet."""
         self.gone: HeadraceError | None = None
         self._without_quota: QuotaError | None = None
+        self._day_over: QuotaError | None = None
         self.answered = False
         self.troubled_since: int | None = None
         self.last_good = 0
@@ -235,16 +237,21 @@ class RouteState:
 
         True when that is news.
         """
-        days = (limit for _, limit in self.limits if limit.interval >= DAY)
+        days = (row for _, row in self.limits if row.interval >= DAY and row.is_final)
         spent = next((limit for limit in days if limit.is_spent(now, patience)), None)
         if spent is None or self.gone is not None:
             return False
         msg = (
-            f"the {spent.amount:g} requests a day of {self.route.id} are used up, for longer than"
+            f"requests/day of {self.route.id} ({spent.amount:,g}) are used up for longer than"
             f" patience={patience / SECOND:g} s; raise requests_per_day, or run again later"
         )
-        self.gone = QuotaError(msg)
+        self.gone = self._day_over = QuotaError(msg)
         return True
+
+    @property
+    def is_lost(self) -> bool:
+        """Is it gone for those, too, who have been admitted, and who use the last of a day?"""
+        return self.gone is not None and self.gone is not self._day_over
 
     def wait(self, now: int, cost: Cost) -> int:
         """Nanoseconds until a request of this cost may go out here; ``NEVER`` for an event."""

@@ -38,13 +38,14 @@ class Numbers(Checked):
     off: Share = 0.0
     bias: _Bias = 0.0
     failures: Share = 0.0
+    seconds: Pause | None = None
     keep: _Count | None = None
     port: Annotated[int, Field(ge=0, le=65_535), NoFlag] = 0
 
 
-def check(whose: str, **given: Any) -> None:
-    """Raise ``ConfigError`` where one of these is no such number."""
+def check(whose: str, kind: type[Numbers] = Numbers, **given: Any) -> None:
+    """Raise ``ConfigError`` where one of these is none of that ``kind``."""
     try:
-        Numbers.model_validate(given)
+        kind.model_validate(given)
     except ValidationError as error:
-        raise ConfigError(f"{whose}: {Numbers.complaint(error)}") from None
+        raise ConfigError(f"{whose}: {kind.complaint(error)}") from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.client import LLMClient
 from headrace.core.errors import ConfigError
 from headrace.providers.catalog import CLASSES, Catalog
+from headrace.testing import numbers
 from headrace.testing.clock import EPOCH, VirtualClock, run_virtual
 from headrace.testing.simulation.report import Report, one
 from headrace.testing.simulation.request import simulated
@@ -50,6 +51,9 @@ def simulate(
     ``options`` are those of ``LLMClient`` but for ``request_timeout``, which is the transport's and
     refused here: nothing is sent. Raises what the run raises.
     """
+    if not isinstance(vendor, Vendor):
+        raise ConfigError("simulate takes a Vendor: simulate(Vendor(Terms(...)), prompts)")
+    numbers.check("simulate", seconds=seconds)
     if "request_timeout" in options:
         msg = "a simulated vendor has no transport that could time out; leave request_timeout out"
         raise ConfigError(msg)

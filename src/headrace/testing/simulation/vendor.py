@@ -15,8 +15,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
+from pydantic import Field
+
+from headrace.core.errors import ConfigError
 from headrace.policy import reservation
 from headrace.testing import numbers
 from headrace.testing.clock import running_clock
@@ -79,7 +82,7 @@ class Terms:
 
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in _CHECKED}
-        numbers.check("Terms", **given)
+        numbers.check("Terms", _Checked, **given)
 
     def per_minute(self, what: str) -> float | None:
         """The limit of one dimension; what a day allows is spread over it."""
@@ -89,7 +92,17 @@ class Terms:
         return limit
 
 
-_CHECKED: Final = Terms.__dataclass_fields__.keys() & numbers.Numbers.model_fields.keys()
+class _Checked(numbers.Numbers):
+    """What terms have beside numbers, to be checked with them."""
+
+    counting: Counting
+    counts: Literal["declared", "used"]
+    failure_status: Annotated[int, Field(ge=0, le=999)]
+    headers: HeaderDialect | None
+    hints: Literal[True, False, "seconds", "body"]
+
+
+_CHECKED: Final = Terms.__dataclass_fields__.keys() & _Checked.model_fields.keys()
 
 
 @dataclass(slots=True)
@@ -131,7 +144,13 @@ class Vendor:
         ``phase``: how many seconds before the first request a minute of its wall clock began.
         ``clock``: what it tells the time by; None: the virtual one of the event loop that runs.
         """
-        timeline = {0.0: terms} if isinstance(terms, Terms) else dict(sorted(terms.items()))
+        timeline = {0.0: terms} if isinstance(terms, Terms) else terms
+        if not isinstance(timeline, Mapping) or not all(
+            isinstance(each, Terms) for each in timeline.values()
+        ):
+            msg = "a vendor has Terms, or a dict of them by the second from which they hold"
+            raise ConfigError(msg)
+        timeline = dict(sorted(timeline.items()))
         if not timeline or min(timeline) != 0:
             msg = "the first terms of a vendor must begin at 0 seconds"
             raise ValueError(msg)
