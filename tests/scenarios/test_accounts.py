@@ -17,6 +17,7 @@ from tests.clients import NOWHERE, lanes, made, quiet, virtual
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 pytestmark = pytest.mark.once
 
@@ -115,6 +116,35 @@ def test_a_refusal_parks_all_keys_of_its_account() -> None:
     assert parked[0] == parked[1] > 18
     heard = script.calls[3].at + 0.1
     assert not [call for call in script.calls if heard < call.at < heard + 19.9]
+
+
+def test_the_next_run_begins_with_one_limit_for_all_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path))
+    terms = Terms(requests_per_minute=ALLOWED, counting="sliding", shared=True, headers="mistral")
+    row = Model(id="mistral/any", account="ours")
+    first, second = (pushed(terms, 70.0, models=row, remember_limits=True) for _ in range(2))
+    assert len([send for send in first.sends if send.at < 0.4]) >= 16
+    assert second.most(2.0) <= ALLOWED / 30 * 1.11
+    assert second.refusals() == 0
+
+
+def test_why_it_waits_names_the_account() -> None:
+    row = Model(id="openai/m", account="ours", requests_per_minute=60)
+
+    async def main(client: LLMClient) -> str:
+        run = asyncio.create_task(quiet(client, map(str, range(20))))
+        await asyncio.sleep(1.5)
+        said = ", ".join(map(str, client.statistics().binding))
+        in_flight = [route.in_flight for route in client.routes()]
+        await run
+        assert client.statistics().sent == 20
+        assert sum(in_flight) == client.statistics().in_flight == 0
+        return said
+
+    said = virtual(Script(latency=0.1), main, models=row, api_key=KEYS)
+    assert said == "requests/min of openai/m, account ours (60)"
 
 
 class TestFamilies:
