@@ -264,8 +264,8 @@ def test_resets_as_times_since_the_epoch(written: str, seconds: float | None) ->
         ({"openai-organization": "org-of-many"}, NO_LIMITS),
     ],
     ids=["none", "others", "OpenAI", "project", "Anthropic", "Mistral", "Mistral by size",
-         "Together", "Cerebras", "minute before day", "Fireworks", "unreadable", "account of OpenAI",
-         "account of Anthropic", "account alone"],
+         "Together", "Cerebras", "minute before day", "Fireworks", "unreadable",
+         "account of OpenAI", "account of Anthropic", "account alone"],
 )  # fmt: skip
 def test_limits(headers: dict[str, str], limits: Limits) -> None:
     assert read_limits(headers) == limits
