@@ -12,7 +12,7 @@ import pytest
 from headrace import ConfigError, LLMClient, Model, RequestContext, SamplingParams
 from headrace.core.errors import RateLimitError
 from headrace.providers.catalog import Catalog
-from headrace.testing import Script, VirtualClock, run_virtual
+from headrace.testing import FakeServer, Script, VirtualClock, run_virtual
 from headrace.testing.simulation import Report, Terms, Vendor, simulate, simulated
 from tests.clients import NOWHERE, check_nothing_is_held, lanes, made, quiet, virtual
 
@@ -117,6 +117,18 @@ def test_a_refusal_parks_all_keys_of_its_account() -> None:
     assert parked[0] == parked[1] > 18
     heard = script.calls[3].at + 0.1
     assert not [call for call in script.calls if heard < call.at < heard + 19.9]
+
+
+def test_keys_that_a_real_server_calls_one_account_share_what_it_tells() -> None:
+    of = dict.fromkeys(KEYS, "org-ours")
+    with FakeServer.in_thread(requests_per_minute=60_000, accounts=of) as server:
+        model, url = "openai/fake", server.base_url
+        with LLMClient(model, base_url=url, api_key=KEYS) as client:
+            responses = client.process_prompts_sync(map(str, range(60)), show_progress=False)
+            one, two = lanes(client)
+    assert len(responses.succeeded) == 60
+    assert {request.key for request in server.received} == set(KEYS)
+    assert one.account is two.account
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 1.0001, 2.5])
