@@ -48,6 +48,15 @@ def test_a_refusal_of_the_only_request_in_minutes_paces_nothing() -> None:
     assert found.rate is None
 
 
+def test_what_two_have_borne_was_borne_by_one_server() -> None:
+    one, other = Found(), Found()
+    send(one, 0, 10, 50)
+    last = send(other, 0, 10, 50)
+    one.absorb(other, last)
+    one.refuse(last + 1, last, 1, is_full=True)
+    assert one.rate == pytest.approx(6_000 * 0.9, rel=0.05)
+
+
 def test_who_sends_little_by_choice_has_found_no_limit() -> None:
     found = Found()
     last = send(found, 0, 300, 1)

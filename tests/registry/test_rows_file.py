@@ -32,6 +32,8 @@ max_output_tokens = 4096
 [[models]]
 id = "openai/gpt-x"
 key_env = ["OPENAI_API_KEY", "OPENAI_API_KEY_2"]
+account = { OPENAI_API_KEY = "ours", OPENAI_API_KEY_2 = "ours" }
+limit_group = "gpt"
 
 [aliases]
 big = "acme/big"
@@ -52,6 +54,8 @@ def test_a_file_of_rows_is_as_if_they_were_registered(
     assert headrace.list_aliases() == {"big": "acme/big"}
     big, two_keys = headrace.list_models()
     assert (big.max_output_tokens, big.requests_per_minute) == (4096, 600)
+    assert two_keys.account == {"OPENAI_API_KEY": "ours", "OPENAI_API_KEY_2": "ours"}
+    assert two_keys.limit_group == "gpt"
     monkeypatch.setenv("OPENAI_API_KEY", "sk-a")
     monkeypatch.setenv("OPENAI_API_KEY_2", "sk-b")
     assert repr(LLMClient(two_keys.id)) == "<LLMClient openai/gpt-x, openai/gpt-x#2>"

@@ -11,12 +11,14 @@ import pytest
 
 from headrace import ConfigError, LLMClient, Model, RequestContext, SamplingParams
 from headrace.core.errors import RateLimitError
-from headrace.testing import Script
-from headrace.testing.simulation import Report, Terms, Vendor, simulate
-from tests.clients import NOWHERE, lanes, made, quiet, virtual
+from headrace.providers.catalog import Catalog
+from headrace.testing import FakeServer, Script, VirtualClock, run_virtual
+from headrace.testing.simulation import Report, Terms, Vendor, simulate, simulated
+from tests.clients import NOWHERE, check_nothing_is_held, lanes, made, quiet, virtual
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 pytestmark = pytest.mark.once
 
@@ -29,7 +31,7 @@ def pushed(terms: Terms | Mapping[float, Terms], seconds: float = 185.0, **optio
     """What a vendor sees of a client that has always more to send."""
     vendor = Vendor(terms, seed=3, phase=17.25)
     prompts = (f"p{n}" for n in range(int(ALLOWED * (seconds + 80) / 60)))
-    options = {"models": OURS, "api_key": KEYS} | options
+    options = {"models": OURS, "api_key": KEYS, **options}
     dice = random.Random(3).random
     simulate(vendor, prompts, seconds=seconds, chance=dice, **options)
     return Report(vendor.sends)
@@ -115,6 +117,83 @@ def test_a_refusal_parks_all_keys_of_its_account() -> None:
     assert parked[0] == parked[1] > 18
     heard = script.calls[3].at + 0.1
     assert not [call for call in script.calls if heard < call.at < heard + 19.9]
+
+
+def test_keys_that_a_real_server_calls_one_account_share_what_it_tells() -> None:
+    of = dict.fromkeys(KEYS, "org-ours")
+    with FakeServer.in_thread(requests_per_minute=60_000, accounts=of) as server:
+        model, url = "openai/fake", server.base_url
+        with LLMClient(model, base_url=url, api_key=KEYS) as client:
+            responses = client.process_prompts_sync(map(str, range(60)), show_progress=False)
+            one, two = lanes(client)
+    assert len(responses.succeeded) == 60
+    assert {request.key for request in server.received} == set(KEYS)
+    assert one.account is two.account
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 1.0001, 2.5])
+def test_what_is_cancelled_while_keys_are_found_to_be_of_one_account_holds_nothing(
+    seconds: float,
+) -> None:
+    clock = VirtualClock()
+    terms = Terms(
+        requests_per_minute=ALLOWED,
+        counting="sliding",
+        shared=True,
+        first_token=1.0,
+        headers="openai",
+    )
+    vendor = Vendor(terms)
+    catalog = Catalog({"openai_chat": simulated(vendor)})
+
+    async def main() -> None:
+        client = LLMClient(
+            "openai/any", base_url=NOWHERE, api_key=KEYS, clock=clock, catalog=catalog
+        )
+        async with client:
+            for limit in (seconds, 130.0):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(limit):
+                        await quiet(client, map(str, range(2_000)))
+                check_nothing_is_held(client)
+            one, two = lanes(client)
+            assert one.account is two.account
+
+    run_virtual(main, clock=clock)
+    report = Report(vendor.sends)
+    # Nobody knows what became of those that were cancelled before their replies came.
+    assert report.refusals() == 0
+    assert report.most() <= ALLOWED
+    assert report.share(ALLOWED, 70, 130) >= 0.98
+
+
+def test_the_next_run_begins_with_one_limit_for_all_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path))
+    terms = Terms(requests_per_minute=ALLOWED, counting="sliding", shared=True, headers="mistral")
+    row = Model(id="mistral/any", account="ours")
+    first, second = (pushed(terms, 70.0, models=row, remember_limits=True) for _ in range(2))
+    assert len([send for send in first.sends if send.at < 0.4]) >= 16
+    assert second.most(2.0) <= ALLOWED / 30 * 1.11
+    assert second.refusals() == 0
+
+
+def test_why_it_waits_names_the_account() -> None:
+    row = Model(id="openai/m", account="ours", requests_per_minute=60)
+
+    async def main(client: LLMClient) -> str:
+        run = asyncio.create_task(quiet(client, map(str, range(20))))
+        await asyncio.sleep(1.5)
+        said = ", ".join(map(str, client.statistics().binding))
+        in_flight = [route.in_flight for route in client.routes()]
+        await run
+        assert client.statistics().sent == 20
+        assert sum(in_flight) == client.statistics().in_flight == 0
+        return said
+
+    said = virtual(Script(latency=0.1), main, models=row, api_key=KEYS)
+    assert said == "requests/min of openai/m, account ours (60)"
 
 
 class TestFamilies:

@@ -36,6 +36,24 @@ def test_a_limit_of_requests_is_enforced_with_openais_headers() -> None:
     assert throttled.scope == (None, "m")
 
 
+def test_keys_of_one_account_share_its_limits_and_are_told_its_name() -> None:
+    async def main() -> None:
+        of = {"sk-one": "org-ours", "sk-two": "org-ours", "sk": "org-theirs"}
+        async with FakeServer(requests_per_minute=6, burst_seconds=20, accounts=of) as server:
+            url = f"{server.base_url}/chat/completions"
+            told = []
+            for key in (*of, "sk-four"):
+                sent = {"Authorization": f"Bearer {key}"}
+                _, headers, _ = await post(url, chat(stream=False), headers=sent)
+                told.append(headers["x-ratelimit-remaining-requests"])
+                assert headers.get("openai-organization") == of.get(key)
+            assert told == ["1", "0", "1", "1"]
+            _, headers, _ = await ask_anthropic(server)
+            assert headers["anthropic-organization-id"] == "org-theirs"
+
+    asyncio.run(main())
+
+
 def test_a_limit_of_tokens_is_enforced_with_anthropics_headers() -> None:
     async def main() -> None:
         async with FakeServer(tokens_per_minute=6, burst_seconds=70) as server:

@@ -245,9 +245,27 @@ def test_resets_as_times_since_the_epoch(written: str, seconds: float | None) ->
         ),
         ({"x-ratelimit-limit-requests": "many", "x-ratelimit-limit": "3"},
          Limits(requests=Limit(3, None, None, 1.0))),
+        (
+            {
+                "x-ratelimit-limit-requests": "600",
+                "openai-organization": "org-of-many",
+                "openai-project": "proj_one",
+            },
+            Limits(requests=Limit(600), account="org-of-many proj_one"),
+        ),
+        (
+            {
+                "anthropic-ratelimit-requests-limit": "50",
+                "anthropic-organization-id": "0b1c",
+                "anthropic-workspace-id": "wrkspc_1",
+            },
+            Limits(requests=Limit(50), account="0b1c wrkspc_1"),
+        ),
+        ({"openai-organization": "org-of-many"}, NO_LIMITS),
     ],
     ids=["none", "others", "OpenAI", "project", "Anthropic", "Mistral", "Mistral by size",
-         "Together", "Cerebras", "minute before day", "Fireworks", "unreadable"],
+         "Together", "Cerebras", "minute before day", "Fireworks", "unreadable",
+         "account of OpenAI", "account of Anthropic", "account alone"],
 )  # fmt: skip
 def test_limits(headers: dict[str, str], limits: Limits) -> None:
     assert read_limits(headers) == limits
@@ -287,6 +305,10 @@ def test_seconds_survive_being_written(seconds: float) -> None:
         "ratelimitbysize-limit",
         "x-tokenlimit-remaining",
         "fireworks-server-processing-time",
+        "openai-organization",
+        "openai-project",
+        "anthropic-organization-id",
+        "anthropic-workspace-id",
     ],
 )
 def test_headers_worth_keeping(name: str) -> None:

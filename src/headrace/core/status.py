@@ -51,11 +51,11 @@ class Binding:
     ``what`` is a limit (``"requests/min"``, ``"requests/day"``, ``"tokens/min"``,
     ``"input tokens/min"``, ``"output tokens/min"``, ``"concurrency"``, ``"pace"``), what holds a
     route (``"quiet"``, ``"breaker"``, ``"gone"``) or all routes (``"shared limits"``). ``where`` is
-    the id of a route, ``"client"``, or the store of shared limits. ``limit`` is the amount, of
-    which ``used`` counts against it now, None where nobody here knows. As far as this goes the
-    first who waits may go in ``seconds``, None: at an event. ``source`` says who set the limit:
-    ``"given"`` in code or rows, ``"told"`` by the server, ``"found"`` out, ``"shared"`` with other
-    processes. ``state`` is a breaker's, or why a route is gone.
+    the id of a route, the name of what several share, ``"client"``, or the store of shared limits.
+    ``limit`` is the amount, of which ``used`` counts against it now, None where nobody here knows.
+    As far as this goes the first who waits may go in ``seconds``, None: at an event. ``source``
+    says who set the limit: ``"given"`` in code or rows, ``"told"`` by the server, ``"found"`` out,
+    ``"shared"`` with other processes. ``state`` is a breaker's, or why a route is gone.
     """
 
     what: str

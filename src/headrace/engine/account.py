@@ -93,6 +93,7 @@ class Account:
         """
         if self.hearing is not None and newer.hearing is not None:
             self.hearing.absorb(newer.hearing, now, asked_at)
+        self.found.absorb(newer.found, now)
         if newer.parked_until > self.parked_until:
             self.parked_until, self.is_guessed = newer.parked_until, newer.is_guessed
             self.parked_at, self.parked_before = newer.parked_at, newer.parked_before

@@ -140,6 +140,10 @@ class Found:
             span = max(now - self._begun, MINUTE)
             self._cut(now, min(self._rate, self._taken * MINUTE / span))
 
+    def absorb(self, other: Found, now: int) -> None:
+        """What another has borne, was borne here as well."""
+        self._ring.absorb(other._ring, now)
+
     def known(self, now: int) -> tuple[float, bool] | None:
         """The pace that was borne, and whether it is counted by windows; None: nothing refused.
 

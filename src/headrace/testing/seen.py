@@ -32,7 +32,8 @@ class RequestSeen:
     user message) from 0. ``at`` is ``time.monotonic()`` in seconds when its first byte was read;
     ``in_flight`` counts the requests being answered then, this one included. ``connection`` numbers
     the connections from 0. ``headers`` have lower-case names; ``key`` is the API key it came with.
-    ``stream`` says whether a stream was asked for.
+    ``stream`` says whether a stream was asked for; ``account`` is the key's, where the server was
+    told of it.
     """
 
     n: int
@@ -48,6 +49,7 @@ class RequestSeen:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     stream: bool = False
+    account: str | None = None
 
     @property
     def json(self) -> dict[str, object]:
@@ -56,8 +58,8 @@ class RequestSeen:
 
     @property
     def scope(self) -> Hashable:
-        """What the server's limits belong to: the API key with the model."""
-        return (self.key, self.model)
+        """What the server's limits belong to: the account, or the API key, with the model."""
+        return (self.account or self.key, self.model)
 
 
 @dataclass(frozen=True, slots=True)

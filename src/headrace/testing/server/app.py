@@ -24,7 +24,7 @@ from headrace.testing.stream_forms import FORMS
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from headrace.testing.plans import Plan
@@ -46,6 +46,7 @@ class Options(TypedDict, total=False):
     max_concurrent: int | None
     when_busy: Status
     api_key: str | None
+    accounts: Mapping[str, str] | None
     models: Sequence[str]
     keep: int | None
     host: str
@@ -78,6 +79,7 @@ class FakeServer:
         max_concurrent: int | None = None,
         when_busy: Status = TOO_MANY,
         api_key: str | None = None,
+        accounts: Mapping[str, str] | None = None,
         models: Sequence[str] = ("fake",),
         keep: int | None = None,
         host: str = "127.0.0.1",
@@ -88,8 +90,9 @@ class FakeServer:
         ``answer`` makes an answer of the last user text. ``faults`` is a plan. ``latency`` is
         seconds before each answer and fault. Limits hold for each API key and model by itself, in
         tokens that are words; a bucket holds what ``burst_seconds`` give, and a 429 of a limit
-        comes at once. ``when_busy`` meets requests above ``max_concurrent``. ``keep`` bounds the
-        log; with 0 prompts are not counted, and ``RequestSeen.nth`` is its ``n``. Raises
+        comes at once. ``accounts`` names that of a key: keys of one share their limits, and replies
+        name it as the vendor does. ``when_busy`` meets requests above ``max_concurrent``. ``keep``
+        bounds the log; with 0 prompts are not counted, and ``RequestSeen.nth`` is its ``n``. Raises
         ``ConfigError`` for what is no such number.
         """
         numbers.check(
@@ -108,6 +111,7 @@ class FakeServer:
         self.max_concurrent = max_concurrent
         self.when_busy = when_busy
         self.api_key = api_key
+        self._accounts = accounts or {}
         self.models = models
         self.host = host
         self.port = port
@@ -252,6 +256,7 @@ class FakeServer:
     ) -> RequestSeen:
         (head, body, at), ledger = request, self.ledger
         n, nth = ledger.begin(asked.prompt)
+        key = dialect.key(head.headers)
         seen = RequestSeen(
             n=n,
             nth=nth,
@@ -262,10 +267,11 @@ class FakeServer:
             path=head.path,
             in_flight=ledger.in_flight,
             connection=connection.number,
-            key=dialect.key(head.headers),
+            key=key,
             headers=head.headers,
             body=body,
             stream=asked.stream,
+            account=None if key is None else self._accounts.get(key),
         )
         connection.expect(seen)
         ledger.requests.append(seen)
@@ -302,6 +308,8 @@ class FakeServer:
             now = time.monotonic()
             wait = self._limits.admit(seen.scope, dialect.charge(asked, said), now)
             headers = dialect.limit_headers(self._limits.levels(seen.scope, now))
+            if seen.account is not None:
+                headers = (*headers, *dialect.account_headers(seen.account))
             if wait:
                 headers = (*headers, *dialect.hint_headers(wait))
                 connection.respond(dialect.refusal(429, headers=headers))

@@ -66,6 +66,10 @@ class Anthropic(Dialect):
             )
         )
 
+    def account_headers(self, account: str) -> Headers:
+        """``anthropic-organization-id``."""
+        return (("anthropic-organization-id", account),)
+
     def hint_headers(self, seconds: float) -> Headers:
         """``retry-after`` in whole seconds."""
         return (("retry-after", str(math.ceil(seconds))),)

@@ -114,6 +114,11 @@ class Dialect(ABC):
     def hint_headers(self, seconds: float) -> Headers:
         """How long to wait, by the vendor's names."""
 
+    def account_headers(self, account: str) -> Headers:
+        """Whose limits these are, where the vendor tells it."""
+        del account
+        return ()
+
     def bill_headers(self, asked: Asked) -> Headers:
         """What an answer was made of, where the vendor tells it there."""
         del asked

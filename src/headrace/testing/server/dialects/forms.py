@@ -75,6 +75,10 @@ class Formed(Dialect):
         """By the vendor's names."""
         return self._home.hint_headers(seconds)
 
+    def account_headers(self, account: str) -> Headers:
+        """By the vendor's names."""
+        return self._home.account_headers(account)
+
     def bill_headers(self, asked: Asked) -> Headers:
         """By the vendor's names."""
         return self._home.bill_headers(asked)

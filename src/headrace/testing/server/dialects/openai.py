@@ -71,6 +71,10 @@ class OpenAI(Dialect):
             )
         )
 
+    def account_headers(self, account: str) -> Headers:
+        """``openai-organization``."""
+        return (("openai-organization", account),)
+
     def hint_headers(self, seconds: float) -> Headers:
         """``retry-after-ms`` exactly and ``retry-after`` in whole seconds."""
         millis = math.ceil(seconds * 1000)
