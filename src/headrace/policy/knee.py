@@ -56,8 +56,9 @@ class Knee:
         if self._answers < self._round or not self._latency:
             return None
         crowded, speed = self._crowd / self._answers, self._size / self._latency
-        self._begin(max(limit, LEAST_ROUND))
         found = self._judge(crowded, speed)
+        # A round of what was before a change would take ages with few at once.
+        self._begin(max(limit if found is None else found, LEAST_ROUND))
         if found is not None:
             self._since = now
         return found
