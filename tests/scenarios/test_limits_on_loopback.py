@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.once
 
+# Of hurried seconds: the engine makes up for as much.
+BUSY = 0.1
 # Of some real seconds each, so that a moment in which the machine does something else counts more.
 SHORT = (
     replace(
@@ -50,7 +52,11 @@ def test_a_real_server_is_used_as_a_simulated_one(row: OnLoopback) -> None:
     if missed := row.missed(virtual):
         pytest.xfail(f"{missed} not reached in virtual time either")
     figures = row.run(small=True)
-    assert row.missed(figures) == [], (figures, virtual)
+    missed = row.missed(figures)
+    late = figures["loop late"] or 0.0
+    if missed and late > BUSY:
+        pytest.skip(f"this machine is too busy: its loop was late by {late:.2f} s")
+    assert missed == [], (figures, virtual)
 
 
 def test_each_that_is_named_is_run() -> None:
