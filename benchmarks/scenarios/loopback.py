@@ -35,7 +35,7 @@ AGAIN: Final = {
     "known: 600 requests, minute": 5,
     "known: 600 requests, sliding": 5,
     "known: 300,000 tokens, continuous": 5,
-    "told: openai, 600 requests, minute, 1 s": 10,
+    "told: openai, 600 requests, minute, 1 s": 5,
     "told: openai, 600,000 tokens, sliding, 1 s": 10,
     "told: anthropic, 60 requests, sliding, 1 s": 20,
     "told: fireworks, 600 requests, continuous, 0.3 s": 10,

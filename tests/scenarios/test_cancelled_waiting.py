@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
-from headrace import Model, RequestContext, SamplingParams
+from headrace import Model, RequestContext, SamplingParams, SqliteLimits
 from headrace.core.errors import OverloadedError, RateLimitError
 from headrace.testing import Answer, Failure, Script, VirtualClock
 from headrace.testing.provider import prompt_of
@@ -23,16 +25,25 @@ from tests.shared_book import SharedBook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from pathlib import Path
 
+    from headrace.adapters.shared import SharedLimits
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome, Rule
     from tests.scenarios.conftest import World
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("_elsewhere")]
 
+NUMBERS: Final = count()
 ID: Final = "openai/m"
 WORDS: Final = "x" * 4 * 96
 MOST: Final = SamplingParams(max_tokens=100)
+
+
+@pytest.fixture
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are written into the test's own folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 class Asks(NamedTuple):
@@ -52,16 +63,48 @@ class Resource(NamedTuple):
     scale: float = 1.0
     asks: int = 40
     models: Any = ID
-    shares: bool = False
+    shares: Callable[[], Shared] | None = None
     in_order: bool = True
 
     def world(self, world: type[World]) -> World:
-        if not self.shares:
+        if self.shares is None:
             return world(Script(self.rule()), self.models, **self.options)
-        book = SharedBook(VirtualClock(), 0.001)
-        sim = world(Script(self.rule()), self.models, shared_limits=book, **self.options)
-        book.clock = sim.clock
+        shared = self.shares()
+        sim = world(Script(self.rule()), self.models, shared_limits=shared.store, **self.options)
+        shared.set(sim.clock)
         return sim
+
+
+class Shared(NamedTuple):
+    """Where limits are shared, and how it is told the clock of its world."""
+
+    store: SharedLimits
+    set: Callable[[VirtualClock], object]
+
+
+def book() -> Shared:
+    found = SharedBook(VirtualClock(), 0.001)
+    return Shared(found, partial(setattr, found, "clock"))
+
+
+class TheWorlds:
+    """The clock of a world that is made later."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+
+    def now(self) -> int:
+        return self.clock.now()
+
+    def wall(self) -> float:
+        return self.clock.wall()
+
+
+def file() -> Shared:
+    clock = TheWorlds()
+    return Shared(
+        SqliteLimits(f"{next(NUMBERS)}.db", clock=clock), partial(setattr, clock, "clock")
+    )
 
 
 def answering(latency: float = 1.0) -> Callable[[], Rule]:
@@ -140,7 +183,10 @@ RESOURCES: Final = {
         "pace", {"max_concurrent_requests": 40}, refusing, asks=120, in_order=False
     ),
     "a shared limit": Resource(
-        "requests/min", {"max_requests_per_minute": 60}, answering(), shares=True
+        "requests/min", {"max_requests_per_minute": 60}, answering(), shares=book
+    ),
+    "a limit shared by a file": Resource(
+        "requests/min", {"max_requests_per_minute": 60}, answering(), shares=file
     ),
     "a drawn model": Resource("concurrency", DRAWN, answering(), models=PAIR, in_order=False),
     "a spill": Resource(
