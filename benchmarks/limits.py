@@ -91,9 +91,11 @@ def timeline(scenario: Scenario, *, small: bool) -> Iterator[str]:
         yield f"{start:5} s {taken:7} {refused:7} {others:7} {used:7.0%} {most:9}"
 
 
-def given_of(arguments: list[str] | None) -> argparse.Namespace:
+def given_of(
+    arguments: list[str] | None, rows: tuple[Measured, ...], program: str
+) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks limits")
+    parser = argparse.ArgumentParser(description=__doc__, prog=program)
     parser.add_argument("--only", action="append", metavar="NAME", help="those with this in a name")
     parser.add_argument("--list", action="store_true", help="name them")
     parser.add_argument("--timeline", action="store_true", help="how each goes, by five seconds")
@@ -101,15 +103,21 @@ def given_of(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="of all dice (default 7)")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
     given = parser.parse_args(arguments)
-    given.chosen = [s for s in ALL if not given.only or any(part in s.name for part in given.only)]
+    given.chosen = [s for s in rows if not given.only or any(part in s.name for part in given.only)]
     if not given.chosen:
-        parser.error(f"no scenario is named so; there are {'; '.join(s.name for s in ALL)}")
+        parser.error(f"no scenario is named so; there are {'; '.join(s.name for s in rows)}")
     return given
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run what the command line asks for."""
-    given = given_of(arguments)
+def main(
+    arguments: list[str] | None = None,
+    *,
+    rows: tuple[Measured, ...] = ALL,
+    mark: str = MARK,
+    program: str = "python -m benchmarks limits",
+) -> None:
+    """Run what the command line asks for, of ``rows``; ``mark`` is their place in a page."""
+    given = given_of(arguments, rows, program)
     chosen: list[Measured] = given.chosen
     if given.seed is not None:
         chosen = [replace(s, seed=given.seed) if isinstance(s, Scenario) else s for s in chosen]
@@ -120,10 +128,10 @@ def main(arguments: list[str] | None = None) -> None:
             if isinstance(scenario, Scenario):
                 print("\n".join(timeline(scenario, small=given.quick)))
     else:
-        table(chosen, small=given.quick, page=given.write)
+        table(chosen, small=given.quick, page=given.write, mark=mark)
 
 
-def table(chosen: list[Measured], *, small: bool, page: Path | None) -> None:
+def table(chosen: list[Measured], *, small: bool, page: Path | None, mark: str) -> None:
     """Print it line by line, and put it into a page."""
     rows = [head()]
     print(rows[0], flush=True)
@@ -132,7 +140,7 @@ def table(chosen: list[Measured], *, small: bool, page: Path | None) -> None:
         rows.append(row)
     if page is not None:
         written_before = page.read_text(encoding="utf-8")
-        page.write_text(put_into(written_before, "\n".join(rows) + "\n", MARK), encoding="utf-8")
+        page.write_text(put_into(written_before, "\n".join(rows) + "\n", mark), encoding="utf-8")
 
 
 if __name__ == "__main__":

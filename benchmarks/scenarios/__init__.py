@@ -1,6 +1,6 @@
 """What is measured of limits, each with its aims: scenarios in virtual time, and admission.
 
-Some scenarios come again on loopback.
+``LOOPBACK``: some of them again, with real sockets.
 """
 
 from __future__ import annotations
@@ -19,4 +19,4 @@ from benchmarks.scenarios.trouble import TROUBLE
 __all__ = ["ADMITTING", "ALL", "LOOPBACK", "SCENARIOS", "Figures", "Measured", "Scenario"]
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (*KNOWN, *TOLD, *FINDING, *CHANGING, *TROUBLE)
-ALL: Final[tuple[Measured, ...]] = (*SCENARIOS, *LOOPBACK, *ADMITTING)
+ALL: Final[tuple[Measured, ...]] = (*SCENARIOS, *ADMITTING)

@@ -53,6 +53,7 @@ FORMS: Final[dict[str, Callable[[float], str]]] = {
     "sent in all": "{:.2f}x".format,
     "probes": "{:.0f}".format,
     "other prompts": "{:.0%}".format,
+    "loop late": "{:.2f} s".format,
     "stray sends": "{:.0f}".format,
     "CPU a request": "{:.1f} us".format,
     "wall time": "{:.1f} s".format,

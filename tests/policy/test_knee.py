@@ -39,3 +39,19 @@ def test_a_server_that_bears_all_of_it_gets_all_of_it() -> None:
 def test_prompts_that_take_longer_are_no_crowd() -> None:
     """Three times as slow for another reason: going back is of no use, so it comes back."""
     assert serve(10_000, 90, slow=3.0)[-1] == 1_024
+
+
+def test_a_stall_of_our_own_is_made_good_within_some_answers() -> None:
+    """A loop that stands still makes every answer under way a slow one."""
+    slots, now, answers = Concurrency(), 0, 0
+    while slots.limit < 200:
+        slots.succeed(now := now + SECOND // 200, slots.limit, SECOND, 100, slots.limit)
+    for _ in range(400):
+        slots.succeed(now + 3_600 * SECOND, 200, 3_601 * SECOND, 100, 200)
+    assert slots.limit < 10
+    now += 3_600 * SECOND
+    while slots.limit < 100:
+        now += SECOND // slots.limit
+        slots.succeed(now, slots.limit, SECOND // 2, 100, slots.limit)
+        answers += 1
+    assert answers < 150

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
-from headrace import Model, RequestContext, SamplingParams
+from headrace import Model, RequestContext, SamplingParams, SqliteLimits
 from headrace.core.errors import OverloadedError, RateLimitError
 from headrace.testing import Answer, Failure, Script, VirtualClock
 from headrace.testing.provider import prompt_of
@@ -23,16 +25,25 @@ from tests.shared_book import SharedBook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from pathlib import Path
 
+    from headrace.adapters.shared import SharedLimits
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome, Rule
     from tests.scenarios.conftest import World
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("_elsewhere")]
 
+NUMBERS: Final = count()
 ID: Final = "openai/m"
 WORDS: Final = "x" * 4 * 96
 MOST: Final = SamplingParams(max_tokens=100)
+
+
+@pytest.fixture
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are written into the test's own folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 class Asks(NamedTuple):
@@ -52,16 +63,48 @@ class Resource(NamedTuple):
     scale: float = 1.0
     asks: int = 40
     models: Any = ID
-    shares: bool = False
+    shares: Callable[[], Shared] | None = None
     in_order: bool = True
 
     def world(self, world: type[World]) -> World:
-        if not self.shares:
+        if self.shares is None:
             return world(Script(self.rule()), self.models, **self.options)
-        book = SharedBook(VirtualClock(), 0.001)
-        sim = world(Script(self.rule()), self.models, shared_limits=book, **self.options)
-        book.clock = sim.clock
+        shared = self.shares()
+        sim = world(Script(self.rule()), self.models, shared_limits=shared.store, **self.options)
+        shared.set(sim.clock)
         return sim
+
+
+class Shared(NamedTuple):
+    """Where limits are shared, and how it is told the clock of its world."""
+
+    store: SharedLimits
+    set: Callable[[VirtualClock], object]
+
+
+def book() -> Shared:
+    found = SharedBook(VirtualClock(), 0.001)
+    return Shared(found, partial(setattr, found, "clock"))
+
+
+class TheWorlds:
+    """The clock of a world that is made later."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+
+    def now(self) -> int:
+        return self.clock.now()
+
+    def wall(self) -> float:
+        return self.clock.wall()
+
+
+def file() -> Shared:
+    clock = TheWorlds()
+    return Shared(
+        SqliteLimits(f"{next(NUMBERS)}.db", clock=clock), partial(setattr, clock, "clock")
+    )
 
 
 def answering(latency: float = 1.0) -> Callable[[], Rule]:
@@ -144,7 +187,10 @@ RESOURCES: Final = {
         "pace", {"max_concurrent_requests": 40}, refusing, asks=120, in_order=False
     ),
     "a shared limit": Resource(
-        "requests/min", {"max_requests_per_minute": 60}, answering(), shares=True
+        "requests/min", {"max_requests_per_minute": 60}, answering(), shares=book
+    ),
+    "a limit shared by a file": Resource(
+        "requests/min", {"max_requests_per_minute": 60}, answering(), shares=file
     ),
     "a drawn model": Resource("concurrency", DRAWN, answering(), models=PAIR, in_order=False),
     "a spill": Resource(
@@ -337,55 +383,3 @@ def test_a_probe_whose_caller_leaves_lets_the_next_one_try(world: type[World]) -
     at = {call.prompt: call.at - 1_000 for call in sim.script.calls}
     assert at["slow"] < 7
     assert [at["next"], at["last"]] == pytest.approx([21.7, 21.8])
-
-
-@pytest.mark.parametrize("by", ["cancelled", "its deadline"])
-@pytest.mark.parametrize("seed", range(3))
-def test_a_retry_that_nobody_waits_for_any_more_is_not_paid_for(
-    world: type[World], by: str, seed: int
-) -> None:
-    dice, seen = random.Random(seed), set[str]()
-
-    def rule(context: RequestContext, route: Route, n: int) -> Outcome:
-        del route, n
-        prompt = prompt_of(context)
-        is_first = prompt not in seen
-        seen.add(prompt)
-        place = int(prompt[1:]) / 1e6
-        return Failure(OverloadedError("boom", status=500), 0.1 + place) if is_first else 0.1
-
-    sim = world(
-        Script(rule),
-        max_concurrent_requests=1_000,
-        breaker={"failures": 10_000},
-        chance=lambda: 0.0,
-    )
-    # 500 retries are paid for, and each tenth of a second one more.
-    leaving = {n for n in range(500, 700) if dice.random() < 0.9}
-
-    async def ask(n: int) -> None:
-        has_deadline = n in leaving and by == "its deadline"
-        context = RequestContext(prompt=f"p{n}", deadline=1.0 if has_deadline else None)
-        asking = asyncio.create_task(sim.client.process_single_request(context))
-        await asyncio.wait({asking}, timeout=1.0 if n in leaving else None)
-        asking.cancel()
-
-    async def main() -> None:
-        async with asyncio.TaskGroup() as group:
-            for n in range(700):
-                group.create_task(ask(n))
-            await asyncio.sleep(2)
-            began = elapsed()
-            response = await sim.client.ask("p9999")
-            assert response.attempts == 2
-            # Its turn comes after those who are left before it.
-            assert elapsed() - began <= 0.3 + (200 - len(leaving)) / 10
-        check_nothing_is_held(sim.client)
-
-    sim.play(main)
-    # Nobody came later than was said, which is in the order of asking.
-    at = {call.prompt: call.at - 1_000 for call in sim.script.calls if call.n >= 700}
-    left = [n for n in range(500, 700) if n not in leaving]
-    assert [at[f"p{n}"] for n in left] == [
-        pytest.approx(0.1 + (n - 499) / 10, abs=0.001) for n in left
-    ]

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.scenarios import LOOPBACK
 from benchmarks.scenarios.found import at_once
 from benchmarks.scenarios.loopback import AGAIN, again
+from benchmarks.scenarios.scenario import at_least, at_most
 from benchmarks.scenarios.told import told
 
 if TYPE_CHECKING:
@@ -17,12 +18,25 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.once
 
-# Of some real seconds.
+# Of hurried seconds: the engine makes up for as much.
+BUSY = 0.1
+# Of some real seconds each, so that a moment in which the machine does something else counts more.
 SHORT = (
     replace(
-        again(told("openai", "continuous", 600, 0.5), 10), start=3.0, small_end=12.0, spare=0.0
+        again(told("openai", "continuous", 600, 0.5), 10),
+        aims=(at_most("late 429s", 0), at_least("used", 0.7)),
+        start=3.0,
+        small_end=12.0,
+        spare=0.0,
     ),
-    replace(again(at_once(10, 3.0), 10), start=6.0, small_end=18.0, late=6.0, spare=0.0),
+    replace(
+        again(at_once(10, 3.0), 10),
+        aims=(at_most("late 429s of all", 0.1), at_least("used", 0.7)),
+        start=6.0,
+        small_end=18.0,
+        late=6.0,
+        spare=0.0,
+    ),
 )
 
 
@@ -34,9 +48,15 @@ def _cases() -> list[Any]:
 
 @pytest.mark.parametrize("row", _cases())
 def test_a_real_server_is_used_as_a_simulated_one(row: OnLoopback) -> None:
-    figures, virtual = row.run(small=True), row.twin.run(small=True)
-    missed, missed_there = row.missed(figures), row.twin.missed(virtual)
-    assert set(missed) <= set(missed_there), (figures, virtual)
+    virtual = row.twin.run(small=True)
+    if missed := row.missed(virtual):
+        pytest.xfail(f"{missed} not reached in virtual time either")
+    figures = row.run(small=True)
+    missed = row.missed(figures)
+    late = figures["loop late"] or 0.0
+    if missed and late > BUSY:
+        pytest.skip(f"this machine is too busy: its loop was late by {late:.2f} s")
+    assert missed == [], (figures, virtual)
 
 
 def test_each_that_is_named_is_run() -> None:

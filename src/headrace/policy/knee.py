@@ -19,6 +19,8 @@ OF_USE: Final = 0.5
 # Each answer takes its time, however short it is: as much as so many tokens.
 OVERHEAD: Final = 32.0
 LEAST_ROUND: Final = 8
+# After a change to far fewer it is so many times these; those of before are under way yet.
+ROUNDS: Final = 8
 # A change to more than this part of it is too small to show anything.
 CLEARLY_LESS: Final = 0.8
 # By which part the best speed fades with each round: what was once is not for ever.
@@ -56,10 +58,12 @@ class Knee:
         if self._answers < self._round or not self._latency:
             return None
         crowded, speed = self._crowd / self._answers, self._size / self._latency
-        self._begin(max(limit, LEAST_ROUND))
         found = self._judge(crowded, speed)
         if found is not None:
             self._since = now
+            # A round of what was before would take ages with few at once.
+            limit = min(limit, ROUNDS * found)
+        self._begin(max(limit, LEAST_ROUND))
         return found
 
     def _begin(self, answers: int) -> None:
