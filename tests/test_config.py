@@ -31,6 +31,7 @@ BAD: Final[dict[str, list[object]]] = {
     "deadline": NOT_SECONDS,
     "patience": [None, -1, math.nan, math.inf, "long"],
     "breaker": [5, {"failures": 0}, {"longest_break": 0.5}, {"counts": ["rejected"]}],
+    "hedge": [5, "yes", 0.05, {"share": 0}, {"share": 1.5}, {"quantile": 1}, {"share": math.nan}],
     "seed": [1.5, "x", None],
     "coalesce": ["perhaps", 5],
     "spill": [None, "perhaps", 5],

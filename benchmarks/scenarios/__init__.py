@@ -7,6 +7,7 @@ from typing import Final
 from benchmarks.scenarios.admitting import ADMITTING
 from benchmarks.scenarios.changing import CHANGING
 from benchmarks.scenarios.found import FINDING
+from benchmarks.scenarios.hedging import HEDGING
 from benchmarks.scenarios.known import KNOWN
 from benchmarks.scenarios.scenario import Figures, Measured, Scenario
 from benchmarks.scenarios.told import TOLD
@@ -14,5 +15,12 @@ from benchmarks.scenarios.trouble import TROUBLE
 
 __all__ = ["ADMITTING", "ALL", "SCENARIOS", "Figures", "Measured", "Scenario"]
 
-SCENARIOS: Final[tuple[Scenario, ...]] = (*KNOWN, *TOLD, *FINDING, *CHANGING, *TROUBLE)
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    *KNOWN,
+    *TOLD,
+    *FINDING,
+    *CHANGING,
+    *TROUBLE,
+    *HEDGING,
+)
 ALL: Final[tuple[Measured, ...]] = (*SCENARIOS, *ADMITTING)

@@ -109,6 +109,7 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(
         (["--deadline", "nan"], "headrace: --deadline: "),
         (["--seed", "1", "--patience", "-1"], "headrace: --patience: "),
         (["--breaker", '{"failures": 0}'], "headrace: --breaker.failures: it must be 1 or more"),
+        (["--hedge", '{"share": 2}'], "headrace: --hedge.share: it must be 1 or less"),
         (["--model-weights", "1,2"], "headrace: --model-weights has 2 numbers"),
         (["--model-weights", "1,2"], "--model-weights has 2 numbers for 1 model; give one"),
         (["--model-weights", "1,-2"], "headrace: --model-weights: number 2: it must be 0 or more"),

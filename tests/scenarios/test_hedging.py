@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -20,6 +21,9 @@ from headrace.testing.provider import prompt_of
 from tests.clients import check_nothing_is_held
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.core.errors import ProviderError
     from headrace.testing.provider import Outcome
     from tests.scenarios.conftest import World
 
@@ -32,7 +36,7 @@ LIMITED: Final = RateLimitError("slow", status=429, hint=1.0)
 REFUSED: Final = RejectedError("no", status=400)
 
 
-def script(**outcomes: list[Outcome]) -> Script:
+def script(**outcomes: Sequence[Outcome]) -> Script:
     """Each prompt meets its outcomes in the order of its sends, all others a second's answer."""
     met: dict[str, int] = {}
 
@@ -51,13 +55,13 @@ def sent(sim: World, prompt: str) -> list[str]:
     return [call.route for call in sim.script.calls if call.prompt == prompt]
 
 
-def asked(sim: World, what: Any = "slow", **options: Any) -> tuple[APIResponse[Any], float]:
+def asked(sim: World, **options: Any) -> tuple[APIResponse[Any], float]:
     """The answer, and after how many seconds it came, when it is known what is slow."""
 
     async def main() -> tuple[APIResponse[Any], float]:
         await sim.client.process_prompts_async(WARM, show_progress=False)
         began = sim.elapsed
-        row = await sim.client.ask(what, **options)
+        row = await sim.client.ask("slow", **options)
         check_nothing_is_held(sim.client)
         assert sim.script.in_flight == 0
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -87,7 +91,8 @@ def test_without_being_asked_for_nothing_is_sent_twice(world: type[World]) -> No
     for hedge in (None, False):
         sim = world(script(slow=[100.0]), hedge=hedge)
         row, took = asked(sim)
-        assert (row.attempts, took) == (1, pytest.approx(100))
+        assert row.attempts == 1
+        assert took == pytest.approx(100)
 
 
 def test_what_is_not_slow_is_sent_once(world: type[World]) -> None:
@@ -130,7 +135,7 @@ def test_the_second_copy_waits_in_line_behind_all_others(world: type[World]) -> 
 
 
 @pytest.mark.parametrize("refusal", [LIMITED, REFUSED, OverloadedError("busy", status=409)])
-def test_never_after_a_4xx(world: type[World], refusal: Any) -> None:
+def test_never_after_a_4xx(world: type[World], refusal: ProviderError) -> None:
     models = ["openai/a", "openai/b"]  # so that a refusal is tried elsewhere
     sim = world(script(slow=[Failure(refusal, 0.1), 50.0, 1.0, 1.0]), models, hedge=True)
     row, took = asked(sim)
@@ -169,7 +174,11 @@ def test_a_stream_is_sent_once(world: type[World]) -> None:
 
 
 def test_a_failure_waits_for_the_other_copy(world: type[World]) -> None:
-    for outcomes in ([Failure(BUSY, 1.5), Answer("good", 3.0)], [Answer("good", 3.0), BUSY]):
+    either: list[list[Outcome]] = [
+        [Failure(BUSY, 1.5), Answer("good", 3.0)],
+        [Answer("good", 3.0), BUSY],
+    ]
+    for outcomes in either:
         sim = world(script(slow=outcomes), hedge=True, max_attempts=1)
         row, took = asked(sim)
         assert (row.completion, row.attempts, row.uncertain_attempts) == ("good", 2, 0)
@@ -177,7 +186,7 @@ def test_a_failure_waits_for_the_other_copy(world: type[World]) -> None:
 
 
 def test_two_failures_of_one_attempt_cost_one(world: type[World]) -> None:
-    outcomes: list[Outcome] = [Failure(BUSY, 1.5), Failure(BUSY, 1.5)] * 2 + [Answer("third", 1.0)]
+    outcomes: list[Outcome] = [*[Failure(BUSY, 1.5)] * 4, Answer("third", 1.0)]
     sim = world(script(slow=outcomes), hedge=True, max_attempts=3)
     row, _ = asked(sim)
     assert (row.completion, row.attempts) == ("third", 5)
@@ -254,7 +263,7 @@ def test_a_bug_of_either_copy_is_the_request_s_error(world: type[World]) -> None
 
 
 def test_both_costs_are_counted(world: type[World]) -> None:
-    price = Price(input="1", output="10")
+    price = Price(input=Decimal(1), output=Decimal(10))
     model = Model(id="openai/m", price=price)
     billed = Answer("not json", 1.5, input_tokens=10, output_tokens=100)
     good = Answer("[1]", 3.0, input_tokens=10, output_tokens=50)

@@ -214,6 +214,7 @@ def _add_client_options(group: argparse._ArgumentGroup) -> None:
     add("--patience", type=float, metavar="S", help="with a server that gives nothing; 900 s")
     add("--shared-limits", metavar="PLACE", help="a file or a Redis URL, for several processes")
     add("--breaker", type=json_object, metavar="JSON", help="failures, first_break, longest_break")
+    add("--hedge", type=json_object, nargs="?", const=True, metavar="JSON", help="share, quantile")
     add("--cache", metavar="PATH", help='a file that keeps answers, or "memory"')
     add("--coalesce", action=argparse.BooleanOptionalAction, help="identical rows share an answer")
     add("--spill", action="store_true", help="leave a drawn model that is full for another")

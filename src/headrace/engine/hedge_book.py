@@ -54,11 +54,12 @@ class Book:
         else:
             self._requests.earn(1, 1)
 
-    def draw(self, state: RouteState) -> Paid | None:
+    def draw(self, permit: Permit, now: int) -> Paid | None:
         """Pay for a second copy in advance; None: there is not enough."""
-        cost = self._pace(state).cost
+        pace = self._pace(permit.state)
+        cost, spared = pace.cost, pace.spared(now - permit.admitted_at)
         purse, price = (self._money, cost) if cost else (self._requests, 1)
-        return Paid(purse, price, is_money=cost > 0) if purse.draw(price) else None
+        return Paid(purse, price, is_money=cost > 0) if purse.draw(price, spared) else None
 
     def _pace(self, state: RouteState) -> hedging.Pace:
         pace = self._paces.get(state)

@@ -150,7 +150,7 @@ class Race:
         with sender.admission.lock:
             wait = sender.book.wait(permit, now)
             if wait == 0:
-                self._paid = sender.book.draw(permit.state)
+                self._paid = sender.book.draw(permit, now)
         is_dear = wait == 0 and self._paid is None
         return hedging.later(now - permit.admitted_at) if is_dear else wait
 

@@ -19,8 +19,14 @@ from headrace.policy.quantile import Quantile
 # So many of the newest answers say what is slow, and that only after so many slow ones.
 KEPT: Final = 256
 SLOW_ONES: Final = 2
+# Of the last answers none was dearer, so that hardly a copy costs more than was put aside for it.
+DEAREST: Final = 0.999
 # So many copies' worth is saved at most.
 SAVED: Final = 20
+# So many of them are left to those that are this many times as slow: they are worth more, and at
+# the end of a run, when nothing more is earned, there is something left for the last ones.
+SPARED: Final = 10
+VERY: Final = 2
 # When to look again, at the earliest, where nothing is known yet, or the purse is empty.
 FIRST_LOOK: Final = SECOND // 4
 # Where all answers take the same time, one that is about to come is not slow.
@@ -34,7 +40,7 @@ class Pace:
 
     def __init__(self, quantile: float) -> None:
         self._times = Quantile(quantile, KEPT, math.ceil(SLOW_ONES / (1 - quantile)))
-        self._costs = Quantile()
+        self._costs = Quantile(DEAREST, KEPT)
 
     def take(self, nanos: int) -> None:
         """A first copy was answered, or given up, after so many nanoseconds."""
@@ -53,6 +59,11 @@ class Pace:
         """Nanoseconds until one that has lasted for so long is slow, or may be; 0: it is."""
         slow = self._times.value
         return later(elapsed) if slow is None else max(0, slow + MARGIN - elapsed)
+
+    def spared(self, elapsed: int) -> int:
+        """How many copies' worth one that has lasted for so long has to leave to slower ones."""
+        slow = self._times.value
+        return SPARED if slow is None or elapsed < VERY * slow else 0
 
 
 def later(elapsed: int) -> int:
@@ -78,9 +89,9 @@ class Purse:
         if self._level < most:
             self._level = min(self._level + self._share * spent, most)
 
-    def draw(self, copy: float) -> bool:
-        """Pay for a second copy in advance, if there is enough."""
-        if self._level < copy:
+    def draw(self, copy: float, spared: int = 0) -> bool:
+        """Pay for a second copy in advance, if so many copies' worth are left after it."""
+        if self._level < copy * (1 + spared):
             return False
         self._level -= copy
         return True
