@@ -15,6 +15,7 @@ from headrace.core.errors import (
     OverloadedError,
     RateLimitError,
     RejectedError,
+    UnexpectedError,
 )
 from headrace.testing import Answer, Failure, Script
 from headrace.testing.provider import prompt_of
@@ -157,6 +158,9 @@ def test_what_may_do_more_than_answer_is_sent_once(world: type[World]) -> None:
         sim = world(script(slow=[50.0]), hedge=True)
         row, _ = asked(sim, **options)
         assert row.attempts == 1
+    models = ["openai/a", "openai/b"]
+    sim = world(script(slow=[50.0]), models, hedge=True, sampling_params=[params, params])
+    assert asked(sim)[0].attempts == 1
 
 
 def test_a_stream_is_sent_once(world: type[World]) -> None:
@@ -240,11 +244,14 @@ def test_a_deadline_ends_both_copies(world: type[World]) -> None:
     assert (row.attempts, row.uncertain_attempts) == (2, 2)
 
 
-def test_a_bug_of_either_copy_is_the_request_s_error(world: type[World]) -> None:
+@pytest.mark.parametrize("bug", [LookupError("a bug"), asyncio.CancelledError()])
+def test_a_bug_of_either_copy_is_the_request_s_error(
+    world: type[World], bug: BaseException
+) -> None:
     def rule(context: RequestContext, route: object, n: int) -> Outcome:
         del route
         if prompt_of(context) == "slow" and n > len(WARM):
-            raise LookupError("a bug")
+            raise bug
         return 100.0 if prompt_of(context) == "slow" else 1.0
 
     sim = world(Script(rule), hedge=True)
@@ -254,8 +261,8 @@ def test_a_bug_of_either_copy_is_the_request_s_error(world: type[World]) -> None
         return await sim.client.ask("slow")
 
     row = sim.play(main)
-    assert row.error is not None
-    assert "LookupError: a bug" in str(row.error)
+    assert isinstance(row.error, UnexpectedError)
+    assert ("a bug" in str(row.error)) == isinstance(bug, LookupError)
     check_nothing_is_held(sim.client)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headrace.core.context import RequestContext
     from headrace.core.errors import HeadraceError, ProviderError
     from headrace.core.hedging import HedgeSettings
+    from headrace.core.params import SamplingParams
     from headrace.core.response import APIResponse
     from headrace.engine.admission import Permit
     from headrace.engine.loops import LoopScope
@@ -33,13 +34,16 @@ if TYPE_CHECKING:
 _EFFECTS: Final = frozenset({"tools", "mcp_servers", "conversation"})
 
 
-def is_once(context: RequestContext) -> bool:
-    """Must it not be sent twice: was it refused, or may it do more than be answered?"""
+def is_once(context: RequestContext, of_model: SamplingParams | None) -> bool:
+    """Must it not be sent twice: was it refused, or may it do more than be answered?
+
+    ``of_model``: what is asked of the model of its first route alone.
+    """
     if any(map(_is_refusal, context.failures)):
         return True
-    body = None if context.params is None else context.params.extra_body
-    if body and not _EFFECTS.isdisjoint(body):
-        return True
+    for params in (context.params, of_model):
+        if params is not None and params.extra_body and _EFFECTS & params.extra_body.keys():
+            return True
     return any(isinstance(tool, VendorTool) for tool in context.tools)
 
 
@@ -61,7 +65,8 @@ class HedgedSender(Sender):
         self, course: Course, permit: Permit, scope: LoopScope, record: Record | None
     ) -> Answer:
         """See ``Sender``."""
-        if not isinstance(course, HedgedCourse) or is_once(course.context):
+        own = permit.state.params
+        if not isinstance(course, HedgedCourse) or is_once(course.context, own):
             return await self.send(course, permit, scope, record)
         scope.permits.add(permit)
         race = course.race = Race(self, course, permit, scope, record)

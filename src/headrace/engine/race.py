@@ -98,15 +98,14 @@ class Race:
                 await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
                 self._look()
             self._look()
-        except GeneratorExit:  # its loop is closed, and so are they
+        except GeneratorExit:  # its loop is closed, and so are they; nothing may wait for the lock
             raise
         except BaseException as error:
             await self._end(error)
             if isinstance(error, DeadlineError):
                 raise self._course.expired() from None
             raise
-        finally:
-            self._settle()
+        self._settle()
 
     def win(self, permit: Permit) -> Permit | None:
         """An answer came with this permit; returns the first's, if it came or is given up now.
@@ -197,6 +196,7 @@ class Race:
         await asyncio.wait([copy.running for copy in self._copies])
         if not self._permit.is_over:  # it had not begun
             self._sender.break_off(self._course, self._permit, error, self._record)
+        self._settle()
 
     def _settle(self) -> None:
         """Count what became of the copies, and pay what the second one has cost."""
