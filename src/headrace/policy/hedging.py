@@ -2,7 +2,8 @@
 
 When: after the time within which most answers of its route came. First copies alone teach that, and
 one that is given up since its second copy was faster counts with the time that it had lasted:
-without them the slow ones would be missing, and ever more would count as slow.
+without them the slow ones would be missing, and ever more would count as slow. Times are not
+divided by the size of answers, as elsewhere: of one that is waited for nobody knows the size.
 
 Whether: second copies are paid from a purse that gets a share of all that is spent, and holds a
 few copies at most, so that a server that becomes slow for everyone is not sent everything twice.
