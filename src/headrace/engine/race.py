@@ -154,10 +154,10 @@ class Race:
         return hedging.later(now - permit.admitted_at) if is_dear else wait
 
     async def _go_second(self, copy: Copy) -> Answer:
-        """Stand in line behind all others, for another route if one is well; then send."""
+        """Stand in line behind all others, for another route if one has room; then send."""
         sender, course = self._sender, self._course
         try:
-            order = course.order.last((self._permit.state,), ())
+            order = course.order.behind(self._permit.state)
             line = Course(course.context, order, sender.admission.number())
             line.sends = course.sends
             copy.permit = await sender.admit(line, self._scope)
