@@ -10,6 +10,7 @@ from typing import Final
 from benchmarks.scenarios.admitting import ADMITTING
 from benchmarks.scenarios.changing import CHANGING
 from benchmarks.scenarios.found import FINDING
+from benchmarks.scenarios.hedging import HEDGING
 from benchmarks.scenarios.known import KNOWN
 from benchmarks.scenarios.loopback import LOOPBACK
 from benchmarks.scenarios.scenario import Figures, Measured, Scenario
@@ -18,5 +19,12 @@ from benchmarks.scenarios.trouble import TROUBLE
 
 __all__ = ["ADMITTING", "ALL", "LOOPBACK", "SCENARIOS", "Figures", "Measured", "Scenario"]
 
-SCENARIOS: Final[tuple[Scenario, ...]] = (*KNOWN, *TOLD, *FINDING, *CHANGING, *TROUBLE)
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    *KNOWN,
+    *TOLD,
+    *FINDING,
+    *CHANGING,
+    *TROUBLE,
+    *HEDGING,
+)
 ALL: Final[tuple[Measured, ...]] = (*SCENARIOS, *ADMITTING)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headrace.core.conversation import Conversation, Message
     from headrace.core.errors import ConfigError, HeadraceError, NoRouteError, ProviderError
     from headrace.core.estimate import Estimate, TokenCount
+    from headrace.core.hedging import HedgeSettings
     from headrace.core.listing import ListedModel, StoredFile
     from headrace.core.media import Audio, File, Image
     from headrace.core.model import Endpoint, Model, Price
@@ -73,6 +74,7 @@ __all__ = [
     "Estimate",
     "File",
     "HeadraceError",
+    "HedgeSettings",
     "Image",
     "LLMClient",
     "ListedModel",
@@ -149,6 +151,7 @@ _HOMES = {
     "headrace.core.conversation": ("Conversation", "Message"),
     "headrace.core.errors": ("ConfigError", "HeadraceError", "NoRouteError", "ProviderError"),
     "headrace.core.estimate": ("Estimate", "TokenCount"),
+    "headrace.core.hedging": ("HedgeSettings",),
     "headrace.core.listing": ("ListedModel", "StoredFile"),
     "headrace.core.media": ("Audio", "File", "Image"),
     "headrace.core.model": ("Endpoint", "Model", "Price"),

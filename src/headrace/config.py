@@ -7,6 +7,7 @@ import random
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from inspect import Signature, signature
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias, cast
 
@@ -28,6 +29,7 @@ from headrace.core.checked import Checked
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, ConfigError
+from headrace.core.hedging import HedgeSettings
 from headrace.core.model import Model
 from headrace.core.params import SamplingParams
 from headrace.core.schema import OutputSchema
@@ -36,6 +38,7 @@ from headrace.core.tools import AnyTool, read_tools
 from headrace.engine.attempt import Sender
 from headrace.engine.choice import Choice
 from headrace.engine.fleet import Fleet
+from headrace.engine.hedging import HedgedSender
 from headrace.engine.limits import alone
 
 if TYPE_CHECKING:
@@ -144,6 +147,7 @@ class Config(Checked):
     deadline: Seconds | None = None
     patience: Pause = 900.0
     breaker: BreakerSettings | None = None
+    hedge: Annotated[HedgeSettings | None, BeforeValidator(HedgeSettings.read)] = None
     coalesce: bool | None = None
     spill: bool = False
     remember_limits: bool | None = None
@@ -233,7 +237,8 @@ class Config(Checked):
 
     def sender(self, bind: Bind, clock: Clock, chance: Callable[[], float] | None) -> Sender:
         """What sends, with these bounds; ``chance`` None rolls real dice."""
-        return Sender(
+        kind = Sender if self.hedge is None else partial(HedgedSender, hedge=self.hedge)
+        return kind(
             bind=bind,
             clock=clock,
             chance=chance or random.Random().random,  # noqa: S311  jitter needs no cryptography

@@ -119,6 +119,8 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(
         (["--spill"], "headrace: --spill needs --model-weights for two models"),
         (["--shared-limits", "localhost:6379"], "headrace: --shared-limits must be None, the URL"),
         (["--shared-limits", "no/such/limits.db"], "there is no folder"),
+        (["--hedge", "2"], "headrace: --hedge.share: it must be 1 or less"),
+        (["--hedge", '{"quantile": 2}'], "headrace: --hedge.quantile: it must be 0.99 or less"),
         (["--model-weights", "1,2"], "headrace: --model-weights has 2 numbers"),
         (["--model-weights", "1,2"], "--model-weights has 2 numbers for 1 model; give one"),
         (["--model-weights", "1,-2"], "headrace: --model-weights: number 2: it must be 0 or more"),

@@ -217,6 +217,7 @@ def _add_client_options(group: argparse._ArgumentGroup) -> None:
     add("--patience", type=number, metavar="S", help="with a server that gives nothing; 900 s")
     add("--shared-limits", metavar="PLACE", help="a file or a Redis URL, for several processes")
     add("--breaker", type=breaker, metavar="JSON", help=_BREAKER)
+    add("--hedge", type=hedge, metavar="SHARE", help="send slow requests twice; 0.05, or JSON")
     add("--cache", metavar="PATH", help='a file that keeps answers, or "memory"')
     add("--coalesce", action=argparse.BooleanOptionalAction, help="identical rows share an answer")
     add("--spill", action="store_true", help="leave a drawn model that is full for another")
@@ -328,6 +329,14 @@ def price(text: str) -> tuple[Decimal, Decimal]:
             "give two prices in USD per million tokens with a comma between, such as 0.40,1.60"
         )
     return of_input, of_output
+
+
+def hedge(text: str) -> dict[str, object]:
+    """Read what second copies may cost: a share of all that is spent, or a JSON object."""
+    try:
+        return {"share": float(text)}
+    except ValueError:
+        return json_object(text)
 
 
 def breaker(text: str) -> dict[str, object]:

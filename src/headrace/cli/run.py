@@ -58,6 +58,7 @@ _CLIENT: Final = (
     "deadline",
     "patience",
     "breaker",
+    "hedge",
     "cache",
     "coalesce",
     "spill",

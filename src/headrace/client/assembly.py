@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from headrace.core.breaking import BreakerSettings
     from headrace.core.events import Listener
     from headrace.core.given import ApiKey
+    from headrace.core.hedging import HedgeSettings
     from headrace.core.params import SamplingParams
     from headrace.engine.choice import Choice
     from headrace.engine.runs import Run
@@ -73,6 +74,7 @@ class Assembly(Estimating):
         deadline: float | None = None,
         patience: float = 900.0,
         breaker: BreakerSettings | None = None,
+        hedge: HedgeSettings | bool | None = None,
         cache: str | os.PathLike[str] | caches.Cache | None = None,
         coalesce: bool | None = None,
         spill: bool = False,
@@ -105,6 +107,7 @@ class Assembly(Estimating):
             deadline=deadline,
             patience=patience,
             breaker=breaker,
+            hedge=hedge,
             coalesce=coalesce,
             spill=spill,
             remember_limits=remember_limits,

@@ -23,7 +23,8 @@ class RouteStatus:
     ``waiting`` requests could go there. ``parked`` is for how many seconds more its server has
     asked for quiet. ``succeeded``, ``failed`` and ``rate_limited`` attempts have ended; ``cost`` is
     theirs in USD, None where it is unknown. Of the newest answers half came within ``latency_p50``
-    seconds and 95 % within ``latency_p95``.
+    seconds and 95 % within ``latency_p95``. With hedging, ``hedged`` attempts were second copies,
+    and ``abandoned`` ones were given up for the other copy, and may have been charged.
     """
 
     route: str
@@ -42,6 +43,8 @@ class RouteStatus:
     cost: float | None = None
     latency_p50: float | None = None
     latency_p95: float | None = None
+    hedged: int = 0
+    abandoned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ class Statistics:
 
     ``in_flight`` attempts are under way, and ``waiting`` requests stand in line. Of the attempts
     that have ended some have ``succeeded`` or ``failed``, and ``rate_limited`` were refused for
-    their rate; with those under way they were ``sent``. ``usage`` and ``cost`` (USD, None: unknown)
+    their rate; with hedging ``hedged`` were second copies, and ``abandoned`` were given up for the
+    other copy. With those under way they were ``sent``. ``usage`` and ``cost`` (USD, None: unknown)
     are theirs; ``requests_last_minute`` ended in the last 60 seconds and used
     ``tokens_last_minute``. ``binding`` says what those in line wait for, first what counts for who
     has waited longest; it is empty when nothing but answers is waited for.
@@ -117,6 +121,8 @@ class Statistics:
     tokens_last_minute: int = 0
     routes: tuple[RouteStatus, ...] = ()
     binding: tuple[Binding, ...] = ()
+    hedged: int = 0
+    abandoned: int = 0
 
     @property
     def tokens(self) -> int:

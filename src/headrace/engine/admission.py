@@ -72,8 +72,10 @@ class Permit:
         "crowd",
         "is_over",
         "is_probe",
+        "left",
         "mark",
         "quiet",
+        "send",
         "state",
     )
 
@@ -87,6 +89,10 @@ class Permit:
         # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
         self.quiet: float | None = None
         self.is_over = False
+        # Which send of its request it is; 0: none yet.
+        self.send = 0
+        # Has its first byte gone out, as far as anybody asked?
+        self.left = False
         # Nano-dollars of its answer; None: unknown.
         self.billed: int | None = None
         # All that was admitted up to this one, where the server tells what is left.

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from headrace.adapters.clock import Clock
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
-    from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
     from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
@@ -66,6 +65,7 @@ class Sender(Outcomes):
         super().__init__(clock=clock, chance=chance, max_attempts=max_attempts, patience=patience)
         self._bind = bind
         self._timeout = request_timeout
+        self._course: Callable[..., Course] = Course
 
     def pump(self) -> None:
         """Admit whoever can be admitted now; what timers call."""
@@ -95,47 +95,51 @@ class Sender(Outcomes):
         Where it ``may_move`` to other models, the first failure raises ``MovedOn`` instead. Left
         in any other way (cancelled, a bug), it tells ``write_off`` what it had spent.
         """
-        course = Course(context, order, self.admission.number(), may_move=may_move)
-        response = None
+        course = self._course(context, order, self.admission.number(), may_move=may_move)
         try:
             if context.failures:
                 await self.come_back(course)
             while True:
                 permit = await self.admit(course, scope)
-                scope.permits.add(permit)
-                try:
-                    response, reply = await self._send(course, permit, scope, record)
-                except ProviderError as error:
-                    await self.after(course, permit, error, record)
-                except BaseException as error:
-                    self.break_off(course, permit, error, record)
-                    raise
-                else:
-                    self.succeed(permit, response, reply)
-                    if record is not None:
-                        await record.answer(response, reply)
+                response = await self.attempt(course, permit, scope, record)
+                if response is not None:
                     return response
-                finally:
-                    scope.permits.discard(permit)
         except BaseException as error:
-            course.leave(error, response, write_off)
+            course.leave(error, course.response, write_off)
             raise
 
-    async def _send(
+    async def attempt(
         self, course: Course, permit: Permit, scope: LoopScope, record: Record | None
-    ) -> tuple[APIResponse[object], Reply | None]:
-        if record is not None:
-            await _intend(record, permit.state.route.id, course.sends + 1)
-        request = self.request(course, permit, scope)
-        raw = await request.execute_once()
-        if course.context.output_schema is not None:
-            raw = shape.fitted(raw, course.context)
-        return course.finish(raw, permit, self.clock.now()), raw.reply
+    ) -> APIResponse[object] | None:
+        """Send once. None: it failed, and it is time for the next; raises a final error."""
+        scope.permits.add(permit)
+        try:
+            if record is not None:
+                await _intend(record, permit.state.route.id, course.sends + 1)
+            request = self.request(course, permit, scope)
+            raw = await request.execute_once()
+            if course.context.output_schema is not None:
+                raw = shape.fitted(raw, course.context)
+            response = course.finish(raw, permit, self.clock.now())
+            self.succeed(permit, response, raw.reply)
+            if record is not None:
+                await record.answer(response, raw.reply)
+        except ProviderError as error:
+            await self.after(course, permit, error, record)
+            return None
+        except BaseException as error:
+            if not permit.is_over:
+                self.break_off(course, permit, error, record)
+            raise
+        else:
+            return response
+        finally:
+            scope.permits.discard(permit)
 
     def request(self, course: Course, permit: Permit, scope: LoopScope) -> ProviderRequest:
         """The request of the attempt that begins now."""
         context, route = course.context, permit.state.route
-        course.sends += 1
+        permit.send = course.sends = course.sends + 1
         timeout = self.time_left(course, self._timeout)
         gate = Gate(self, permit)
         exchange = HttpExchange(scope.transport, route, timeout, gate)
@@ -160,7 +164,7 @@ class Sender(Outcomes):
                     break
                 future: asyncio.Future[Permit] = scope.loop.create_future()
                 waiter = Waiter(order, course.cost, course.number, future, scope)
-                waiter.is_fresh = not course.context.failures
+                waiter.is_fresh = not (course.sends or course.context.failures)
                 self.admission.enqueue(waiter, now)
             try:
                 permit = await self._wait(waiter, course, scope)

@@ -61,6 +61,7 @@ class Course:
         "may_move",
         "number",
         "refused_since",
+        "response",
         "sends",
         "singled_out",
     )
@@ -79,6 +80,7 @@ class Course:
         self.lost = False
         # What it was about when it was left, or ran out of its time; empty: nobody has said.
         self.awaited = ""
+        self.response: APIResponse[object] | None = None
         self.singled_out = self.refused_since = self._refused_at = 0
         self._order, self.cost, self._estimated = favouring(order, context), ONE, 0
         self.measure()
@@ -179,14 +181,11 @@ class Course:
         """The error of a request that ran out of its deadline."""
         return expired(self.context, self.awaited)
 
-    @property
-    def is_sending(self) -> bool:
-        """Is an attempt under way whose outcome is not known?"""
-        return self.sends > sent(self.context.failures)
-
-    def unsend(self) -> None:
-        """The attempt under way never left."""
-        self.sends = sent(self.context.failures)
+    def lose(self, number: int, route: str | None = None) -> None:
+        """Nobody will know what became of send ``number``."""
+        lost = OutcomeUnknownError("left before its reply came; it may have been charged")
+        lost.attempt, lost.route = number, route
+        self.context = self.context.after(lost, counted=True)
 
     def leave(
         self, error: BaseException, response: APIResponse[object] | None, write_off: WriteOff
@@ -203,10 +202,8 @@ class Course:
             error.history = tuple(e for e in self.context.failures if e is not error)
             error.spent_nanos = self.context.spent_nanos or None
         elif not isinstance(error, MovedOn):
-            if self.is_sending:
-                lost = OutcomeUnknownError("left before its reply came; it may have been charged")
-                lost.attempt = self.sends
-                self.context = self.context.after(lost, counted=True)
+            for before in range(sent(self.context.failures), self.sends):
+                self.lose(before + 1)
                 self.awaited = "while its answer was under way"
             write_off(failed(self.context, self.expired()))
 
@@ -218,7 +215,7 @@ class Course:
             cost += context.spent_nanos
         if raw.usage is not None:
             permit.state.learning.learn(context, self._estimated, raw.usage)
-        return APIResponse(
+        self.response = APIResponse(
             id=context.name,
             index=context.index,
             sample=context.sample,
@@ -242,6 +239,7 @@ class Course:
             uncertain_attempts=uncertain(context.failures) if context.failures else 0,
             latency=(now - permit.admitted_at) / SECOND,
         )
+        return self.response
 
 
 def uncertain(failures: tuple[HeadraceError, ...]) -> int:

@@ -23,7 +23,10 @@ class Gate:
     def is_shut(self) -> bool:
         """Was the route parked or lost since the attempt was admitted?"""
         state = self._permit.state
-        return state.is_lost or state.account.parked_until > self._sender.clock.now()
+        if state.is_lost or state.account.parked_until > self._sender.clock.now():
+            return True
+        self._permit.left = True
+        return False
 
     def hear(self, status: int, headers: Mapping[str, str]) -> None:
         """Park at once: the body of a refusal may take long, and nothing may be sent meanwhile."""

@@ -114,6 +114,15 @@ class Order:
         again = self._kept(lambda state: state in failed and state not in banned)
         return Order((*fresh, *again), self.near)
 
+    def behind(self, state: RouteState) -> Order:
+        """The same, with ``state`` only where its equals have no room."""
+        ranks = []
+        for rank in self.ranks:
+            others = (tuple(other for other in group if other is not state) for group in rank)
+            own: Rank = ((state,),) if any(state in group for group in rank) else ()
+            ranks.append((*filter(None, others), *own))
+        return Order(tuple(ranks), self.near)
+
     def _kept(self, keeps: Callable[[RouteState], bool]) -> list[Rank]:
         ranks = ([tuple(filter(keeps, group)) for group in rank] for rank in self.ranks)
         kept = (tuple(group for group in rank if group) for rank in ranks)

@@ -83,16 +83,19 @@ class Outcomes:
         if isinstance(error, RequestError | RunStoppedError):
             self._unsend(course, permit, error, record)
         else:
-            give = self._settle if course.is_sending else self.withdraw
+            give = self._settle if permit.send else self.withdraw
             undo(error, self.admission.lock, give, permit)
 
     def _unsend(
         self, course: Course, permit: Permit, error: HeadraceError, record: Record | None
     ) -> None:
         self.withdraw(permit)
-        if record is not None and course.is_sending:
-            record.withdraw(course.sends, error.code)
-        course.unsend()
+        if not permit.send:
+            return
+        if record is not None:
+            record.withdraw(permit.send, error.code)
+        course.sends -= 1
+        permit.send = 0
 
     def withdraw(self, permit: Permit) -> None:
         """Nothing was sent: everything that was reserved goes back."""
@@ -155,37 +158,34 @@ class Outcomes:
             self._cut(course, permit, error)
             raise course.expired()
         decision = self._judge(course, permit, error)
-        try:
-            await self._until_again(course, permit, error, record, decision)
-        except BaseException as end:
-            undo(end, self.admission.lock, self._give_back, decision)
-            raise
+        if record is not None:
+            written = record.failure(permit.state.route.id, permit.send, error)
+            await self._or_give_back(decision, written)
+        wait = None if isinstance(decision, retry.GiveUp) else decision.wait / SECOND
+        self.tell(AttemptFailed(course.context.name, error, wait))
+        await self.go_on(course, error, decision)
+
+    async def go_on(self, course: Course, error: ProviderError, decision: retry.Decision) -> None:
+        """Return when it is time again, or raise what was decided after ``error``."""
+        if isinstance(decision, retry.GiveUp):
+            raise course.last_error(error)
+        if decision.wait:
+            await self._or_give_back(decision, self._pause(course, decision.wait / SECOND))
         if course.may_move and not isinstance(error, RateLimitError):
             raise course.moved_on()
 
-    def _give_back(self, decision: retry.Retry | retry.GiveUp) -> None:
-        """The retry is not made, and was not paid for if it costs no attempt."""
+    async def _or_give_back(self, decision: retry.Decision, going: Awaitable[None]) -> None:
+        """Left meanwhile, the retry is not made, and was not paid for if it costs no attempt."""
+        try:
+            await going
+        except BaseException as end:
+            undo(end, self.admission.lock, self._give_back, decision)
+            raise
+
+    def _give_back(self, decision: retry.Decision) -> None:
         if isinstance(decision, retry.Retry) and decision.counted:
             with self.admission.lock:
                 self._budget.give_back()
-
-    async def _until_again(
-        self,
-        course: Course,
-        permit: Permit,
-        error: ProviderError,
-        record: Record | None,
-        decision: retry.Retry | retry.GiveUp,
-    ) -> None:
-        """Record a failure, and wait until it is time again; raises the final error."""
-        if record is not None:
-            await record.failure(permit.state.route.id, course.sends, error)
-        wait = None if isinstance(decision, retry.GiveUp) else decision.wait / SECOND
-        self.tell(AttemptFailed(course.context.name, error, wait))
-        if wait is None:
-            raise course.last_error(error)
-        if wait:
-            await self._pause(course, wait)
 
     async def come_back(self, course: Course) -> None:
         """Wait where other models have failed too, and it is back at those that had before."""
@@ -219,17 +219,15 @@ class Outcomes:
 
     def _cut(self, course: Course, permit: Permit, error: ProviderError) -> None:
         """The request's own deadline ended the attempt: that says nothing about the route."""
-        error.route, error.attempt = permit.state.route.id, course.sends
+        error.route, error.attempt = permit.state.route.id, permit.send
         course.awaited = f"while {error.route} had not answered"
         course.fail(error, permit.state, counted=True)
         permit.state.tally.fail(error, 0, self.clock.now())
         self._settle(permit)
 
-    def _judge(
-        self, course: Course, permit: Permit, error: ProviderError
-    ) -> retry.Retry | retry.GiveUp:
+    def _judge(self, course: Course, permit: Permit, error: ProviderError) -> retry.Decision:
         now, state = self.clock.now(), permit.state
-        error.route, error.attempt = state.route.id, course.sends
+        error.route, error.attempt = state.route.id, permit.send
         billed = state.pricing.billed(error)
         with self.admission.lock:
             parked_until = state.account.parked_until
@@ -255,11 +253,12 @@ class Outcomes:
         # Servers close kept connections just as they are used; the first time it costs nothing.
         if isinstance(error, ConnectionLostError) and not course.lost:
             course.lost = forgiven = True
-        return self._decide(course, state, error, forgiven=forgiven)
+        return self.decide(course, state, error, forgiven=forgiven)
 
-    def _decide(
+    def decide(
         self, course: Course, state: RouteState, error: ProviderError, *, forgiven: bool
-    ) -> retry.Retry | retry.GiveUp:
+    ) -> retry.Decision:
+        """What is next after ``error``; ``forgiven``: it costs no attempt."""
         now = self.clock.now()
         elsewhere = course.turn_away(state, error, now) or course.may_move
         decision = retry.decide(

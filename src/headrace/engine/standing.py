@@ -37,7 +37,8 @@ def statistics(
         lines = outcomes.admission.lines()
     cost = sum(status.cost or 0.0 for status in routes)
     is_known = cost or all(status.cost is not None for status in routes)
-    ended = sum(one.succeeded + one.failed + one.rate_limited for one in routes)
+    abandoned = sum(status.abandoned for status in routes)
+    ended = sum(one.succeeded + one.failed + one.rate_limited for one in routes) + abandoned
     in_flight = sum(status.in_flight for status in routes)
     return Statistics(
         in_flight=in_flight,
@@ -53,6 +54,8 @@ def statistics(
         tokens_last_minute=sum(tokens for _, tokens in lately),
         routes=routes,
         binding=bound,
+        hedged=sum(status.hedged for status in routes),
+        abandoned=abandoned,
     )
 
 
@@ -108,6 +111,8 @@ def _status(state: RouteState, now: int) -> RouteStatus:
         cost=None if is_unknown else tally.cost_nanos / 1e9,
         latency_p50=_seconds(tally.latency(0.5)),
         latency_p95=_seconds(tally.latency(0.95)),
+        hedged=tally.hedged,
+        abandoned=tally.abandoned,
     )
 
 

@@ -48,8 +48,10 @@ class Tally:
         "_lately",
         "_latencies",
         "_tokens",
+        "abandoned",
         "cost_nanos",
         "failed",
+        "hedged",
         "rate_limited",
         "succeeded",
         "unpriced",
@@ -57,6 +59,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.succeeded = self.failed = self.rate_limited = 0
+        # Second copies that were sent, and copies that were given up for the other one.
+        self.hedged = self.abandoned = 0
         self.cost_nanos = self.unpriced = 0
         self._tokens = Tokens()
         self._latencies: deque[int] = deque(maxlen=REMEMBERED)
@@ -77,6 +81,11 @@ class Tally:
             self.failed += 1
         self._bill(error.usage, nanos, now)
 
+    def give_up(self, now: int) -> None:
+        """An attempt was given up for its other copy; what it costs nobody knows."""
+        self.abandoned += 1
+        self._bill(None, 0, now)
+
     def _bill(self, usage: Usage | None, nanos: int | None, now: int) -> None:
         last, second = self._lately[-1], now // SECOND
         if last[0] != second:
@@ -92,7 +101,12 @@ class Tally:
             self.cost_nanos += nanos
 
     def __str__(self) -> str:
-        ends = (self.succeeded, "answered"), (self.failed, "failed"), (self.rate_limited, "limited")
+        ends = (
+            (self.succeeded, "answered"),
+            (self.failed, "failed"),
+            (self.rate_limited, "limited"),
+            (self.abandoned, "given up"),
+        )
         return " and ".join(f"{count:,} {end}" for count, end in ends if count) or "none"
 
     @property

@@ -8,7 +8,7 @@ them and never fails a prompt.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from headrace.core.errors import InvalidOutputError, NotSentError, RateLimitError
 from headrace.policy.buckets import SECOND
@@ -39,6 +39,9 @@ class GiveUp:
     """The error is final."""
 
 
+Decision: TypeAlias = Retry | GiveUp
+
+
 def decide(
     error: ProviderError,
     *,
@@ -50,7 +53,7 @@ def decide(
     elsewhere: bool,
     unheard: bool = False,
     chance: float,
-) -> Retry | GiveUp:
+) -> Decision:
     """What to do after ``error``, with ``attempts`` used up before it.
 
     ``forgiven``: the failure costs no attempt (rate limit, a breaker that is open or opening).

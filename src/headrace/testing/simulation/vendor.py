@@ -49,6 +49,7 @@ class Terms:
     ``parallel``: how many answers it makes at full speed; more make all slower in proportion.
     ``off``: how far its count of input tokens is from an estimate by size, as a part of it, and
     ``bias``: by how much it counts more (or, below 0, less) on the whole.
+    Of the answers a share, ``slow``, takes ``slow_times`` as long as others.
     ``failures``: the share of requests that end with ``failure_status``; 0 refuses the connection.
     ``revoked`` are keys, by number, and ``retired`` models that it does not know any more.
     ``refusals_count``: whether a request that is refused counts all the same, as OpenAI says.
@@ -68,6 +69,8 @@ class Terms:
     first_token: float = 0.4
     per_token: float = 0.0
     parallel: int | None = None
+    slow: float = 0.0
+    slow_times: float = 100.0
     output: float = 100.0
     spread: float = 0.0
     off: float = 0.0
@@ -239,6 +242,8 @@ class Vendor:
             self._in_flight[scope] += 1
             send.output = min(send.declared, self._said(send.prompt, terms))
             crowd = max(1.0, send.in_flight / terms.parallel) if terms.parallel else 1.0
+            is_slow = terms.slow and self._draw(send.prompt, "slow") < terms.slow
+            crowd *= terms.slow_times if is_slow else 1.0
             send.latency = (terms.first_token + send.output * terms.per_token) * crowd
 
     def _charge(self, send: Send, terms: Terms, scope: int) -> float:
