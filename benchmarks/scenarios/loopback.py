@@ -121,7 +121,9 @@ def _given(row: Scenario, of: type[Scenario]) -> dict[str, Any]:
 
 def again(row: Scenario, hurry: int) -> OnLoopback:
     """A scenario once more, on loopback."""
-    given = _given(row, Scenario) | {"name": f"loopback: {row.name}"}
+    # An exchange takes more than the answer, and hurried that is much: more are right in flight.
+    aims = tuple(aim for aim in row.aims if aim.figure != "in flight")
+    given = _given(row, Scenario) | {"name": f"loopback: {row.name}", "aims": aims}
     return OnLoopback(**given, hurry=hurry)
 
 
