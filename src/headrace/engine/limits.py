@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from headrace.adapters.pace import Pacer
-from headrace.policy.buckets import DAY, MINUTE, Ring
+from headrace.policy.buckets import DAY, JITTER, MINUTE, Ring
 from headrace.policy.cost import DIMENSIONS
+from headrace.policy.margin import Margin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from headrace.policy.adaptive import Concurrency
 
+# From this part of a limit on, what is refused may have arrived closer together than it was sent.
+NEARLY: Final = 0.9
 # The name of each limit as users write it, what it counts, and over how many nanoseconds.
 _NAMED: Final = (
     ("requests_per_minute", DIMENSIONS.index("requests"), MINUTE),
@@ -54,11 +57,14 @@ class Rate(Protocol):
     def settle(self, admitted_at: int, now: int, difference: float) -> None:
         """Return what was not used (negative), or charge what was used beyond it."""
 
+    def doubt(self, now: int, admitted_at: int) -> bool:
+        """A request of then was refused; True where more margin may spare others that."""
+
 
 class Limit:
     """A rate: even pacing now, and nothing above it in any span of its interval."""
 
-    __slots__ = ("_pacer", "_ring", "amount", "interval")
+    __slots__ = ("_margin", "_pacer", "_ring", "amount", "interval")
     is_final = True
     source = "given"
 
@@ -68,6 +74,7 @@ class Limit:
         self.interval = interval
         self._pacer = Pacer(amount) if interval == MINUTE else None
         self._ring = Ring(amount, interval)
+        self._margin = Margin()
 
     def used(self, now: int) -> float:
         """What was admitted within the interval."""
@@ -86,6 +93,9 @@ class Limit:
 
     def take(self, now: int, cost: float) -> None:
         """Admit ``cost``; ``wait`` said 0 at the same ``now``."""
+        if now >= self._margin.due:
+            self._margin.narrow(now)
+            self._keep(now)
         self._ring.add(now, cost)
         if self._pacer is not None:
             self._pacer.take(now, cost)
@@ -95,6 +105,24 @@ class Limit:
         self._ring.settle(admitted_at, now, difference)
         if self._pacer is not None:
             self._pacer.settle(now, difference)
+
+    def doubt(self, now: int, admitted_at: int) -> bool:
+        """A request of then was refused; True where more margin may spare others that."""
+        if self._pacer is None or self._ring.used(now) + 1 < self.amount * NEARLY:
+            return False
+        is_of_use = self._margin.widen(now, admitted_at)
+        self._keep(now)
+        return is_of_use
+
+    def _keep(self, now: int) -> None:
+        """Keep to the margin as it is now."""
+        self._ring.widen(now, self._margin.span)
+        self._pace(now)
+
+    def _pace(self, now: int) -> None:
+        if self._pacer is not None:
+            wider = MINUTE + self._margin.span - JITTER
+            self._pacer.change(now, self.amount * MINUTE / wider)
 
 
 # A limit, and which of the amounts of a cost it counts.

@@ -42,6 +42,15 @@ def _is_of_use(state: RouteState, now: int) -> bool:
     return False
 
 
+def _was_kept(permit: Permit, now: int) -> bool:
+    """Was a limit met and kept, so that it was the way of requests to the server?
+
+    One storm widens all that were met, since nobody knows which of them it was.
+    """
+    at = permit.admitted_at
+    return sum(limit.doubt(now, at) for _, limit in permit.state.limits) > 0
+
+
 def _throttle(permit: Permit, error: ProviderError, now: int) -> None:
     state, slots = permit.state, permit.state.own.concurrency
     is_rate = isinstance(error, RateLimitError)
@@ -51,6 +60,8 @@ def _throttle(permit: Permit, error: ProviderError, now: int) -> None:
     is_crowd = was_full and slots.has_met(crowd)
     if is_rate:
         state.hear_refusal()
+    if is_rate and state.throttles == 1 and _was_kept(permit, now):
+        return
     if is_rate and not state.is_told and (not is_crowd or slots.limit == 1):
         is_full = state.waiting > 0
         state.found.refuse(now, permit.admitted_at, state.throttles, is_full=is_full)
