@@ -25,6 +25,7 @@ from headrace.engine.remembered import favouring
 from headrace.policy import reservation
 from headrace.policy.buckets import SECOND
 from headrace.policy.cost import ONE, cost
+from headrace.policy.silence import START
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -53,12 +54,14 @@ class Course:
         "_failed",
         "_lanes",
         "_order",
-        "_refused_at",
+        "accepted",
         "context",
         "cost",
         "lost",
         "may_move",
         "number",
+        "refused_at",
+        "refused_by",
         "refused_since",
         "sends",
         "singled_out",
@@ -76,7 +79,9 @@ class Course:
         self.number = number
         self.sends = sent(context.failures)
         self.lost = False
-        self.singled_out = self.refused_since = self._refused_at = 0
+        self.singled_out = self.refused_since = self.refused_at = 0
+        self.refused_by: RouteState | None = None
+        self.accepted = START
         self._order, self.cost, self._estimated = favouring(order, context), ONE, 0
         self.measure()
         self._failed = _failed_before(context, self._lanes) if context.failures else ()
@@ -110,8 +115,9 @@ class Course:
         goes back even to one that has.
         """
         if isinstance(error, RateLimitError):
-            self.singled_out += 0 < self._refused_at < state.last_good
-            self._refused_at = now
+            self.singled_out += 0 < self.refused_at < state.last_good
+            self.refused_at, self.refused_by = now, state
+            self.accepted = state.silence.moment
             self.refused_since = self.refused_since or now
             return False
         if isinstance(error, CutOffError):

@@ -22,6 +22,7 @@ from headrace.policy.adaptive import MOST, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
 from headrace.policy.buckets import SECOND
 from headrace.policy.doubt import Doubt
+from headrace.policy.silence import START, Silence
 from headrace.wire import failure
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class RouteState:
         "_identity",
         "_without_quota",
         "answered",
+        "before_storm",
+        "borne_at",
         "breaker",
         "counts_tokens",
         "doubt",
@@ -67,8 +70,11 @@ class RouteState:
         "parked_before",
         "parked_until",
         "pricing",
+        "refused_anew_at",
         "route",
         "scopes",
+        "silence",
+        "storm",
         "stormed_at",
         "tally",
         "throttles",
@@ -117,12 +123,19 @@ class RouteState:
         self._without_quota: QuotaError | None = None
         self.answered = False
         self.parked_at = self.parked_before = self.stormed_at = -1
+        # The rate and the slots before the last storm; None where nothing came of it.
+        self.before_storm: tuple[float, int] | None = None
+        self.silence = Silence()
+        # What had been sent when the last storm began.
+        self.storm = START
         self.doubt = Doubt()
         self.parked_until = 0
         self.is_guessed = False  # how long it is parked
         self.throttles = 0
         self.troubled_since: int | None = None
         self.last_good = 0
+        # When the latest was sent that was answered, and that was refused for its first time.
+        self.borne_at = self.refused_anew_at = -1
         self.waiting = self.fresh = 0
 
     def rate(self) -> None:
@@ -242,6 +255,7 @@ class RouteState:
         for index, limit in self.limits:
             if amount := cost[index]:
                 limit.take(now, amount)
+        self.silence.send(now)
         if not self.is_told:
             self.found.take(now)
 

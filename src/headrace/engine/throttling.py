@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import RateLimitError
-from headrace.policy.adaptive import USED
+from headrace.policy.adaptive import START, USED
+from headrace.policy.silence import ACCEPTED, SLOWER
 
 if TYPE_CHECKING:
     from headrace.core.errors import ProviderError
@@ -22,11 +23,29 @@ def refuse(permit: Permit, error: ProviderError, now: int) -> None:
     state.doubt.refuse()
     if permit.admitted_at > state.stormed_at:
         state.stormed_at = now
+        state.before_storm = (state.found.rate or float("inf"), state.own.concurrency.limit)
         if not _is_of_use(state, now):
             return
     elif state.doubt.is_sure:
         return
     _throttle(permit, error, now)
+
+
+def is_calm(permit: Permit, now: int) -> bool:
+    """Was something accepted that was sent since the last storm?"""
+    state, took = permit.state, now - permit.admitted_at
+    return state.silence.has_accepted(state.storm, now - max(ACCEPTED, SLOWER * took))
+
+
+def take_back(permit: Permit, refused_at: int, now: int) -> None:
+    """Where one prompt began the last storm, for itself, go on from where it was before."""
+    state = permit.state
+    is_its_own = state.stormed_at == refused_at > state.refused_anew_at
+    if is_its_own and state.before_storm is not None and is_calm(permit, now):
+        rate, most = state.before_storm
+        state.before_storm = None
+        state.found.restore(now, rate)
+        state.own.concurrency.restore(now, most)
 
 
 def _is_of_use(state: RouteState, now: int) -> bool:
@@ -38,7 +57,7 @@ def _is_of_use(state: RouteState, now: int) -> bool:
     if not was_sure:
         rate, most = state.doubt.before
         state.found.restore(now, rate)
-        slots.restore(now, most)
+        slots.restore(now, min(most, START))
     return False
 
 
