@@ -18,11 +18,11 @@ from headrace.engine.learning import Learning
 from headrace.engine.limits import NAMES, Scope
 from headrace.engine.pricing import Pricing
 from headrace.engine.tally import Tally
-from headrace.policy.adaptive import MOST, Concurrency
+from headrace.policy.adaptive import MOST, START, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
 from headrace.policy.buckets import SECOND
 from headrace.policy.doubt import Doubt
-from headrace.policy.silence import START, Silence
+from headrace.policy.silence import Silence
 from headrace.wire import failure
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class RouteState:
         self.before_storm: tuple[float, int] | None = None
         self.silence = Silence()
         # What had been sent when the last storm began.
-        self.storm = START
+        self.storm = self.silence.moment
         self.doubt = Doubt()
         self.parked_until = 0
         self.is_guessed = False  # how long it is parked
@@ -216,8 +216,11 @@ class RouteState:
         if self.gone is not None:
             return NEVER
         for scope in self.scopes:
-            if scope.in_flight >= scope.concurrency.limit:
-                return NEVER
+            if (
+                scope.in_flight >= scope.concurrency.limit
+                and (wait := scope.concurrency.wait(now)) > 0
+            ):
+                return wait
         wait = self.parked_until - now
         if self.breaker.state is not _CLOSED:
             wait = max(wait, self.breaker.wait(now))
@@ -318,4 +321,6 @@ def _concurrency(route: Route, client: Scope) -> Concurrency:
     given = client.concurrency.ceiling if client.concurrency.is_fixed else None
     row = route.endpoint.max_concurrent_requests
     stated = route.model.max_concurrent_requests or given or row
-    return Concurrency(stated or MOST, stated=stated is not None)
+    # One's own server takes whatever comes, and lets it wait.
+    unheard = 0 if route.endpoint.lenient else START
+    return Concurrency(stated or MOST, stated=stated is not None, unheard=unheard)
