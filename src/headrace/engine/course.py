@@ -25,7 +25,6 @@ from headrace.engine.remembered import favouring
 from headrace.policy import reservation
 from headrace.policy.buckets import SECOND
 from headrace.policy.cost import ONE, cost
-from headrace.policy.silence import START
 
 if TYPE_CHECKING:
     from headrace.core.context import RequestContext
@@ -54,7 +53,6 @@ class Course:
         "_failed",
         "_lanes",
         "_order",
-        "accepted",
         "context",
         "cost",
         "lost",
@@ -81,7 +79,6 @@ class Course:
         self.lost = False
         self.singled_out = self.refused_since = self.refused_at = 0
         self.refused_by: RouteState | None = None
-        self.accepted = START
         self._order, self.cost, self._estimated = favouring(order, context), ONE, 0
         self.measure()
         self._failed = _failed_before(context, self._lanes) if context.failures else ()
@@ -117,7 +114,6 @@ class Course:
         if isinstance(error, RateLimitError):
             self.singled_out += 0 < self.refused_at < state.last_good
             self.refused_at, self.refused_by = now, state
-            self.accepted = state.silence.moment
             self.refused_since = self.refused_since or now
             return False
         if isinstance(error, CutOffError):

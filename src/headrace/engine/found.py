@@ -117,7 +117,8 @@ class Found:
         if self._pacer is not None or borne is not None:
             refused = min(self._rate, borne or self._rate)
             # The first storm may have been taken for something else.
-            self._before = self._before or refused
+            if in_a_row == 1 or not self._before:
+                self._before = refused
             self._cut(now, refused)
 
     def succeed(self, now: int) -> None:

@@ -51,17 +51,16 @@ NONE: Final = Refusal()
 def is_apart(course: Course, permit: Permit, now: int) -> bool:
     """Is a refusal now its own? Lock held.
 
-    It is where it was refused before, others sent since were answered, or not refused at least, and
-    none of them was who had not been before.
+    It is where it was refused before, nobody was since who had not been, and what was sent since
+    anybody was refused was answered, or at least not refused: at a limit one follows another.
     """
     if course.singled_out > ALONE:
         return True
-    state, since = permit.state, course.refused_at
-    if course.refused_by is not state or state.refused_anew_at >= since:
+    state, took = permit.state, now - permit.admitted_at
+    if course.refused_by is not state or state.refused_anew_at >= course.refused_at:
         return False
-    took = now - permit.admitted_at
-    is_answered = since < state.borne_at
-    return is_answered or state.silence.has_accepted(course.accepted, now - SLOWER * took)
+    is_answered = state.refused_at < state.borne_at
+    return is_answered or state.silence.has_accepted(state.refused, now - SLOWER * took)
 
 
 def judge(
@@ -78,6 +77,7 @@ def judge(
     if found.is_apart:
         throttling.take_back(permit, course.refused_since, now)
     state.silence.lose()
+    state.refused_at, state.refused = now, state.silence.moment
     if not course.refused_since:
         state.refused_anew_at = max(state.refused_anew_at, permit.admitted_at)
     return found

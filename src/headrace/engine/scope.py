@@ -70,7 +70,9 @@ class RouteState:
         "parked_before",
         "parked_until",
         "pricing",
+        "refused",
         "refused_anew_at",
+        "refused_at",
         "route",
         "scopes",
         "silence",
@@ -134,8 +136,10 @@ class RouteState:
         self.throttles = 0
         self.troubled_since: int | None = None
         self.last_good = 0
-        # When the latest was sent that was answered, and that was refused for its first time.
-        self.borne_at = self.refused_anew_at = -1
+        # When the latest was sent that was answered, and that was refused for its first time; when
+        # the last was refused at all, and what had been sent by then.
+        self.borne_at = self.refused_anew_at = self.refused_at = -1
+        self.refused = self.silence.moment
         self.waiting = self.fresh = 0
 
     def rate(self) -> None:
