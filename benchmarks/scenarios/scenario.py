@@ -54,6 +54,8 @@ FORMS: Final[dict[str, Callable[[float], str]]] = {
     "probes": "{:.0f}".format,
     "other prompts": "{:.0%}".format,
     "stray sends": "{:.0f}".format,
+    "200 at once": "{:.1f} latencies".format,
+    "time of all": "{:.2f}x".format,
     "CPU a request": "{:.1f} us".format,
     "wall time": "{:.1f} s".format,
 }

@@ -75,7 +75,7 @@ def judge(
     are_few = is_end and bool(state.last_good)
     found = Refusal(is_apart(course, permit, now), are_few)
     if found.is_apart:
-        throttling.take_back(permit, course.refused_since, now)
+        throttling.take_back(permit, now)
     state.silence.lose()
     state.refused_at, state.refused = now, state.silence.moment
     if not course.refused_since:

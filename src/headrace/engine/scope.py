@@ -125,8 +125,8 @@ class RouteState:
         self._without_quota: QuotaError | None = None
         self.answered = False
         self.parked_at = self.parked_before = self.stormed_at = -1
-        # The rate and the slots before the last storm; None where nothing came of it.
-        self.before_storm: tuple[float, int] | None = None
+        # When the storm began that the last newcomer met, and the rate and the slots before it.
+        self.before_storm: tuple[int, float, int] | None = None
         self.silence = Silence()
         # What had been sent when the last storm began.
         self.storm = self.silence.moment

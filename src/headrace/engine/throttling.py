@@ -23,7 +23,9 @@ def refuse(permit: Permit, error: ProviderError, now: int) -> None:
     state.doubt.refuse()
     if permit.admitted_at > state.stormed_at:
         state.stormed_at = now
-        state.before_storm = (state.found.rate or float("inf"), state.own.concurrency.limit)
+        if state.before_storm is None or state.refused_anew_at >= permit.admitted_at:
+            rate, slots = state.found.rate or float("inf"), state.own.concurrency
+            state.before_storm = (now, rate, slots.limit)
         if not _is_of_use(state, now):
             return
     elif state.doubt.is_sure:
@@ -37,12 +39,14 @@ def is_calm(permit: Permit, now: int) -> bool:
     return state.silence.has_accepted(state.storm, now - max(ACCEPTED, SLOWER * took))
 
 
-def take_back(permit: Permit, refused_at: int, now: int) -> None:
-    """Where one prompt began the last storm, for itself, go on from where it was before."""
+def take_back(permit: Permit, now: int) -> None:
+    """A prompt is refused for itself: where the storms were of such alone, all is as before them.
+
+    They were where nobody has been refused since who had not been before.
+    """
     state = permit.state
-    is_its_own = state.stormed_at == refused_at > state.refused_anew_at
-    if is_its_own and state.before_storm is not None and is_calm(permit, now):
-        rate, most = state.before_storm
+    since, rate, most = state.before_storm or (0, 0.0, 0)
+    if since > state.refused_anew_at and is_calm(permit, now):
         state.before_storm = None
         state.found.restore(now, rate)
         state.own.concurrency.restore(now, most)

@@ -53,7 +53,7 @@ class Unheard:
         self._best = max(self._best, self._speed)
         if latency < LONG:
             self.most = 0
-        elif self._speed >= self._best * TOO_SLOW:
+        elif min(speed, self._speed) >= self._best * TOO_SLOW:
             self.most = max(self.most, 2 * crowd)
 
     def stop(self) -> None:
