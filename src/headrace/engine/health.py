@@ -183,12 +183,10 @@ def _lose_patience(
 
     Not where few are left: each of them is given up by itself.
     """
-    if refusal.is_apart and not refusal.are_few:
+    if refusal.is_apart:
         return
     if state.troubled_since is None:
         state.troubled_since = now
-    if refusal.is_apart:
-        return
     is_shut = state.breaker.state is not State.CLOSED or isinstance(error, RateLimitError)
     is_over = is_shut and not refusal.are_few and now - state.troubled_since > patience
     if is_over or (error.hint or 0) * SECOND > patience:

@@ -95,7 +95,9 @@ def is_over(
     """Is this prompt to be given up, alone? ``most``: its patience, in nanoseconds."""
     if refusal.is_apart and (error.hint or 0.0) * SECOND > most:
         return True
-    if refusal.is_apart and course.singled_out >= HOPELESS:
-        return now - course.refused_since > most
+    if refusal.is_apart:
+        # Where nobody has been answered for as long, nothing more can be shown.
+        shown = 0 if course.singled_out >= HOPELESS else state.last_good
+        return now - max(course.refused_since, shown) > most
     since = state.troubled_since if refusal.are_few else None
     return since is not None and now - since > most
