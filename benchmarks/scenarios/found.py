@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from benchmarks.scenarios.scenario import BURST, Scenario, at_least, at_most
+from benchmarks.scenarios.scenario import BURST, MINUTE, OK, Scenario, at_least, at_most
 from headrace.testing.simulation import Terms
 
 if TYPE_CHECKING:
-    from benchmarks.scenarios.scenario import Figures, Scene
+    from benchmarks.scenarios.scenario import Aim, Figures, Scene
     from headrace.testing.windows import Counting
 
 # From here on it is to be found.
@@ -19,6 +21,12 @@ AIMS: Final = (
     at_least("used", 0.9),
     at_most("late 429s of all", 0.01),
 )
+# An address of a vendor, of whose prices nothing has to be read. Nobody is called there.
+VENDORS: Final = "https://eu.api.openai.com/v1"
+# Answers of minutes, in seconds; so many prompts, and so many of them at once are enough.
+SLOW: Final = 120.0
+SLOWLY: Final = 2_000
+ENOUGH: Final = 200
 # Whole minutes after it.
 END, SMALL_END, ONE_MINUTE = 210.0, 150.0, 90.0
 LATENCIES: Final = {60: 2.0, 600: 1.0, 6_000: 0.5}
@@ -63,6 +71,31 @@ def at_once(most: int, latency: float = 1.0) -> Scenario:
     )
 
 
+def of_minutes(at_once: int, aims: tuple[Aim, ...]) -> Scenario:
+    """Answers take two minutes each, as those of models that think; so many are borne at once."""
+    per_minute = at_once * MINUTE / SLOW
+    # What so many at once take for all of them.
+    whole = math.ceil(SLOWLY / at_once) * SLOW
+    return Scenario(
+        name=f"found: {at_once} at once, {SLOW:g} s",
+        terms=Terms(max_concurrent_requests=at_once, first_token=SLOW, hints=False),
+        limit=per_minute,
+        aims=(*aims, at_most("lost", 0)),
+        start=SLOW,
+        end=whole,
+        spare=SLOWLY / per_minute * MINUTE - whole,
+        options={"base_url": VENDORS},
+        more=partial(rounds, whole=whole),
+    )
+
+
+def rounds(scene: Scene, whole: float) -> Figures:
+    """When enough were in flight, in latencies, and how long all took."""
+    sends = scene.report.sends
+    enough = (send.at / SLOW for send in sends if send.status == OK and send.in_flight >= ENOUGH)
+    return {"200 at once": next(enough, None), "time of all": scene.report.ended / whole}
+
+
 def knee(name: str, terms: Terms, limit: float) -> Scenario:
     """A server that slows down instead of refusing."""
     return Scenario(
@@ -88,6 +121,11 @@ FINDING: Final = (
     *(found(n, counting, hints) for n in LATENCIES for counting in COUNTINGS for hints in HINTS),
     found(600, "sliding", "body"),
     at_once(50),
+    of_minutes(
+        300,
+        (at_most("200 at once", 3.0), at_most("time of all", 1.3), at_most("429s of all", 0.02)),
+    ),
+    of_minutes(50, (at_most("time of all", 1.3), at_most("429s of all", 0.02))),
     knee("20 at once", Terms(parallel=20, first_token=1.0), 1_200),
     knee(
         "20 at once, answers of all lengths",

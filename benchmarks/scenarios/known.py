@@ -30,6 +30,8 @@ LARGE: Final = (
     at_most("429s", 0),
     at_most("largest waits", 2.0),
 )
+# Where requests arrive closer together than they were sent.
+ON_THE_WAY: Final = (at_least("used", 0.95), at_most("429s of all", 0.001))
 OFF: Final = (at_least("used", 0.95), at_most("429s of all", 0.001))
 # More than a minute, so that any 60 s can be looked at.
 SMALL_END: Final = 75.0
@@ -75,6 +77,19 @@ def requests(counting: Counting) -> Scenario:
         aims=_aims(counting),
         options={"max_requests_per_minute": per_minute},
         small_end=SMALL_END,
+    )
+
+
+def on_the_way(counting: Counting) -> Scenario:
+    """The same, and each request takes up to a second to arrive."""
+    row = requests(counting)
+    return replace(
+        row,
+        name=f"{row.name}, up to 1 s on the way",
+        terms=replace(row.base, way=1.0),
+        aims=ON_THE_WAY,
+        end=600.0,
+        small_end=240.0,
     )
 
 
@@ -155,6 +170,8 @@ def off(name: str, spread: float, bias: float) -> Scenario:
 
 KNOWN: Final = (
     *map(requests, COUNTINGS),
+    on_the_way("minute"),
+    on_the_way("sliding"),
     *map(tokens, COUNTINGS),
     of_client("sliding"),
     *map(both, COUNTINGS),

@@ -58,6 +58,8 @@ FORMS: Final[dict[str, Callable[[float], str]]] = {
     "other prompts": "{:.0%}".format,
     "loop late": "{:.2f} s".format,
     "stray sends": "{:.0f}".format,
+    "200 at once": "{:.1f} latencies".format,
+    "time of all": "{:.2f}x".format,
     "CPU a request": "{:.1f} us".format,
     "wall time": "{:.1f} s".format,
 }

@@ -103,6 +103,19 @@ def of_refusals(per_minute: float) -> Scenario:
     return replace(row, name=name, terms=terms)
 
 
+def on_the_way(counting: Counting) -> Scenario:
+    """Each request takes up to a second to arrive."""
+    row = told("openai", counting, 600, 1.0)
+    return replace(
+        row,
+        name=f"{row.name}, up to 1 s on the way",
+        terms=replace(row.base, way=1.0),
+        aims=(at_least("used", 0.95), at_most("429s of all", 0.001)),
+        end=600.0,
+        small_end=240.0,
+    )
+
+
 def clock_jumps() -> Scenario:
     """Resets are dates, and our wall clock jumps on and back meanwhile."""
 
@@ -172,6 +185,8 @@ TOLD: Final = (
     groq(),
     of_refusals(60),
     of_refusals(600),
+    on_the_way("minute"),
+    on_the_way("sliding"),
     clock_jumps(),
     of_two_keys(shared=False),
     of_two_keys(shared=True),

@@ -22,6 +22,7 @@ from headrace.core.errors import (
 from headrace.engine import health
 from headrace.engine.admission import Permit
 from headrace.engine.limits import Scope
+from headrace.engine.refusals import Refusal
 from headrace.engine.scope import RouteState
 from headrace.policy.adaptive import FIRST, Concurrency
 from headrace.policy.breaker import State
@@ -134,7 +135,7 @@ def test_throttling_is_one_cut_for_a_storm(state: RouteState) -> None:
 def test_a_prompt_that_is_refused_apart_from_others_throttles_nobody(state: RouteState) -> None:
     slots = state.own.concurrency
     permit, slow = Permit(state, ONE, NOW), RateLimitError("slow", status=429)
-    health.fail(permit, slow, NOW, 0.5, PATIENCE, is_fed=True, is_apart=True)
+    health.fail(permit, slow, NOW, 0.5, PATIENCE, is_fed=True, refusal=Refusal(is_apart=True))
     assert (slots.limit, state.account.found.rate) == (FIRST, None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.policy.buckets import MINUTE, SECOND, Ring
+from headrace.policy.buckets import DUST, MINUTE, SECOND, Ring
 
 SLOT = SECOND * 6 // 100
 # A quarter of a second more than a minute, for requests that arrive unevenly.
@@ -124,3 +124,24 @@ def test_an_even_stream_uses_nearly_all_of_the_limit() -> None:
         admitted += 1
         now += SECOND // 10
     assert 0.98 * 6_000 <= admitted <= 6_000
+
+
+@given(
+    st.integers(1, 20),
+    st.integers(0, 10**15),
+    st.lists(st.tuples(steps, st.integers(1, 8), st.sampled_from([0, 1, 2, 8, 16]))),
+)
+def test_a_wider_margin_counts_what_had_been_too_old(
+    limit: int, now: int, plan: list[tuple[int, int, int]]
+) -> None:
+    ring, admitted, margin = Ring(limit), list[tuple[int, int]](), SECOND // 4
+    for step, cost, wider in plan:
+        now += step
+        if wider:
+            margin = wider * SECOND // 4
+            ring.widen(now, margin)
+        inside = sum(c for at, c in admitted if at > now - MINUTE - margin)
+        longer = sum(c for at, c in admitted if at > now - MINUTE - margin - 2 * SLOT)
+        assert inside - DUST <= ring.used(now) <= longer + DUST
+        ring.add(now, cost)
+        admitted.append((now, cost))

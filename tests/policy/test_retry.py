@@ -23,7 +23,6 @@ from headrace.policy.retry import (
     LONGEST_GUESS,
     LONGEST_PARK,
     PARK_BASE,
-    REFUSED_APART,
     GiveUp,
     Retry,
     RetryBudget,
@@ -51,7 +50,6 @@ def test_the_table(kind: type[ProviderError], forgiven: bool, elsewhere: bool) -
     decision = decide(
         kind("no"),
         attempts=0,
-        singled_out=0,
         max_attempts=5,
         forgiven=forgiven,
         elsewhere=elsewhere,
@@ -72,7 +70,6 @@ def test_a_wait_is_bounded_and_never_shorter_than_the_hint(
     decision = decide(
         OverloadedError("no", hint=hint),
         attempts=attempts,
-        singled_out=attempts + 1,
         max_attempts=most,
         forgiven=False,
         elsewhere=False,
@@ -95,7 +92,6 @@ def test_attempts_are_bounded(forgiven: bool) -> None:
         return decide(
             RateLimitError("no"),
             attempts=attempts,
-            singled_out=0,
             max_attempts=3,
             forgiven=forgiven,
             elsewhere=True,
@@ -108,18 +104,19 @@ def test_attempts_are_bounded(forgiven: bool) -> None:
 
 
 @given(st.integers(0, 10**6), chances)
-def test_who_is_singled_out_waits_apart_and_is_never_given_up(times: int, chance: float) -> None:
+def test_who_is_refused_alone_waits_apart_and_is_not_given_up(times: int, chance: float) -> None:
     decision = decide(
         RateLimitError("no", hint=5.0),
         attempts=0,
-        singled_out=times,
+        apart=times,
         max_attempts=1,
         forgiven=True,
         elsewhere=False,
         chance=chance,
     )
-    longest = min(2 ** min(times - REFUSED_APART, 20), LONGEST_PARK) if times > REFUSED_APART else 0
-    assert decision == Retry(int(chance * longest * SECOND), counted=False)
+    longest = min(2 ** min(times, 20), LONGEST_PARK)
+    wait = max(5.0, chance * longest) if times else 0
+    assert decision == Retry(int(wait * SECOND), counted=False)
 
 
 @given(st.floats(0.001, 86_400), st.integers(1, 10**6), chances)

@@ -15,6 +15,7 @@ from headrace.engine.found import Found
 from headrace.engine.hearing import Hearing
 from headrace.policy.buckets import SECOND
 from headrace.policy.doubt import Doubt
+from headrace.policy.silence import Silence
 
 if TYPE_CHECKING:
     from headrace.adapters.clock import Clock
@@ -30,6 +31,8 @@ class Account:
     """What the routes of one account have in common; most often there is one."""
 
     __slots__ = (
+        "before_storm",
+        "borne_at",
         "doubt",
         "found",
         "hearing",
@@ -39,7 +42,12 @@ class Account:
         "parked_at",
         "parked_before",
         "parked_until",
+        "refused",
+        "refused_anew_at",
+        "refused_at",
         "routes",
+        "silence",
+        "storm",
         "stormed_at",
         "throttles",
         "told",
@@ -58,6 +66,14 @@ class Account:
         self.parked_until = 0
         self.is_guessed = False  # how long it is parked
         self.throttles = 0
+        # When the storm began that the last newcomer met, and the rate and the slots before it.
+        self.before_storm: tuple[int, float, int] | None = None
+        self.silence = Silence()
+        # When the latest was sent that was answered, and that was refused for its first time; when
+        # the last was refused at all.
+        self.borne_at = self.refused_anew_at = self.refused_at = -1
+        # What had been sent by then, and when the last storm began.
+        self.refused = self.storm = self.silence.moment
         # How many wait for any of its routes; who waits for several is counted for each.
         self.waiting = 0
         # Has it begun with what an earlier run had found out?

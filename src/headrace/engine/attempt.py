@@ -141,7 +141,7 @@ class Sender(Outcomes):
         context, route = course.context, permit.state.route
         permit.send = course.sends = course.sends + 1
         timeout = self.time_left(course, self._timeout)
-        gate = Gate(self, permit)
+        gate = Gate(self, course, permit)
         exchange = HttpExchange(scope.transport, route, timeout, gate)
         if permit.state.params is not None:
             context = replace(context, params=permit.state.params | context.params)

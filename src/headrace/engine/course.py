@@ -53,13 +53,14 @@ class Course:
         "_failed",
         "_lanes",
         "_order",
-        "_refused_at",
         "awaited",
         "context",
         "cost",
         "lost",
         "may_move",
         "number",
+        "refused_at",
+        "refused_by",
         "refused_since",
         "response",
         "sends",
@@ -81,7 +82,8 @@ class Course:
         # What it was about when it was left, or ran out of its time; empty: nobody has said.
         self.awaited = ""
         self.response: APIResponse[object] | None = None
-        self.singled_out = self.refused_since = self._refused_at = 0
+        self.singled_out = self.refused_since = self.refused_at = 0
+        self.refused_by: RouteState | None = None
         self._order, self.cost, self._estimated = favouring(order, context), ONE, 0
         self.measure()
         self._failed = _failed_before(context, self._lanes) if context.failures else ()
@@ -115,8 +117,8 @@ class Course:
         goes back even to one that has.
         """
         if isinstance(error, RateLimitError):
-            self.singled_out += 0 < self._refused_at < state.last_good
-            self._refused_at = now
+            self.singled_out += 0 < self.refused_at < state.last_good
+            self.refused_at, self.refused_by = now, state
             self.refused_since = self.refused_since or now
             return False
         if isinstance(error, CutOffError):

@@ -116,7 +116,8 @@ class Found:
         borne = self._borne(now) if is_full else None
         if self._pacer is not None or borne is not None:
             refused = min(self._rate, borne or self._rate)
-            if in_a_row == 1:
+            # The first storm may have been taken for something else.
+            if in_a_row == 1 or not self._before:
                 self._before = refused
             self._cut(now, refused)
 
@@ -127,13 +128,14 @@ class Found:
         before was what a minute may have. Else it was an outage, and no more is known than before.
         """
         was_shut, self._shut_at = self._shut_at, 0
+        before, self._before = self._before or self._rate, 0.0
         # Where a rate has been found, little of a minute is left when it is used up.
         is_long = self._is_known and now - was_shut > MINUTE // 2
         self._is_window = bool(was_shut) and not is_long and self._has_turned(now)
         if not was_shut or self._pacer is None:
             return
         if not self._is_window:
-            self._level.cut(self._before, self._level.span)
+            self._level.cut(before, self._level.span)
             self._level.grow(self._level.span)
             self._pace(now)
         elif not self._is_known:

@@ -9,15 +9,17 @@ if TYPE_CHECKING:
 
     from headrace.engine.admission import Permit
     from headrace.engine.attempt import Sender
+    from headrace.engine.course import Course
 
 
 class Gate:
     """What an attempt under way asks and tells; implements ``adapters.http.Gate``."""
 
-    __slots__ = ("_permit", "_sender")
+    __slots__ = ("_course", "_permit", "_sender")
 
-    def __init__(self, sender: Sender, permit: Permit) -> None:
+    def __init__(self, sender: Sender, course: Course, permit: Permit) -> None:
         self._sender = sender
+        self._course = course
         self._permit = permit
 
     def is_shut(self) -> bool:
@@ -30,4 +32,4 @@ class Gate:
 
     def hear(self, status: int, headers: Mapping[str, str]) -> None:
         """Park at once: the body of a refusal may take long, and nothing may be sent meanwhile."""
-        self._sender.hear(self._permit, status, headers)
+        self._sender.hear(self._course, self._permit, status, headers)

@@ -19,12 +19,15 @@ from headrace.core.errors import (
     ReplyError,
 )
 from headrace.engine import throttling
+from headrace.engine.refusals import FEW, NONE
 from headrace.policy import retry
 from headrace.policy.breaker import State
 from headrace.policy.buckets import SECOND
 
 if TYPE_CHECKING:
+    from headrace.engine.account import Account
     from headrace.engine.admission import Permit
+    from headrace.engine.refusals import Refusal
     from headrace.engine.scope import RouteState
 
 # A route that never gave one answer is not waited for beyond this many breaks.
@@ -32,8 +35,6 @@ BREAKS_WITHOUT_ANSWER: Final = 5
 # So long a server's own failures (500) are taken for its trouble, though hardly a prompt is left
 # that it has not failed at; then these use up their attempts.
 LONG_ENOUGH: Final = 120 * SECOND
-# So many that have not been tried are not worth a run that never comes to its end.
-FEW: Final = 64
 _CLOSED_TO_US: Final = (GoneError, QuotaError)
 # Too much load; a 500 says nothing of the kind.
 _LOAD: Final = frozenset({503, 529})
@@ -48,11 +49,11 @@ def succeed(permit: Permit, now: int, size: int = 0) -> bool:
     state, account = permit.state, permit.state.account
     state.answered = True
     state.last_good = now
+    account.borne_at = max(account.borne_at, permit.admitted_at)
     # What was sent with others that were refused shows as well that the route is not shut.
     since = account.parked_at if account.throttles == 1 else account.parked_before
     if account.throttles and permit.admitted_at > since:
-        account.throttles = 0
-        account.found.succeed(now)
+        _calm_down(account, now)
     state.troubled_since = None
     account.doubt.answer()
     latency = now - permit.admitted_at
@@ -69,12 +70,12 @@ def fail(
     patience: int,
     *,
     is_fed: bool,
-    is_apart: bool = False,
+    refusal: Refusal = NONE,
 ) -> bool:
     """An attempt failed; True when it should cost its prompt no attempt.
 
-    ``is_fed``: there are prompts yet that nobody has drawn. ``is_apart``: this one is refused
-    whatever becomes of others.
+    ``is_fed``: there are prompts yet that nobody has drawn. ``refusal``: what kind it was,
+    where it was one.
     """
     state = permit.state
     if isinstance(error, _CLOSED_TO_US):
@@ -82,9 +83,9 @@ def fail(
         return True
     if not isinstance(error, _NO_WORD):
         state.answered = True
-    if isinstance(error, RateLimitError) or error.hint:
+    if not refusal.is_apart and (isinstance(error, RateLimitError) or error.hint):
         park(permit, error.hint, now, chance)
-    if not is_apart and (isinstance(error, RateLimitError) or error.status in _LOAD):
+    if not refusal.is_apart and (isinstance(error, RateLimitError) or error.status in _LOAD):
         throttling.refuse(permit, error, now)
     forgiven = isinstance(error, RateLimitError)
     if state.breaker.counts(error):
@@ -94,8 +95,8 @@ def fail(
         state.troubled_since = None
     else:
         give_back(permit, now)
-    if (error.trips_breaker or forgiven) and not is_apart:
-        _lose_patience(state, error, now, patience)
+    if error.trips_breaker or forgiven:
+        _lose_patience(state, error, now, patience, refusal)
     return forgiven
 
 
@@ -117,7 +118,10 @@ def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
     permit.quiet = asked
     is_told_better = asked > 0 and account.is_guessed
     if permit.admitted_at > account.parked_at:
+        if account.throttles and throttling.is_calm(permit, now):
+            _calm_down(account, now)
         account.throttles += 1
+        account.storm = account.silence.moment
         account.parked_before, account.parked_at = account.parked_at, now
         is_told_better = False
     until = now + retry.park(hint, account.throttles, chance)
@@ -125,6 +129,12 @@ def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
         return False
     account.parked_until, account.is_guessed = until, not asked
     return True
+
+
+def _calm_down(account: Account, now: int) -> None:
+    """The storm is over: something was taken since."""
+    account.throttles = 0
+    account.found.succeed(now)
 
 
 def _may_be_the_prompt(error: ProviderError) -> bool:
@@ -167,12 +177,19 @@ def _has_had_breaks(state: RouteState) -> bool:
     return state.breaker.breaks >= BREAKS_WITHOUT_ANSWER
 
 
-def _lose_patience(state: RouteState, error: ProviderError, now: int, patience: int) -> None:
-    """A route that gives nothing for ``patience``, or says it will not, is gone."""
+def _lose_patience(
+    state: RouteState, error: ProviderError, now: int, patience: int, refusal: Refusal
+) -> None:
+    """A route that gives nothing for ``patience``, or says it will not, is gone.
+
+    Not where few are left: each of them is given up by itself.
+    """
+    if refusal.is_apart:
+        return
     if state.troubled_since is None:
         state.troubled_since = now
     is_shut = state.breaker.state is not State.CLOSED or isinstance(error, RateLimitError)
-    is_over = is_shut and now - state.troubled_since > patience
+    is_over = is_shut and not refusal.are_few and now - state.troubled_since > patience
     if is_over or (error.hint or 0) * SECOND > patience:
         said = f"{error} ({state.route.id} gives nothing for longer than"
         state.gone = GoneError(f"{said} patience={patience / SECOND:g} s)")

@@ -64,8 +64,7 @@ class Told(Limit):
         """Go on with another amount, of which the server says that it holds so much."""
         self.amount = amount
         self._ring.change(amount, min(amount, held))
-        if self._pacer is not None:
-            self._pacer.change(now, amount)
+        self._pace(now)
 
     def hear(self, news: News, ours: float, now: int, *, refills: bool) -> None:
         """A message; ``ours`` had been admitted when the request that brings it was."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.engine.loops import LoopScope
     from headrace.engine.order import Order
     from headrace.engine.outcomes import Record
+    from headrace.engine.refusals import Refusal
     from headrace.engine.scope import RouteState
     from headrace.policy import retry
 
@@ -86,15 +87,21 @@ class HedgedSender(Sender):
         return super().attempt(course, permit, scope, record)
 
     def decide(
-        self, course: Course, state: RouteState, error: ProviderError, *, forgiven: bool
+        self,
+        course: Course,
+        state: RouteState,
+        error: ProviderError,
+        refusal: Refusal,
+        *,
+        forgiven: bool,
     ) -> retry.Decision:
         """See ``Outcomes``; of a race one failure costs an attempt."""
         race = _race_of(course)
         if race is None:
-            return super().decide(course, state, error, forgiven=forgiven)
+            return super().decide(course, state, error, refusal, forgiven=forgiven)
         before = course.context.attempts
         forgiven = forgiven or race.is_counted
-        decision = super().decide(course, state, error, forgiven=forgiven)
+        decision = super().decide(course, state, error, refusal, forgiven=forgiven)
         race.is_counted = race.is_counted or course.context.attempts > before
         return decision
 

@@ -143,6 +143,11 @@ class LeasedLimit:
         self._leases = [lease for lease in self._leases if lease.left]
         self._owed += left
 
+    def doubt(self, now: int, admitted_at: int) -> bool:
+        """What margin there is is the store's."""
+        del now, admitted_at
+        return False
+
     def settle(self, admitted_at: int, now: int, difference: float) -> None:
         """Give back what was not used (negative), or owe what was used beyond it."""
         del now

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from headrace.adapters.pace import Pacer
-from headrace.policy.buckets import DAY, MINUTE, Ring
+from headrace.policy.buckets import DAY, JITTER, MINUTE, Ring
 from headrace.policy.cost import DIMENSIONS
+from headrace.policy.margin import Margin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from headrace.policy.adaptive import Concurrency
 
+# From this part of a limit on, what is refused may have arrived closer together than it was sent.
+NEARLY: Final = 0.9
 # The name of each limit as users write it, what it counts, and over how many nanoseconds.
 _NAMED: Final = (
     ("requests_per_minute", DIMENSIONS.index("requests"), MINUTE),
@@ -63,11 +66,14 @@ class Rate(Protocol):
     def settle(self, admitted_at: int, now: int, difference: float) -> None:
         """Return what was not used (negative), or charge what was used beyond it."""
 
+    def doubt(self, now: int, admitted_at: int) -> bool:
+        """A request of then was refused; True where more margin may spare others that."""
+
 
 class Limit:
     """A rate: even pacing now, and nothing above it in any span of its interval."""
 
-    __slots__ = ("_catching_up", "_is_held_up", "_pacer", "_ring", "amount", "interval")
+    __slots__ = ("_catching_up", "_is_held_up", "_margin", "_pacer", "_ring", "amount", "interval")
     is_final = True
     source = "given"
 
@@ -80,6 +86,7 @@ class Limit:
         # Until then what is free is used up faster; None: at the usual pace.
         self._catching_up: int | None = None
         self._is_held_up = False  # by a large one, which waits for room
+        self._margin = Margin()
 
     def used(self, now: int) -> float:
         """What was admitted within the interval."""
@@ -105,13 +112,16 @@ class Limit:
 
     def take(self, now: int, cost: float, late: int = 0) -> None:
         """Admit ``cost``; ``wait`` said 0 at the same ``now``, and before: ``late`` ns ago."""
+        if now >= self._margin.due:
+            self._margin.narrow(now)
+            self._keep(now)
         self._ring.add(now, cost)
         if self._pacer is None:
             return
         if self._is_held_up and cost >= self.amount * LARGE:
             self._is_held_up = False
             self._catching_up = now + 2 * self.interval
-            self._pacer.change(now, 2 * self.amount)
+            self._pace(now)
         else:
             self._pacer.take(now, cost, late)
 
@@ -127,8 +137,26 @@ class Limit:
 
     def _go_on_evenly(self, now: int) -> None:
         self._catching_up = None
+        self._pace(now)
+
+    def doubt(self, now: int, admitted_at: int) -> bool:
+        """A request of then was refused; True where more margin may spare others that."""
+        if self._pacer is None or self._ring.used(now) + 1 < self.amount * NEARLY:
+            return False
+        is_of_use = self._margin.widen(now, admitted_at)
+        self._keep(now)
+        return is_of_use
+
+    def _keep(self, now: int) -> None:
+        """Keep to the margin as it is now."""
+        self._ring.widen(now, self._margin.span)
+        self._pace(now)
+
+    def _pace(self, now: int) -> None:
         if self._pacer is not None:
-            self._pacer.change(now, self.amount)
+            wider = MINUTE + self._margin.span - JITTER
+            faster = 1 if self._catching_up is None else 2
+            self._pacer.change(now, faster * self.amount * MINUTE / wider)
 
 
 # A limit, and which of the amounts of a cost it counts.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.core.errors import (
     ConnectionLostError,
@@ -18,7 +18,7 @@ from headrace.core.errors import (
     RunStoppedError,
 )
 from headrace.core.events import AttemptFailed, BreakerChanged, RouteParked
-from headrace.engine import health
+from headrace.engine import health, refusals
 from headrace.engine.admission import Admission, Permit
 from headrace.engine.course import is_local, time_left
 from headrace.engine.leaving import undo
@@ -37,12 +37,9 @@ if TYPE_CHECKING:
     from headrace.core.reply import Reply
     from headrace.core.response import APIResponse
     from headrace.engine.course import Course
+    from headrace.engine.refusals import Refusal
     from headrace.engine.scope import RouteState
     from headrace.policy.cost import Cost
-
-
-# Refused so often while others were answered, a prompt says nothing of how much its route bears.
-ALONE: Final = 2
 
 
 class Record(Protocol):
@@ -133,13 +130,15 @@ class Outcomes:
 
     # Failure.
 
-    def hear(self, permit: Permit, status: int, headers: Mapping[str, str]) -> None:
+    def hear(self, course: Course, permit: Permit, status: int, headers: Mapping[str, str]) -> None:
         """The head of a refusal has come: park the route if it asks for quiet."""
         hint = failure.hint(headers, status)
         if status != failure.TOO_MANY_REQUESTS and not hint:
             return
         now = self.clock.now()
         with self.admission.lock:
+            if refusals.is_apart(course, permit, now):
+                return
             parked = health.park(permit, hint, now, self._chance())
             self.admission.pump(now)
         if parked:
@@ -232,6 +231,7 @@ class Outcomes:
         with self.admission.lock:
             parked_until = state.account.parked_until
             is_fed = self.admission.is_fed()
+            refusal = refusals.judge(course, permit, error, now, is_fed=is_fed)
             forgiven = health.fail(
                 permit,
                 error,
@@ -239,7 +239,7 @@ class Outcomes:
                 self._chance(),
                 self._patience,
                 is_fed=is_fed,
-                is_apart=course.singled_out > ALONE,
+                refusal=refusal,
             )
             permit.leave(now, _used(error))
             state.tally.fail(error, billed, now)
@@ -253,10 +253,16 @@ class Outcomes:
         # Servers close kept connections just as they are used; the first time it costs nothing.
         if isinstance(error, ConnectionLostError) and not course.lost:
             course.lost = forgiven = True
-        return self.decide(course, state, error, forgiven=forgiven)
+        return self.decide(course, state, error, refusal, forgiven=forgiven)
 
     def decide(
-        self, course: Course, state: RouteState, error: ProviderError, *, forgiven: bool
+        self,
+        course: Course,
+        state: RouteState,
+        error: ProviderError,
+        refusal: Refusal,
+        *,
+        forgiven: bool,
     ) -> retry.Decision:
         """What is next after ``error``; ``forgiven``: it costs no attempt."""
         now = self.clock.now()
@@ -264,8 +270,10 @@ class Outcomes:
         decision = retry.decide(
             error,
             attempts=course.context.attempts,
-            singled_out=course.singled_out,
-            is_overdue=now - course.refused_since > self._patience,
+            apart=course.singled_out if refusal.is_apart else 0,
+            is_overdue=refusals.is_over(
+                refusal, course, state, error, now=now, most=self._patience
+            ),
             max_attempts=self.max_attempts,
             forgiven=forgiven,
             elsewhere=elsewhere,

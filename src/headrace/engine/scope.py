@@ -17,7 +17,7 @@ from headrace.engine.learning import Learning
 from headrace.engine.limits import NAMES, Scope
 from headrace.engine.pricing import Pricing
 from headrace.engine.tally import Tally
-from headrace.policy.adaptive import MOST, Concurrency
+from headrace.policy.adaptive import MOST, START, Concurrency
 from headrace.policy.breaker import NEVER, Breaker, State
 from headrace.policy.buckets import DAY, SECOND
 from headrace.wire import failure
@@ -258,8 +258,11 @@ class RouteState:
         if self.gone is not None:
             return NEVER
         for scope in self.scopes:
-            if scope.in_flight >= scope.concurrency.limit:
-                return NEVER
+            if (
+                scope.in_flight >= scope.concurrency.limit
+                and (wait := scope.concurrency.wait(now)) > 0
+            ):
+                return wait
         wait = self.account.parked_until - now
         if self.breaker.state is not _CLOSED:
             wait = max(wait, self.breaker.wait(now))
@@ -300,6 +303,7 @@ class RouteState:
         for index, limit in self.limits:
             if amount := cost[index]:
                 limit.take(now, amount, late)
+        self.account.silence.send(now)
         if not self.is_told:
             self.account.found.take(now, late)
 
@@ -363,4 +367,6 @@ def _concurrency(route: Route, client: Scope) -> Concurrency:
     given = client.concurrency.ceiling if client.concurrency.is_fixed else None
     row = route.endpoint.max_concurrent_requests
     stated = route.model.max_concurrent_requests or given or row
-    return Concurrency(stated or MOST, stated=stated is not None)
+    # One's own server takes whatever comes, and lets it wait.
+    unheard = 0 if route.endpoint.lenient else START
+    return Concurrency(stated or MOST, stated=stated is not None, unheard=unheard)

@@ -3,7 +3,8 @@
 It begins small and grows by one with each answer, so that it doubles with each round of them (slow
 start, RFC 5681), and beyond ``START`` more slowly. Two things end that. A server that refuses shows
 where its limit is: the level falls below it and comes back along a cubic (``Level``). A server that
-only gets slower shows it by its speed, and falls back to what it bears (``policy.knee``).
+only gets slower shows it by its speed, and falls back to what it bears (``policy.knee``). Where
+answers take long, what is not refused shows it, too (``policy.unheard``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 
 from headrace.policy.buckets import SECOND
 from headrace.policy.knee import Knee
+from headrace.policy.unheard import Unheard
 
 FIRST: Final = 16
 START: Final = 128
@@ -94,17 +96,29 @@ class Concurrency:
         "_least",
         "_level",
         "_seen_at",
+        "_unheard",
         "ceiling",
         "is_fixed",
         "limit",
     )
 
-    def __init__(self, ceiling: int = MOST, *, fixed: bool = False, stated: bool = False) -> None:
-        """``fixed``: nothing changes it; ``stated``: somebody knows the ceiling to be right."""
+    def __init__(
+        self,
+        ceiling: int = MOST,
+        *,
+        fixed: bool = False,
+        stated: bool = False,
+        unheard: int = 0,
+    ) -> None:
+        """``fixed``: nothing changes it; ``stated``: somebody knows the ceiling to be right.
+
+        ``unheard``: so many at once may be tried before the first answer.
+        """
         self.ceiling = ceiling
         self.is_fixed = fixed
         self._level = Level()
         self._knee = None if fixed or stated else Knee()
+        self._unheard = Unheard(0 if fixed or stated else unheard)
         self._grown = self._latency = 0
         self._cut_at = self._seen_at = -1
         self._has_answered = True
@@ -125,6 +139,14 @@ class Concurrency:
         """Were so many at once refused before?"""
         return in_flight >= self._level.top * NEARLY
 
+    def wait(self, now: int) -> int:
+        """All are in flight: nanoseconds until there may be more; ``NEVER``: after an answer."""
+        wait = self._unheard.wait(now, self.limit)
+        if not wait:
+            step = self.limit if self.limit < START else self.limit // SLOWLY
+            self.limit = min(self.limit + step, self._unheard.most, self.ceiling)
+        return wait
+
     def succeed(
         self, now: int, in_flight: int, latency: int = 0, size: float = 0.0, crowd: int = 0
     ) -> None:
@@ -143,6 +165,7 @@ class Concurrency:
             self._level.grow(min(now - self._seen_at, max(SECOND, latency)) if is_used else 0)
             self._seen_at = now
         if self._knee is not None:
+            self._unheard.answer(latency, size, crowd)
             self._turn(self._knee.seen(now, self.limit, crowd, latency, size))
         if is_used and self.limit < self.ceiling:
             self._grow()
@@ -160,6 +183,7 @@ class Concurrency:
                 self.limit = min(self.limit, self.target)
             return False
         self._cut_at = self._seen_at = now
+        self._unheard.stop()
         if not self._has_answered and in_flight < self._level.top * FEW:
             # It refuses whatever comes, which says nothing of how much it bears: ask with one.
             self.limit = 1
@@ -176,17 +200,19 @@ class Concurrency:
         if not self.is_fixed:
             self._level = Level()
             self._cut_at = self._seen_at = now
-            self.limit = max(self.limit, min(int(most), self.ceiling, START))
+            self.limit = max(self.limit, min(int(most), self.ceiling))
 
     def shrink(self) -> None:
         """It refuses whatever comes: ask with one."""
         if not self.is_fixed:
+            self._unheard.stop()
             self.limit = 1
 
     def trust(self) -> None:
         """A rate is known: how many are in flight follows from it, and what was refused before."""
         if not self.is_fixed:
             self._level, self._knee = Level(), None
+            self._unheard.stop()
             self._cut_at = -1
             self.limit = self.ceiling
 
@@ -218,4 +244,5 @@ class Concurrency:
     def _turn(self, limit: int | None) -> None:
         """The speed has shown that another limit is better."""
         if limit is not None:
+            self._unheard.stop()
             self.limit = max(1, min(limit, self.ceiling))

@@ -14,7 +14,12 @@ DAY: Final = 1_440 * MINUTE
 # Requests admitted evenly arrive unevenly; a quarter of a second is kept for that, so that the
 # server, too, sees no sixty seconds above the limit.
 JITTER: Final = SECOND // 4
+# And no more than this, where it was seen that a quarter is not enough.
+WIDEST: Final = 4 * SECOND
 _SLOTS: Final = 1024
+# Older ones are remembered, for a minute's margin at its widest.
+_SPARE: Final = 64
+_ALL: Final = _SLOTS + _SPARE
 # Below any cost, above what adding and taking away floats may leave behind.
 DUST: Final = 1e-6
 
@@ -26,12 +31,14 @@ class Ring:
     old, so the sum is never too small. ``limit`` is the cost allowed in any such span.
     """
 
-    __slots__ = ("_costs", "_last", "_slot", "_sum", "_turn", "limit")
+    __slots__ = ("_costs", "_counted", "_interval", "_last", "_slot", "_sum", "_turn", "limit")
 
     def __init__(self, limit: float, interval: int = MINUTE) -> None:
         self.limit = limit
+        self._interval = interval
         self._slot = (interval + JITTER) // (_SLOTS - 1)
-        self._costs = [0.0] * _SLOTS
+        self._counted = _SLOTS
+        self._costs = [0.0] * _ALL
         self._last = 0
         self._sum = 0.0
         self._turn = 0
@@ -50,7 +57,7 @@ class Ring:
         """Count ``cost`` at ``now``; returns what counts with it."""
         if now >= self._turn:
             self._advance(now)
-        self._costs[self._last % _SLOTS] += cost
+        self._costs[self._last % _ALL] += cost
         self._sum += cost
         return self._sum
 
@@ -58,13 +65,12 @@ class Ring:
         """Correct what was reserved at ``admitted_at``: a refund where it stood, a debt now."""
         if now >= self._turn:
             self._advance(now)
-        slot = admitted_at // self._slot
-        if difference > 0:
-            slot = self._last
-        elif self._last - slot >= _SLOTS:
-            return
-        self._costs[slot % _SLOTS] += difference
-        self._sum += difference
+        slot = self._last if difference > 0 else admitted_at // self._slot
+        age = self._last - slot
+        if age < _ALL:
+            self._costs[slot % _ALL] += difference
+        if age < self._counted:
+            self._sum += difference
 
     def wait(self, now: int, cost: float) -> int:
         """Nanoseconds until ``cost`` has room, if nothing else is admitted before."""
@@ -87,17 +93,27 @@ class Ring:
             self._sum *= part
         self.limit = limit
 
+    def widen(self, now: int, margin: int) -> None:
+        """Count what was admitted within the interval and ``margin`` nanoseconds, up to 4 s."""
+        self._advance(now)
+        counted = min(-(-(self._interval + margin) // self._slot) + 1, _ALL)
+        ages = range(min(counted, self._counted), max(counted, self._counted))
+        amount = sum(self._costs[(self._last - age) % _ALL] for age in ages)
+        self._sum += amount if counted > self._counted else -amount
+        self._counted = counted
+
     def since(self, now: int, span: int) -> float:
         """What was admitted within a shorter span."""
         self._advance(now)
-        first = max((now - span) // self._slot, self._last - _SLOTS + 1)
-        return sum(self._costs[slot % _SLOTS] for slot in range(first, self._last + 1))
+        first = max((now - span) // self._slot, self._last - self._counted + 1)
+        return sum(self._costs[slot % _ALL] for slot in range(first, self._last + 1))
 
     def forget(self, before: int) -> None:
         """What was admitted before that moment does not count any more."""
-        for slot in range(self._last - _SLOTS + 1, min(before // self._slot, self._last + 1)):
-            self._sum -= self._costs[slot % _SLOTS]
-            self._costs[slot % _SLOTS] = 0.0
+        for slot in range(self._last - _ALL + 1, min(before // self._slot, self._last + 1)):
+            if self._last - slot < self._counted:
+                self._sum -= self._costs[slot % _ALL]
+            self._costs[slot % _ALL] = 0.0
 
     def absorb(self, other: Ring, now: int) -> None:
         """Count what another of the same interval has counted, too."""
@@ -108,22 +124,22 @@ class Ring:
 
     def until(self, now: int, excess: float) -> int:
         """Nanoseconds until so much of it is too old to count, or all of it."""
-        slot = self._last - _SLOTS
+        slot = self._last - self._counted
         while excess > DUST and slot < self._last:
             slot += 1
-            excess -= self._costs[slot % _SLOTS]
-        return (slot + _SLOTS) * self._slot - now
+            excess -= self._costs[slot % _ALL]
+        return (slot + self._counted) * self._slot - now
 
     def _advance(self, now: int) -> None:
         slot = now // self._slot
         if (steps := slot - self._last) <= 0:
             return
-        if steps >= _SLOTS:
-            self._costs = [0.0] * _SLOTS
+        if steps >= _ALL:
+            self._costs = [0.0] * _ALL
             self._sum = 0.0
         else:
-            for old in range(self._last + 1, slot + 1):
-                self._sum -= self._costs[old % _SLOTS]
-                self._costs[old % _SLOTS] = 0.0
+            for new in range(self._last + 1, slot + 1):
+                self._sum -= self._costs[(new - self._counted) % _ALL]
+                self._costs[new % _ALL] = 0.0
         self._last = slot
         self._turn = (slot + 1) * self._slot

@@ -23,7 +23,6 @@ LONGEST_PARK: Final = 60.0
 # Quiet that no server has asked for: short at first, since one answer more shows that it is over.
 PARK_BASE: Final = 0.5
 LONGEST_GUESS: Final = 8.0
-REFUSED_APART: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def decide(
     error: ProviderError,
     *,
     attempts: int,
-    singled_out: int,
+    apart: int = 0,
     is_overdue: bool = False,
     max_attempts: int,
     forgiven: bool,
@@ -60,10 +59,9 @@ def decide(
     ``elsewhere``: another route is left that has not failed. ``unheard``: this one has not said a
     word yet. A rate limit is waited for with its
     route, however often it comes; that ends when the route has given nothing for longer than
-    ``patience``. But some servers throttle what is too large for them, for ever: a prompt that was
-    ``singled_out`` often, refused again while others were answered, waits apart from them, so that
-    it does not park the route for them all the time; once it ``is_overdue`` (refused for longer
-    than ``patience``) it is given up, alone.
+    ``patience``. But some servers throttle what is too large for them, for ever: a prompt that is
+    refused again while others are answered waits ``apart`` from them (so many times by now), so
+    that it does not park the route for them. Once it ``is_overdue`` it is given up, alone.
     """
     if not (error.repeat_elsewhere and elsewhere) and not error.repeat_here:
         return GiveUp()
@@ -71,11 +69,11 @@ def decide(
     used = attempts + counted
     if used >= max_attempts:
         return GiveUp()
-    if singled_out > REFUSED_APART and isinstance(error, RateLimitError):
-        if is_overdue:
-            return GiveUp()
-        longest = min(THROTTLE_BASE * 2 ** min(singled_out - REFUSED_APART, 10), LONGEST_PARK)
-        return Retry(int(chance * longest * SECOND), counted)
+    if isinstance(error, RateLimitError) and is_overdue:
+        return GiveUp()
+    if apart:
+        longest = min(THROTTLE_BASE * 2 ** min(apart, 10), LONGEST_PARK)
+        return Retry(int(max(chance * longest, error.hint or 0.0) * SECOND), counted)
     if isinstance(error, InvalidOutputError):  # nobody is in trouble
         return Retry(0, counted)
     # What never came is no attempt; it waits all the same, or it would hammer a closed door.

@@ -28,6 +28,8 @@ class SimulatedRequest(ProviderRequest):
 
     async def execute_once(self) -> APIResponse[object]:
         """Wait as long as the vendor takes; return its answer or raise its refusal."""
+        if way := self.vendor.way(self.context):
+            await asyncio.sleep(way)
         send, answered = self.vendor.arrive(self.context, self.route), False
         try:
             await asyncio.sleep(send.latency)

@@ -61,7 +61,8 @@ def simulate(
     options.setdefault("chance", random.Random(7).random)  # noqa: S311 - dice that fall the same each time
     catalog = Catalog(dict.fromkeys(CLASSES, simulated(vendor)))
     options.setdefault("api_key", "simulated")
-    client = LLMClient(models, base_url=_NOWHERE, clock=clock, catalog=catalog, **options)
+    options.setdefault("base_url", _NOWHERE)
+    client = LLMClient(models, clock=clock, catalog=catalog, **options)
 
     async def main() -> Simulated:
         answered, failed = await push(client, prompts, seconds)

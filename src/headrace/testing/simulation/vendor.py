@@ -54,7 +54,8 @@ class Terms:
     ``revoked`` are keys, by number, and ``retired`` models that it does not know any more.
     ``refusals_count``: whether a request that is refused counts all the same, as OpenAI says.
     ``hints``: whether a 429 says how long to wait: in its headers to the millisecond or in whole
-    ``"seconds"``, or in its ``"body"`` as Google does. Raises ``ConfigError`` for wrong numbers.
+    ``"seconds"``, or in its ``"body"`` as Google does. ``way``: a request takes up to so many
+    seconds to arrive, each one another time. Raises ``ConfigError`` for wrong numbers.
     """
 
     requests_per_minute: float | None = None
@@ -82,6 +83,7 @@ class Terms:
     headers: HeaderDialect | None = None
     hints: bool | Literal["seconds", "body"] = True
     refusals_count: bool = False
+    way: float = 0.0
 
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in _CHECKED}
@@ -182,6 +184,11 @@ class Vendor:
     def terms(self, now: float) -> Terms:
         """What it is like at this second."""
         return self._terms[bisect_right(self._starts, now) - 1]
+
+    def way(self, context: RequestContext) -> float:
+        """The seconds until a request that is sent now arrives."""
+        most = self.terms(self.now()).way
+        return most and most * self._draw(prompt_of(context), "way")
 
     def arrive(self, context: RequestContext, route: Route) -> Send:
         """A request has come: its fate is decided at once, its cost is charged."""
