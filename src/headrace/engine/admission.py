@@ -73,6 +73,7 @@ class Permit:
         "is_over",
         "is_probe",
         "mark",
+        "number",
         "quiet",
         "state",
     )
@@ -84,6 +85,8 @@ class Permit:
         self.is_probe = state.breaker.state is _HALF_OPEN
         # So many are in flight on its route, with this one.
         self.crowd = state.own.in_flight
+        # In the order of sending there.
+        self.number = state.sent
         # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
         self.quiet: float | None = None
         self.is_over = False

@@ -54,7 +54,6 @@ def succeed(permit: Permit, now: int, size: int = 0) -> bool:
         state.throttles = 0
         state.found.succeed(now)
     state.troubled_since = None
-    state.doubt.answer()
     latency = now - permit.admitted_at
     in_flight = state.own.in_flight + permit.is_over
     state.own.concurrency.succeed(now, in_flight, latency, size, permit.crowd)
@@ -109,10 +108,11 @@ def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
     """The server asked for quiet: once for each attempt, and once for each storm without a hint.
 
     A body that asks for more than the head did, which came first, is heard, too; and what a server
-    asks for takes the place of what was guessed in the same storm, be it less.
+    asks for takes the place of what was guessed in the same storm, be it less. Where refusals are
+    known to come by chance, none is guessed.
     """
     state, asked = permit.state, hint or 0.0
-    if permit.quiet is not None and asked <= permit.quiet:
+    if (permit.quiet is not None and asked <= permit.quiet) or (not asked and state.doubt.is_sure):
         return False
     permit.quiet = asked
     is_told_better = asked > 0 and state.is_guessed

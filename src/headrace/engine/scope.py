@@ -69,6 +69,7 @@ class RouteState:
         "pricing",
         "route",
         "scopes",
+        "sent",
         "stormed_at",
         "tally",
         "throttles",
@@ -124,6 +125,8 @@ class RouteState:
         self.troubled_since: int | None = None
         self.last_good = 0
         self.waiting = self.fresh = 0
+        # So many were admitted in all.
+        self.sent = 0
 
     def rate(self) -> None:
         """See anew which limits there are beside the slots, and what they allow one request."""
@@ -237,6 +240,7 @@ class RouteState:
         """Admit one request in every scope at once."""
         if self.breaker.state is not _CLOSED:
             self.breaker.pass_through()
+        self.sent += 1
         for scope in self.scopes:
             scope.in_flight += 1
         for index, limit in self.limits:

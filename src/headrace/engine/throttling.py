@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def refuse(permit: Permit, error: ProviderError, now: int) -> None:
     """The server refused for load: fewer at once, or fewer in a minute, whichever it may be."""
     state = permit.state
-    state.doubt.refuse()
+    state.doubt.refuse(permit.number)
     if permit.admitted_at > state.stormed_at:
         state.stormed_at = now
         if not _is_of_use(state, now):
@@ -33,7 +33,7 @@ def _is_of_use(state: RouteState, now: int) -> bool:
     """Is it, to send less? Where it was not, all is as it was before."""
     was_sure, slots = state.doubt.is_sure, state.own.concurrency
     rate = state.found.rate or float("inf")
-    if state.doubt.storm(rate, slots.target):
+    if state.doubt.storm(state.sent, rate, slots.limit):
         return True
     if not was_sure:
         rate, most = state.doubt.before
@@ -57,5 +57,7 @@ def _throttle(permit: Permit, error: ProviderError, now: int) -> None:
     if state.throttles > 1 and not is_crowd:
         slots.shrink()
     elif was_full:
+        # What waits for the end of a long quiet comes out as a herd; beside a lone refusal little does.
         is_long = not is_rate or bool(error.hint)
-        slots.throttle(now, permit.admitted_at, crowd, gently=is_long)
+        is_gentle = is_long and not state.doubt.is_rare
+        slots.throttle(now, permit.admitted_at, crowd, gently=is_gentle)

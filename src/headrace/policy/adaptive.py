@@ -176,7 +176,7 @@ class Concurrency:
         if not self.is_fixed:
             self._level = Level()
             self._cut_at = self._seen_at = now
-            self.limit = max(self.limit, min(int(most), self.ceiling, START))
+            self.limit = max(self.limit, min(int(most), self.ceiling))
 
     def shrink(self) -> None:
         """It refuses whatever comes: ask with one."""
