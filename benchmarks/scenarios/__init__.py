@@ -11,8 +11,16 @@ from benchmarks.scenarios.known import KNOWN
 from benchmarks.scenarios.scenario import Figures, Measured, Scenario
 from benchmarks.scenarios.told import TOLD
 from benchmarks.scenarios.trouble import TROUBLE
+from benchmarks.scenarios.unlimited import UNLIMITED
 
 __all__ = ["ADMITTING", "ALL", "SCENARIOS", "Figures", "Measured", "Scenario"]
 
-SCENARIOS: Final[tuple[Scenario, ...]] = (*KNOWN, *TOLD, *FINDING, *CHANGING, *TROUBLE)
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    *KNOWN,
+    *TOLD,
+    *FINDING,
+    *UNLIMITED,
+    *CHANGING,
+    *TROUBLE,
+)
 ALL: Final[tuple[Measured, ...]] = (*SCENARIOS, *ADMITTING)

@@ -56,7 +56,9 @@ def succeed(permit: Permit, now: int, size: int = 0) -> bool:
     state.troubled_since = None
     latency = now - permit.admitted_at
     in_flight = state.own.in_flight + permit.is_over
-    state.own.concurrency.succeed(now, in_flight, latency, size, permit.crowd)
+    state.own.concurrency.succeed(
+        now, in_flight, latency, size, permit.crowd, permit.number, state.sent
+    )
     return state.breaker.succeed()
 
 
