@@ -18,7 +18,8 @@ LATENCY, REFUSAL = 2.0, 0.05
 # From here on it is to be known.
 KNOWN: Final = 90.0
 SHARES: Final = (0.001, 0.003, 0.01, 0.03, 0.1)
-# Answers a minute that a second of quiet after each refusal leaves, with nothing else done about it.
+# Answers a minute that a second of quiet after each refusal leaves, with nothing else done about
+# them.
 QUIET: Final = {0.01: 5_590.0, 0.1: 5_150.0}
 
 SIGMA: Final = 1.5

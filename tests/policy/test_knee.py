@@ -20,7 +20,8 @@ MOST: Final = 1_024
 
 def serve(speed: Speed, answers: int, seed: int = 1) -> list[int]:
     """The limit at each answer of a server that is kept busy."""
-    dice, slots, limits = random.Random(seed), Concurrency(), []
+    dice, slots = random.Random(seed), Concurrency()
+    limits: list[int] = []
     flying: list[tuple[int, int, float, int, int]] = []
     now = sent = 0
     while len(limits) < answers:
@@ -31,21 +32,23 @@ def serve(speed: Speed, answers: int, seed: int = 1) -> list[int]:
             heapq.heappush(flying, (now + latency, sent, size, latency, crowd))
         in_flight = len(flying)
         now, number, size, latency, crowd = heapq.heappop(flying)
-        slots.succeed(now, in_flight, latency, size, crowd, number, sent)
+        slots.succeed(now, in_flight, latency, size, crowd, number=number, sent=sent)
         limits.append(slots.limit)
     return limits
 
 
 def knee(most: float) -> Speed:
-    return lambda size, crowd, dice: (0.2 + 0.01 * size) * max(1.0, crowd / most)
+    return lambda size, crowd, _: (0.2 + 0.01 * size) * max(1.0, crowd / most)
 
 
 def any_length(size: float, crowd: int, dice: random.Random) -> float:
     """A few take a hundred times as long as most."""
+    del size, crowd
     return dice.lognormvariate(0.0, 1.5)
 
 
 def two_lengths(size: float, crowd: int, dice: random.Random) -> float:
+    del size, crowd
     return 30.0 if dice.random() < 0.1 else 0.3
 
 
@@ -66,7 +69,7 @@ def test_answers_of_all_lengths_are_no_crowd(speed: Speed, seed: int) -> None:
 def test_a_server_that_gives_more_to_more_gets_more() -> None:
     """One that makes a batch of all: each takes longer, and together they are faster."""
 
-    def batch(size: float, crowd: int, dice: random.Random) -> float:
+    def batch(size: float, crowd: int, _: random.Random) -> float:
         return 0.01 * size * (1 + min(crowd, 128) / 64) * max(1.0, crowd / 128)
 
     late = serve(batch, 20_000)[10_000:]
@@ -83,6 +86,7 @@ def test_prompts_that_take_longer_are_no_crowd() -> None:
 
     def slower(size: float, crowd: int, dice: random.Random) -> float:
         nonlocal answered
+        del crowd, dice
         answered += 1
         return (0.2 + 0.01 * size) * (3.0 if answered > 20_000 else 1.0)
 
@@ -92,8 +96,8 @@ def test_prompts_that_take_longer_are_no_crowd() -> None:
 def test_those_that_never_come_back_are_not_waited_for() -> None:
     """Most fail for a while; then the knee is found all the same."""
     slots = Concurrency()
-    slots.succeed(SECOND, 16, SECOND, 100.0, 16, 1, 1_000)
-    slots.succeed(2 * SECOND, 16, SECOND, 100.0, 16, 1_001, 50_000)
+    slots.succeed(SECOND, 16, SECOND, 100.0, 16, number=1, sent=1_000)
+    slots.succeed(2 * SECOND, 16, SECOND, 100.0, 16, number=1_001, sent=50_000)
     sent, now = 50_000, 2 * SECOND
     limits = []
     for _ in range(400):
@@ -101,7 +105,8 @@ def test_those_that_never_come_back_are_not_waited_for() -> None:
         latency = int(max(1.0, crowd / 20) * SECOND)
         for _ in range(crowd):
             sent += 1
-            slots.succeed(now + latency, crowd, latency, 100.0, crowd, sent, sent + crowd)
+            ended, seen = now + latency, sent + crowd
+            slots.succeed(ended, crowd, latency, 100.0, crowd, number=sent, sent=seen)
         now += latency
         limits.append(slots.limit)
     assert sorted(limits)[200] <= 60

@@ -57,7 +57,7 @@ def succeed(permit: Permit, now: int, size: int = 0) -> bool:
     latency = now - permit.admitted_at
     in_flight = state.own.in_flight + permit.is_over
     state.own.concurrency.succeed(
-        now, in_flight, latency, size, permit.crowd, permit.number, state.sent
+        now, in_flight, latency, size, permit.crowd, number=permit.number, sent=state.sent
     )
     return state.breaker.succeed()
 

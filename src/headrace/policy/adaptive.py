@@ -132,6 +132,7 @@ class Concurrency:
         latency: int = 0,
         size: float = 0.0,
         crowd: int = 0,
+        *,
         number: int = 0,
         sent: int = 0,
     ) -> None:
@@ -151,7 +152,8 @@ class Concurrency:
             self._level.grow(min(now - self._seen_at, max(SECOND, latency)) if is_used else 0)
             self._seen_at = now
         if self._knee is not None:
-            self._turn(self._knee.seen(now, self.limit, crowd, latency, size, number, sent))
+            knee = self._knee
+            self._turn(knee.seen(now, self.limit, crowd, latency, size, number=number, sent=sent))
         if is_used and self.limit < self.ceiling:
             self._grow()
 

@@ -1,15 +1,16 @@
 """Where a server that refuses nothing only gets slower: found by the speed of its answers. Pure.
 
-Up to the knee more requests at once give more answers; beyond it they only share what there is, each
-of them takes longer in proportion, and going back costs nothing. So what is given at once is compared
-with what fewer were given before. As slow answers may have other reasons (longer prompts, a slow
-hour), the next look shows whether going back was of use. Where it was not, the limit comes back, and
-the new speed is what others are measured by.
+Up to the knee more requests at once give more answers; beyond it they only share what there is,
+each of them takes longer in proportion, and going back costs nothing. So what is given at once is
+compared with what fewer were given before. As slow answers may have other reasons (longer prompts,
+a slow hour), the next look shows whether going back was of use. Where it was, even fewer are tried;
+where it was not, the limit comes back, and the new speed is what others are measured by.
 
 Who looks at the answers that come first sees the fast ones. Here requests that were sent one after
-another are looked at together, and of these the faster half, as soon as nobody else can belong to it.
-That half is the same whether some answers take a hundred times as long as others or not, and it tells
-the same at any pace of sending. Slowness is time for each token, so that long answers are not slow.
+another are looked at together, and of these the faster half, as soon as nobody else can belong to
+it. That half is the same whether some answers take a hundred times as long as others or not, and it
+tells the same at any pace of sending. Slowness is time for each token, so that long answers are not
+slow.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ class Knee:
         # Has it been found, so that it is to be met again with care?
         self.is_met = False
         self._size = LEAST
-        self._restart(0)
+        # What is being sent, and what is being waited for.
+        self._open = Group(0, LEAST)
+        self._closed: Group | None = None
 
     @property
     def found(self) -> float | None:
@@ -109,7 +112,7 @@ class Knee:
         return self._tried is not None
 
     def seen(
-        self, now: int, limit: int, crowd: int, latency: int, size: float, number: int, sent: int
+        self, now: int, limit: int, crowd: int, latency: int, size: float, *, number: int, sent: int
     ) -> int | None:
         """An answer of ``size`` tokens took ``latency`` nanoseconds, beside so many; a new limit?
 
