@@ -57,7 +57,6 @@ def _throttle(permit: Permit, error: ProviderError, now: int) -> None:
     if state.throttles > 1 and not is_crowd:
         slots.shrink()
     elif was_full:
-        # What waits for the end of a long quiet comes out as a herd; a lone refusal is no storm.
-        is_long = not is_rate or bool(error.hint)
-        is_gentle = is_long and not state.doubt.is_rare
+        # What waits for the end of a long quiet comes out as a herd; a lone failure is no storm.
+        is_gentle = bool(error.hint) if is_rate else not state.doubt.is_rare
         slots.throttle(now, permit.admitted_at, crowd, gently=is_gentle)
