@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headrace.policy.buckets import MINUTE
 from headrace.policy.doubt import CUTS, Doubt
 
 if TYPE_CHECKING:
@@ -20,17 +21,18 @@ class Server:
     def __init__(self, share: Callable[[float], float], seed: int = 1) -> None:
         self.doubt = Doubt()
         self.share = share
-        self.level, self.sent = 600.0, 0
+        self.level, self.sent, self.now = 600.0, 0, 0
         self._dice = random.Random(seed)
 
     def storm(self, most: int = 10_000) -> bool:
         """Send until one is refused; is the next cut of use?"""
         for _ in range(most):
             self.sent += 1
+            self.now += int(MINUTE / self.level)
             if self._dice.random() < self.share(self.level):
                 break
         self.doubt.refuse(self.sent)
-        is_useful = self.doubt.storm(self.sent, self.level, 64.0)
+        is_useful = self.doubt.storm(self.now, self.sent, self.level, 64.0)
         self.level *= 0.9 if is_useful else 1.0
         return is_useful
 

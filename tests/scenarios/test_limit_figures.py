@@ -27,6 +27,8 @@ KNOWN_MISSED: Final[dict[str, tuple[str, ...]]] = {
     "found: 60 requests, sliding, Retry-After": ("late 429s of all",),
     "found: 60 requests, sliding, no hint": ("late 429s of all",),
     "found: 6,000 requests, sliding, Retry-After": ("late 429s of all",),
+    "by chance: 0.1% are refused with 429": ("used",),
+    "by chance: 0.3% are refused with 503": ("used",),
     "doubled: 3,000 to 6,000 requests, sliding, no headers": ("used",),
     "flapping: 10 s up, 5 s down": ("sent in all",),
     "admission: 10 waiting for limits": ("CPU a request",),

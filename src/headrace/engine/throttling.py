@@ -33,7 +33,7 @@ def _is_of_use(state: RouteState, now: int) -> bool:
     """Is it, to send less? Where it was not, all is as it was before."""
     was_sure, slots = state.doubt.is_sure, state.own.concurrency
     rate = state.found.rate or float("inf")
-    if state.doubt.storm(state.sent, rate, slots.limit):
+    if state.doubt.storm(now, state.sent, rate, slots.limit):
         return True
     if not was_sure:
         rate, most = state.doubt.before

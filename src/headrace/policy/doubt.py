@@ -26,12 +26,14 @@ EARLY: Final = 3
 LATEST: Final = 2
 # One in so many is a lone one.
 RARE: Final = 75
+# Only where less is sent than just before may it be seen to be of no use.
+LESS: Final = 0.95
 # Of fewer requests no proportion is made.
 ENOUGH: Final = 40
 # How much larger the part that is taken has become when cutting is of use, how much smaller the
 # part that is refused; and how much larger that is where something new has begun.
 BETTER: Final = 1.2
-FEWER: Final = 1.5
+FEWER: Final = 1.7
 MORE: Final = 3.0
 # Where less is taken, it is a limit or an outage.
 MOSTLY: Final = 0.5
@@ -44,9 +46,10 @@ REMEMBERED: Final = 32
 class Epoch:
     """What was sent until a storm and since the one before, and at which rate and slots."""
 
-    __slots__ = ("last", "rate", "refused", "sent", "slots")
+    __slots__ = ("at", "last", "rate", "refused", "sent", "slots")
 
-    def __init__(self, last: int, sent: int, rate: float, slots: float) -> None:
+    def __init__(self, at: int, last: int, sent: int, rate: float, slots: float) -> None:
+        self.at = at
         # The number of its last request.
         self.last = last
         self.sent = sent
@@ -81,14 +84,14 @@ class Doubt:
         else:
             self._refused += 1
 
-    def storm(self, sent: int, rate: float, slots: float) -> bool:
+    def storm(self, now: int, sent: int, rate: float, slots: float) -> bool:
         """A new storm, after so many requests; True where a cut is of use, as usual."""
         known = self._epochs[-CUTS:]
         if self.is_sure:
             self._follow(known[-1])
         elif len(known) == CUTS and _is_useless(known):
             self.is_sure, self._excess, self._share = True, 0.0, _Share(known)
-        self._begin(sent, rate, slots)
+        self._begin(now, sent, rate, slots)
         return not self.is_sure
 
     @property
@@ -106,9 +109,9 @@ class Doubt:
         self._share.add(epoch)
         self.is_sure = self._excess <= TOO_MANY
 
-    def _begin(self, sent: int, rate: float, slots: float) -> None:
+    def _begin(self, now: int, sent: int, rate: float, slots: float) -> None:
         before = self._epochs[-1].last if self._epochs else 0
-        self._epochs.append(Epoch(sent, sent - before, rate, slots))
+        self._epochs.append(Epoch(now, sent, sent - before, rate, slots))
         self._epochs[-1].refused, self._refused = self._refused, 0
         del self._epochs[:-REMEMBERED]
 
@@ -136,11 +139,17 @@ def _is_useless(epochs: list[Epoch]) -> bool:
     """Were storms early, and as many refused in the end as at the beginning?"""
     earlier, later = _Share(epochs[: CUTS // 2]).value, _Share(epochs[CUTS // 2 :]).value
     latest = _Share(epochs[-LATEST:]).value
-    is_same = earlier / FEWER <= later <= MOSTLY
-    is_same = is_same and max(later, latest) <= _Share(epochs).value * MORE
+    is_same = earlier / FEWER <= later <= min(earlier * FEWER, MOSTLY)
+    is_same = is_same and latest <= _Share(epochs).value * MORE
     is_enough = sum(epoch.sent for epoch in epochs) >= ENOUGH
     is_better = 1 - later > (1 - earlier) * BETTER
-    return is_enough and is_same and not is_better and _early(epochs) >= EARLY
+    is_less = _pace(epochs[-3:]) <= LESS * _pace(epochs[-5:-2])
+    return is_enough and is_same and not is_better and is_less and _early(epochs) >= EARLY
+
+
+def _pace(epochs: list[Epoch]) -> float:
+    """How many were sent in a nanosecond, from the first storm to the last."""
+    return (epochs[-1].last - epochs[0].last) / max(epochs[-1].at - epochs[0].at, 1)
 
 
 def _early(epochs: list[Epoch]) -> int:
