@@ -16,6 +16,7 @@ from benchmarks.scenarios.loopback import LOOPBACK
 from benchmarks.scenarios.scenario import Figures, Measured, Scenario
 from benchmarks.scenarios.told import TOLD
 from benchmarks.scenarios.trouble import TROUBLE
+from benchmarks.scenarios.unlimited import UNLIMITED
 
 __all__ = ["ADMITTING", "ALL", "LOOPBACK", "SCENARIOS", "Figures", "Measured", "Scenario"]
 
@@ -23,6 +24,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     *KNOWN,
     *TOLD,
     *FINDING,
+    *UNLIMITED,
     *CHANGING,
     *TROUBLE,
     *HEDGING,

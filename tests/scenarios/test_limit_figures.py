@@ -26,8 +26,10 @@ KNOWN_MISSED: Final[dict[str, tuple[str, ...]]] = {
     "found: 60 requests, sliding, Retry-After": ("late 429s of all",),
     "found: 60 requests, sliding, no hint": ("late 429s of all",),
     "found: 6,000 requests, sliding, Retry-After": ("late 429s of all",),
+    "by chance: 0.1% are refused with 429": ("used",),
+    "by chance: 0.3% are refused with 503": ("used",),
     # Nobody can know of it before a refusal, nor that it has not been raised again.
-    "halved: 300 to 150 requests, continuous, no headers": ("late 429s", "late 429s of all"),
+    "halved: 300 to 150 requests, continuous, no headers": ("late 429s",),
     "halved: 300 to 150 requests, minute, no headers": ("late 429s", "late 429s of all"),
     "halved: 300 to 150 requests, sliding, no headers": ("late 429s", "used"),
     "halved: 3,000 to 1,500 requests, continuous, no headers": ("late 429s",),

@@ -121,5 +121,4 @@ def test_refusals_by_chance_do_not_slow_a_run_down(part: float) -> None:
     terms = Terms(failures=part, failure_status=429, hints=False, first_token=1.0)
     prompts = (f"p{n}" for n in count())
     report = simulate(Vendor(terms), prompts, seconds=300, max_concurrent_requests=20).report()
-    # Each storm asks for some quiet all the same.
-    assert report.between(200, 300) >= 0.4 * 20 * 100
+    assert report.between(200, 300) >= 0.9 * 20 * 100

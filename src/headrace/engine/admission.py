@@ -74,6 +74,7 @@ class Permit:
         "is_probe",
         "left",
         "mark",
+        "number",
         "quiet",
         "send",
         "state",
@@ -86,6 +87,8 @@ class Permit:
         self.is_probe = state.breaker.state is _HALF_OPEN
         # So many are in flight on its route, with this one.
         self.crowd = state.own.in_flight
+        # In the order of sending there.
+        self.number = state.account.silence.sent
         # The seconds of quiet that its refusal has asked for so far; 0: it did not say how long.
         self.quiet: float | None = None
         self.is_over = False

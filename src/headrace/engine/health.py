@@ -55,10 +55,11 @@ def succeed(permit: Permit, now: int, size: int = 0) -> bool:
     if account.throttles and permit.admitted_at > since:
         _calm_down(account, now)
     state.troubled_since = None
-    account.doubt.answer()
     latency = now - permit.admitted_at
     in_flight = state.own.in_flight + permit.is_over
-    state.own.concurrency.succeed(now, in_flight, latency, size, permit.crowd)
+    state.own.concurrency.succeed(
+        now, in_flight, latency, size, permit.crowd, number=permit.number, sent=account.silence.sent
+    )
     return state.breaker.succeed()
 
 
@@ -110,10 +111,12 @@ def park(permit: Permit, hint: float | None, now: int, chance: float) -> bool:
     """The server asked for quiet: once for each attempt, and once for each storm without a hint.
 
     A body that asks for more than the head did, which came first, is heard, too; and what a server
-    asks for takes the place of what was guessed in the same storm, be it less.
+    asks for takes the place of what was guessed in the same storm, be it less. Where refusals are
+    known to come by chance, none is guessed.
     """
     account, asked = permit.state.account, hint or 0.0
-    if permit.quiet is not None and asked <= permit.quiet:
+    is_heard = permit.quiet is not None and asked <= permit.quiet
+    if is_heard or (not asked and account.doubt.is_sure):
         return False
     permit.quiet = asked
     is_told_better = asked > 0 and account.is_guessed

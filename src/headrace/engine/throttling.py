@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.core.errors import RateLimitError
-from headrace.policy.adaptive import START, USED
+from headrace.policy.adaptive import USED
 from headrace.policy.silence import ACCEPTED, SLOWER
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def refuse(permit: Permit, error: ProviderError, now: int) -> None:
     """The server refused for load: fewer at once, or fewer in a minute, whichever it may be."""
     state, account = permit.state, permit.state.account
-    account.doubt.refuse()
+    account.doubt.refuse(permit.number)
     if permit.admitted_at > account.stormed_at:
         account.stormed_at = now
         if account.before_storm is None or account.refused_anew_at >= permit.admitted_at:
@@ -54,14 +54,15 @@ def take_back(permit: Permit, now: int) -> None:
 
 def _is_of_use(state: RouteState, now: int) -> bool:
     """Is it, to send less? Where it was not, all is as it was before."""
-    doubt, found, slots = state.account.doubt, state.account.found, state.own.concurrency
+    account, slots = state.account, state.own.concurrency
+    doubt, found = account.doubt, account.found
     was_sure, rate = doubt.is_sure, found.rate or float("inf")
-    if doubt.storm(rate, slots.target):
+    if doubt.storm(now, account.silence.sent, rate, slots.limit):
         return True
     if not was_sure:
         rate, most = doubt.before
         found.restore(now, rate)
-        slots.restore(now, min(most, START))
+        slots.restore(now, most)
     return False
 
 
@@ -92,5 +93,6 @@ def _throttle(permit: Permit, error: ProviderError, now: int) -> None:
     if account.throttles > 1 and not is_crowd:
         slots.shrink()
     elif was_full:
-        is_long = not is_rate or bool(error.hint)
-        slots.throttle(now, permit.admitted_at, crowd, gently=is_long)
+        # What waits for the end of a long quiet comes out as a herd; a lone failure is no storm.
+        is_gentle = bool(error.hint) if is_rate else not account.doubt.is_rare
+        slots.throttle(now, permit.admitted_at, crowd, gently=is_gentle)

@@ -148,11 +148,20 @@ class Concurrency:
         return wait
 
     def succeed(
-        self, now: int, in_flight: int, latency: int = 0, size: float = 0.0, crowd: int = 0
+        self,
+        now: int,
+        in_flight: int,
+        latency: int = 0,
+        size: float = 0.0,
+        crowd: int = 0,
+        *,
+        number: int = 0,
+        sent: int = 0,
     ) -> None:
         """An answer of so much ``size`` came after ``latency``; so many are in flight with it.
 
-        ``crowd``: so many were when it was sent.
+        ``crowd``: so many were when it was sent. It was the one of this ``number``, of so many that
+        have been ``sent`` by now.
         """
         if self.is_fixed:
             return
@@ -166,7 +175,8 @@ class Concurrency:
             self._seen_at = now
         if self._knee is not None:
             self._unheard.answer(latency, size, crowd)
-            self._turn(self._knee.seen(now, self.limit, crowd, latency, size))
+            knee = self._knee
+            self._turn(knee.seen(now, self.limit, crowd, latency, size, number=number, sent=sent))
         if is_used and self.limit < self.ceiling:
             self._grow()
 
@@ -218,10 +228,12 @@ class Concurrency:
 
     def known(self) -> tuple[float, bool] | None:
         """How many at once were borne, and whether more were refused; None: stated, or unknown."""
-        bound = self._level.borne
-        if self._knee is None or (bound is None and self.limit <= FIRST):
+        if self._knee is None:
             return None
-        return (float(self.limit), False) if bound is None else (min(bound, self.ceiling), True)
+        bound, found = self._level.borne, self._knee.found
+        if bound is not None:
+            return min(bound, self.ceiling), True
+        return (found or float(self.limit), False) if found or self.limit > FIRST else None
 
     def recall(self, now: int, at_once: float, *, is_bound: bool) -> None:
         """Begin with what an earlier run has borne, or just below what was refused then."""
@@ -237,7 +249,8 @@ class Concurrency:
         if self._knee is not None and self._knee.is_trying:
             return
         self._grown += 1
-        if self.limit < START or self._grown >= SLOWLY:
+        is_new = self._knee is None or not self._knee.is_met
+        if (self.limit < START and is_new) or self._grown >= SLOWLY:
             self._grown = 0
             self.limit = min(self.limit + 1, max(self.target, 1))
 

@@ -47,6 +47,11 @@ class Silence:
         self._lost += 1
 
     @property
+    def sent(self) -> int:
+        """How many there were, which is the number of the last one."""
+        return self._sent
+
+    @property
     def moment(self) -> Moment:
         """How much there was until now."""
         return self._sent, self._lost

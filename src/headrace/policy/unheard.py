@@ -13,11 +13,13 @@ from typing import Final
 
 from headrace.policy.breaker import NEVER
 from headrace.policy.buckets import SECOND
-from headrace.policy.knee import OVERHEAD, TOO_SLOW
+from headrace.policy.knee import OVERHEAD
 from headrace.policy.silence import ACCEPTED
 
 # Sooner than this answers show it soon enough.
 LONG: Final = 10 * SECOND
+# Below this part of the best speed they stand in each other's way.
+TOO_SLOW: Final = 0.66
 
 
 class Unheard:

@@ -12,7 +12,7 @@ import hashlib
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -47,10 +47,13 @@ class Terms:
     keys have one account's limits, and its name where the vendor tells that. ``output`` tokens are
     spread lognormally by ``spread`` (sigma).
     ``parallel``: how many answers it makes at full speed; more make all slower in proportion.
+    ``crowding``: how many times as long an answer takes with so many in flight, and ``varying``:
+    how many times as long one takes whose place among all is so far from 0 to 1.
     ``off``: how far its count of input tokens is from an estimate by size, as a part of it, and
     ``bias``: by how much it counts more (or, below 0, less) on the whole.
     Of the answers a share, ``slow``, takes ``slow_times`` as long as others.
     ``failures``: the share of requests that end with ``failure_status``; 0 refuses the connection.
+    ``failure_wait``: the seconds to wait that such a failure asks for, by ``hints``.
     ``revoked`` are keys, by number, and ``retired`` models that it does not know any more.
     ``refusals_count``: whether a request that is refused counts all the same, as OpenAI says.
     ``hints``: whether a 429 says how long to wait: in its headers to the millisecond or in whole
@@ -72,12 +75,15 @@ class Terms:
     parallel: int | None = None
     slow: float = 0.0
     slow_times: float = 100.0
+    crowding: Callable[[int], float] | None = None
+    varying: Callable[[float], float] | None = None
     output: float = 100.0
     spread: float = 0.0
     off: float = 0.0
     bias: float = 0.0
     failures: float = 0.0
     failure_status: int = 500
+    failure_wait: float = 0.0
     revoked: frozenset[int] = frozenset()
     retired: frozenset[str] = frozenset()
     headers: HeaderDialect | None = None
@@ -239,7 +245,7 @@ class Vendor:
         elif model in terms.retired:
             send.status = 404
         elif terms.failures and self._draw(send.prompt, "failure") < terms.failures:
-            send.status = terms.failure_status
+            send.status, send.wait = terms.failure_status, terms.failure_wait
         elif (most := terms.max_concurrent_requests) is not None and send.in_flight > most:
             send.status = 429
         else:
@@ -248,10 +254,19 @@ class Vendor:
         if send.status == _OK:
             self._in_flight[scope] += 1
             send.output = min(send.declared, self._said(send.prompt, terms))
-            crowd = max(1.0, send.in_flight / terms.parallel) if terms.parallel else 1.0
-            is_slow = terms.slow and self._draw(send.prompt, "slow") < terms.slow
-            crowd *= terms.slow_times if is_slow else 1.0
-            send.latency = (terms.first_token + send.output * terms.per_token) * crowd
+            factor = self._factor(send, terms)
+            send.latency = (terms.first_token + send.output * terms.per_token) * factor
+
+    def _factor(self, send: Send, terms: Terms) -> float:
+        """How many times as long as alone, and as on average, this answer takes."""
+        factor = max(1.0, send.in_flight / terms.parallel) if terms.parallel else 1.0
+        if terms.crowding:
+            factor *= terms.crowding(send.in_flight)
+        if terms.slow and self._draw(send.prompt, "slow") < terms.slow:
+            factor *= terms.slow_times
+        if terms.varying:
+            factor *= terms.varying(self._place(send.prompt, "latency"))
+        return factor
 
     def _charge(self, send: Send, terms: Terms, scope: int) -> float:
         """All limits or none: the seconds to wait, 0.0 where the request is taken."""
@@ -299,9 +314,12 @@ class Vendor:
     def _said(self, prompt: str, terms: Terms) -> int:
         if not terms.spread:
             return round(terms.output)
-        place = min(max(self._draw(prompt, "output"), 1e-9), 1 - 1e-9)
-        drawn = _NORMAL.inv_cdf(place) * terms.spread - terms.spread**2 / 2
+        drawn = _NORMAL.inv_cdf(self._place(prompt, "output")) * terms.spread - terms.spread**2 / 2
         return max(1, round(terms.output * math.exp(drawn)))
+
+    def _place(self, prompt: str, what: str) -> float:
+        """Strictly between 0 and 1."""
+        return min(max(self._draw(prompt, what), 1e-9), 1 - 1e-9)
 
     def _draw(self, prompt: str, what: str) -> float:
         """From 0 up to 1, the same for the same seed, prompt and repetition."""
