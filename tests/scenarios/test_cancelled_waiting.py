@@ -22,6 +22,7 @@ from headrace.testing.windows import Bucket
 from tests.clients import check_nothing_is_held
 from tests.scenarios.outages import elapsed
 from tests.shared_book import SharedBook
+from tests.thoroughly import first_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -254,7 +255,7 @@ def played(
     return sim, waited
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", first_of(*range(5)))
 @pytest.mark.parametrize("name", RESOURCES)
 def test_who_leaves_while_waiting_leaves_no_trace(world: type[World], name: str, seed: int) -> None:
     resource = RESOURCES[name]
@@ -277,7 +278,7 @@ def check_alike(sim: World, other: World) -> None:
     assert [c.at for c in calls] == pytest.approx([c.at for c in others], rel=0, abs=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", first_of(*range(2)))
 @pytest.mark.parametrize("name", RESOURCES)
 def test_a_run_that_is_stopped_leaves_no_trace(world: type[World], name: str, seed: int) -> None:
     resource = RESOURCES[name]

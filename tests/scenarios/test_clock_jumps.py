@@ -11,6 +11,7 @@ import pytest
 from headrace.testing import running_clock
 from headrace.testing.clock import EPOCH
 from headrace.testing.simulation import Report, Terms, Vendor, simulate
+from tests.thoroughly import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,10 +23,6 @@ HOUR: Final = 3_600.0
 PER_MINUTE: Final = 600
 SECONDS: Final = 100.0
 LONGER: Final = 240.0
-
-
-def seldom(*values: float) -> list[Any]:
-    return [pytest.param(value, marks=pytest.mark.thorough) for value in values]
 
 
 class OfServer:
@@ -75,7 +72,7 @@ def sends(report: Report) -> list[tuple[str, float, int]]:
     return [(send.prompt, round(send.at, 6), send.status) for send in report.sends]
 
 
-@pytest.mark.parametrize("seed", [0, *seldom(1, 2)])
+@pytest.mark.parametrize("seed", first_of(0, 1, 2))
 @pytest.mark.parametrize("name", RULES)
 def test_jumps_of_our_wall_clock_change_nothing(name: str, seed: int) -> None:
     dice = random.Random(seed)
@@ -88,14 +85,14 @@ def test_jumps_of_our_wall_clock_change_nothing(name: str, seed: int) -> None:
     assert sends(played(name, jump)) == sends(played(name, lambda _: None))
 
 
-@pytest.mark.parametrize("ahead", [3 * DAY, *seldom(-3_600, 7, -7)])
+@pytest.mark.parametrize("ahead", first_of(3 * DAY, -3_600, 7, -7))
 @pytest.mark.parametrize("name", [name for name in RULES if name.startswith("told")])
 def test_a_server_whose_clock_is_off_changes_nothing(name: str, ahead: int) -> None:
     off, right = (played(name, lambda _: None, ahead=by) for by in (ahead, 0))
     assert sends(off) == sends(right)
 
 
-@pytest.mark.parametrize("asleep", [HOUR, *seldom(20.0, 3 * DAY)])
+@pytest.mark.parametrize("asleep", first_of(HOUR, 20.0, 3 * DAY))
 @pytest.mark.parametrize("name", RULES)
 def test_after_a_sleep_of_the_machine_nothing_comes_in_a_herd(name: str, asleep: float) -> None:
     """All timers are late at once, and for a long one every minute is over."""

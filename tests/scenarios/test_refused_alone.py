@@ -10,6 +10,7 @@ from headrace import NoRouteError
 from headrace.core.errors import RateLimitError
 from headrace.testing import Failure, Script
 from headrace.testing.provider import prompt_of
+from tests.thoroughly import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ def test_others_lose_one_quiet_and_no_more(world: type[World], place: int) -> No
     assert last_good(sim) <= last_good(alone) / 0.9
 
 
-@pytest.mark.parametrize("hint", [30.0, None])
+@pytest.mark.parametrize("hint", first_of(30.0, None))
 def test_nor_does_their_speed_come_down(world: type[World], hint: float | None) -> None:
     """Nothing is stated, so that refusals might be taken for a limit."""
     alone = world(Script(refusing(hint, 6.0)))
@@ -68,7 +69,7 @@ def test_nor_does_their_speed_come_down(world: type[World], hint: float | None) 
 
 
 @pytest.mark.parametrize("hint", [30.0, None])
-@pytest.mark.parametrize("count", [1, 5, 20])
+@pytest.mark.parametrize("count", first_of(5, 1, 20))
 @pytest.mark.parametrize("drawn_from", [list, iter])
 def test_the_last_of_a_run_fail_alone_after_patience(
     world: type[World],
