@@ -20,7 +20,7 @@ pytestmark = pytest.mark.once
 
 # Of hurried seconds: the engine makes up for as much.
 BUSY = 0.1
-# What was refused is no matter of speed. How much was used is, in real time: the benchmark shows that.
+# What is refused is no matter of speed; how much is used is one, and shown by the benchmark.
 COUNTS = {"429s", "429s of all", "late 429s", "late 429s of all", "most in 60 s", "lost"}
 # Of some real seconds each, so that a moment in which the machine does something else counts more.
 SHORT = (
