@@ -86,7 +86,8 @@ def fail(
         state.answered = True
     if not refusal.is_apart and (isinstance(error, RateLimitError) or error.hint):
         park(permit, error.hint, now, chance)
-    if not refusal.is_apart and (isinstance(error, RateLimitError) or error.status in _LOAD):
+    is_load = isinstance(error, RateLimitError) or error.status in _LOAD
+    if is_load and not (refusal.is_apart or refusal.is_again):
         throttling.refuse(permit, error, now)
     forgiven = isinstance(error, RateLimitError)
     if state.breaker.counts(error):

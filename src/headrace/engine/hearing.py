@@ -86,6 +86,10 @@ class Told(Limit):
         wait = min(self._ring.until(now, excess), self.others.until(now, excess))
         return max(1, min(wait, self._full_at - now))
 
+    def foresee(self, now: int, cost: float) -> int:
+        """The same: to ask changes nothing here."""
+        return self.wait(now, cost)
+
     def absorb(self, newer: Told, now: int, asked_at: int) -> None:
         """Another turned out to be the same limit; it has just heard of it.
 
@@ -164,7 +168,9 @@ class Hearing:
         """Is a reply to what was admitted then worth reading?"""
         if asked_at < self._news_of:
             return False
-        return now - self._heard_at >= OFTEN or any(t.others.held(now) for t in self._told.values())
+        # Asked without the lock: others may be told of another limit meanwhile.
+        told = tuple(self._told.values())
+        return now - self._heard_at >= OFTEN or any(each.others.held(now) for each in told)
 
     def hear(self, limits: Limits, mark: Mark, asked_at: int, now: int) -> bool:
         """A reply's headers, to the request whose ``note`` was ``mark``; are they the first?"""

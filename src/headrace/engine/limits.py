@@ -103,8 +103,9 @@ class Limit:
         return self._pacer.wait(now, cost)
 
     def foresee(self, now: int, cost: float) -> int:
-        """The same: to ask changes nothing here."""
-        return self.wait(now, cost)
+        """The same, and nothing is changed by asking."""
+        wait = self._ring.wait(now, cost)
+        return wait if wait or self._pacer is None else self._pacer.wait(now, cost)
 
     def is_spent(self, now: int, patience: int) -> bool:
         """Is nothing to be had for so long?"""

@@ -270,7 +270,7 @@ class Outcomes:
         decision = retry.decide(
             error,
             attempts=course.context.attempts,
-            apart=course.singled_out if refusal.is_apart else 0,
+            apart=max(1, course.singled_out) if refusal.is_apart else 0,
             is_overdue=refusals.is_over(
                 refusal, course, state, error, now=now, most=self._patience
             ),

@@ -37,10 +37,12 @@ HOPELESS: Final = 8
 class Refusal(NamedTuple):
     """What an error says beside itself.
 
-    ``are_few``: it is one of the last of those that wait.
+    ``is_again``: nobody but this prompt was refused since it was itself. ``are_few``: it is one of
+    the last of those that wait.
     """
 
     is_apart: bool = False
+    is_again: bool = False
     are_few: bool = False
 
 
@@ -73,7 +75,8 @@ def judge(
         return NONE
     is_end = not is_fed and not course.may_move and state.waiting < FEW
     are_few = is_end and bool(state.last_good)
-    found = Refusal(is_apart(course, permit, now), are_few)
+    is_again = course.refused_by is state and account.refused_anew_at < course.refused_at
+    found = Refusal(is_apart(course, permit, now), is_again, are_few)
     if found.is_apart:
         throttling.take_back(permit, now)
     account.silence.lose()

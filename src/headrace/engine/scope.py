@@ -47,7 +47,6 @@ class RouteState:
         "_day_over",
         "_epoch",
         "_identity",
-        "_met",
         "_without_quota",
         "account",
         "answered",
@@ -61,6 +60,7 @@ class RouteState:
         "last_good",
         "learning",
         "limits",
+        "met",
         "most_input",
         "own",
         "params",
@@ -107,7 +107,7 @@ class RouteState:
         self.is_to_recall = False
         self._be_well()
         # What the user says of accounts counts, whatever servers say.
-        self._met = None if route.model.account else met
+        self.met = None if route.model.account else met
         # Others may see it from here on.
         self.account: Account = Account(route, self._clock) if beside is None else beside.account
         self.account.routes.append(self)
@@ -192,8 +192,8 @@ class RouteState:
             for state in routes:
                 state.see_quota(left, patience)
         self.account.rate()
-        if limits.account is not None and self._met is not None:
-            self._meet(limits.account, self._met, permit.admitted_at, now)
+        if limits.account is not None and self.met is not None:
+            self._meet(limits.account, self.met, permit.admitted_at, now)
 
     def _meet(self, told: str, met: Met, asked_at: int, now: int) -> None:
         """Where another key has the same account, they share it from now on."""
@@ -201,16 +201,25 @@ class RouteState:
         family = (row.endpoint, row.limit_group or row.name, self.route.region)
         if account.told not in {None, told}:
             # The key was replaced, or something in between has many: it is not to be relied on.
-            self._met = None
-            if len(account.routes) > 1:
-                self.move(Account(self.route, self._clock))
-            else:
-                met.pop((*family, account.told), None)
+            met.pop((*family, account.told), None)
+            self._part(account)
             return
         account.told = told
         first = met.setdefault((*family, told), account)
         if first is not account and first.is_same(account):
             first.absorb(account, now, asked_at)
+
+    def _part(self, account: Account) -> None:
+        """Leave those that only a server has named alike, with whom the user has named alike."""
+        mates = [state for state in account.routes if state.route.scope == self.route.scope]
+        for state in mates:
+            state.met = None
+        if len(mates) < len(account.routes):
+            own = Account(self.route, self._clock)
+            for state in mates:
+                state.move(own)
+            own.rate()
+            account.rate()
 
     def move(self, account: Account) -> None:
         """From now on it belongs to that one."""

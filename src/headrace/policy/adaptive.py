@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from headrace.policy.breaker import NEVER
 from headrace.policy.buckets import SECOND
 from headrace.policy.knee import Knee
 from headrace.policy.unheard import Unheard
@@ -141,7 +142,7 @@ class Concurrency:
 
     def wait(self, now: int) -> int:
         """All are in flight: nanoseconds until there may be more; ``NEVER``: after an answer."""
-        wait = self._unheard.wait(now, self.limit)
+        wait = NEVER if self.limit >= self.ceiling else self._unheard.wait(now, self.limit)
         if not wait:
             step = self.limit if self.limit < START else self.limit // SLOWLY
             self.limit = min(self.limit + step, self._unheard.most, self.ceiling)
@@ -208,7 +209,7 @@ class Concurrency:
     def restore(self, now: int, most: float) -> None:
         """Cuts since it aimed at so many were of no use."""
         if not self.is_fixed:
-            self._level = Level()
+            self._level, self._least = Level(), float("inf")
             self._cut_at = self._seen_at = now
             self.limit = max(self.limit, min(int(most), self.ceiling))
 
@@ -241,6 +242,7 @@ class Concurrency:
             return
         if is_bound:
             self._level.cut(max(at_once, 1.0), SPAN)
+            self._unheard.stop()
             self._seen_at = now
             at_once = self._level.value
         self.limit = max(1, int(min(at_once, self.ceiling)))

@@ -120,7 +120,9 @@ class Ring:
         self._advance(now)
         other._advance(now)
         self._costs = list(map(add, self._costs, other._costs))
-        self._sum += other._sum
+        # What is kept for the way may differ; the wider counts.
+        self._counted = max(self._counted, other._counted)
+        self._sum = sum(self._costs[(self._last - age) % _ALL] for age in range(self._counted))
 
     def until(self, now: int, excess: float) -> int:
         """Nanoseconds until so much of it is too old to count, or all of it."""

@@ -86,10 +86,15 @@ class Doubt:
 
     def storm(self, now: int, sent: int, rate: float, slots: float) -> bool:
         """A new storm, after so many requests; True where a cut is of use, as usual."""
-        known = self._epochs[-CUTS:]
+        known = _enough(self._epochs)
         if self.is_sure:
             self._follow(known[-1])
-        elif len(known) == CUTS and _is_useless(known):
+            if not self.is_sure:
+                # It was something else: what was restored for it is nothing that was borne.
+                self._begin(now, sent, 0.0, 0.0)
+                del self._epochs[:-1]
+                return True
+        elif len(known) >= CUTS and _is_useless(known):
             self.is_sure, self._excess, self._share = True, 0.0, _Share(known)
         self._begin(now, sent, rate, slots)
         return not self.is_sure
@@ -135,9 +140,18 @@ class _Share:
         self._refused += epoch.refused
 
 
+def _enough(epochs: list[Epoch]) -> list[Epoch]:
+    """The last ones, and of those with few requests as many as make a proportion."""
+    count = CUTS
+    while count < len(epochs) and sum(epoch.sent for epoch in epochs[-count:]) < ENOUGH:
+        count += 1
+    return epochs[-count:]
+
+
 def _is_useless(epochs: list[Epoch]) -> bool:
     """Were storms early, and as many refused in the end as at the beginning?"""
-    earlier, later = _Share(epochs[: CUTS // 2]).value, _Share(epochs[CUTS // 2 :]).value
+    half = len(epochs) // 2
+    earlier, later = _Share(epochs[:half]).value, _Share(epochs[half:]).value
     latest = _Share(epochs[-LATEST:]).value
     is_same = earlier / FEWER <= later <= min(earlier * FEWER, MOSTLY)
     is_same = is_same and latest <= _Share(epochs).value * MORE
