@@ -86,9 +86,8 @@ def fail(
         state.answered = True
     if not refusal.is_apart and (isinstance(error, RateLimitError) or error.hint):
         park(permit, error.hint, now, chance)
-    is_load = isinstance(error, RateLimitError) or error.status in _LOAD
-    if is_load and not (refusal.is_apart or refusal.is_again):
-        throttling.refuse(permit, error, now)
+    if not refusal.is_apart and (isinstance(error, RateLimitError) or error.status in _LOAD):
+        throttling.refuse(permit, error, now, is_again=refusal.is_again)
     forgiven = isinstance(error, RateLimitError)
     if state.breaker.counts(error):
         forgiven = _count(permit, error, now, chance, is_fed=is_fed) or forgiven

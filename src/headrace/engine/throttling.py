@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from headrace.engine.scope import RouteState
 
 
-def refuse(permit: Permit, error: ProviderError, now: int) -> None:
-    """The server refused for load: fewer at once, or fewer in a minute, whichever it may be."""
+def refuse(permit: Permit, error: ProviderError, now: int, *, is_again: bool = False) -> None:
+    """The server refused for load: fewer at once, or fewer in a minute, whichever it may be.
+
+    ``is_again``: nobody else was refused since this prompt was, so that it may be for itself.
+    """
     state, account = permit.state, permit.state.account
     account.doubt.refuse(permit.number)
     if permit.admitted_at > account.stormed_at:
@@ -30,7 +33,8 @@ def refuse(permit: Permit, error: ProviderError, now: int) -> None:
             return
     elif account.doubt.is_sure:
         return
-    _throttle(permit, error, now)
+    if not is_again:
+        _throttle(permit, error, now)
 
 
 def is_calm(permit: Permit, now: int) -> bool:
