@@ -37,6 +37,7 @@ KNOWN_MISSED: Final[dict[str, tuple[str, ...]]] = {
     "halved: 3,000 to 1,500 requests, sliding, no headers": ("late 429s",),
     "doubled: 300 to 600 requests, continuous, no headers": ("90 % after",),
     "doubled: 300 to 600 requests, minute, no headers": ("used",),
+    "doubled: 3,000 to 6,000 requests, continuous, no headers": ("90 % after",),
     "doubled: 3,000 to 6,000 requests, sliding, no headers": ("used",),
     "flapping: 10 s up, 5 s down": ("sent in all",),
     "admission: 10 waiting for limits": ("CPU a request",),
