@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from headrace.core.bounds import Share  # noqa: TC001  pydantic reads it
+from headrace.core.bounds import Number  # noqa: TC001  pydantic reads it
 from headrace.core.checked import Checked
 
 
@@ -19,12 +19,17 @@ class HedgeSettings(Checked):
     requests. Raises ``ConfigError``.
     """
 
-    share: Annotated[Share, Field(gt=0)] = 0.05
-    quantile: Annotated[Share, Field(ge=0.5, le=0.99)] = 0.95
+    share: Annotated[Number, Field(gt=0, le=1)] = 0.05
+    quantile: Annotated[Number, Field(ge=0.5, le=0.99)] = 0.95
 
     @classmethod
     def read(cls, given: object) -> object:
-        """``True`` stands for the usual settings, ``False`` for none."""
-        if given is True:
-            return cls()
-        return None if given is False else given
+        """``True`` stands for the usual settings, ``False`` for none, a number for a share."""
+        if isinstance(given, bool):
+            return cls() if given else None
+        if isinstance(given, int | float):
+            return {"share": given}
+        if given is None or isinstance(given, cls | dict):
+            return given
+        msg = "it must be True, a share such as 0.05, or HedgeSettings"
+        raise ValueError(msg)
