@@ -13,6 +13,7 @@ from headrace.core.bounds import MOST_CONCURRENT
 from headrace.core.context import RequestContext
 from headrace.core.conversation import Conversation
 from headrace.core.errors import BadRowError, ConfigError
+from headrace.core.hedging import HedgeSettings
 from headrace.core.params import SamplingParams
 from headrace.providers.catalog import Catalog
 from headrace.registry.resolve import Place
@@ -38,7 +39,10 @@ BAD: Final[dict[str, list[object]]] = {
         *(5, {"failures": 0}, {"failures": True}, {"longest_break": 0.5}),
         *({"counts": ["rejected"]}, {"counts": []}),
     ],
-    "hedge": [5, "yes", 0.05, {"share": 0}, {"share": 1.5}, {"quantile": 1}, {"share": math.nan}],
+    "hedge": [
+        *(5, 0, math.nan, "yes", []),
+        *({"share": 0}, {"share": 1.5}, {"quantile": 1}, {"share": math.nan}),
+    ],
     "seed": [1.5, "x", None, True],
     "coalesce": ["perhaps", 5],
     "spill": [None, "perhaps", 5],
@@ -94,6 +98,19 @@ def test_a_wrong_setting_is_named_in_one_sentence(name: str, value: object) -> N
 def test_a_sentence_tells_what_was_wrong_and_what_it_was() -> None:
     with pytest.raises(ConfigError, match=r"^max_attempts: it must be 1 or more, not 0$"):
         read(max_attempts=0)
+
+
+def test_second_copies_are_asked_for_by_their_share_alone() -> None:
+    assert read(hedge=0.02).hedge == read(hedge={"share": 0.02}).hedge == HedgeSettings(share=0.02)
+    assert read(hedge=1).hedge == HedgeSettings(share=1)
+    assert read(hedge=True).hedge == HedgeSettings()
+    assert read(hedge=False).hedge is read(hedge=None).hedge is None
+    with pytest.raises(ConfigError, match=r"^hedge\.share: it must be 1 or less, not 5$"):
+        read(hedge=5)
+    with pytest.raises(ConfigError, match=r"^hedge\.share: it must be above 0, not -1$"):
+        read(hedge=-1)
+    with pytest.raises(ConfigError, match=r"^hedge: it must be True, a share such as 0\.05, or"):
+        read(hedge="yes")
 
 
 def test_a_long_value_is_quoted_in_short() -> None:

@@ -23,7 +23,7 @@ from pydantic import (
 from headrace.adapters import http
 from headrace.adapters.proxy import Proxy
 from headrace.adapters.tls import trusted
-from headrace.core.bounds import SPAN, NoFlag, Pause, Rate, Seconds, Slots, Weight, is_span
+from headrace.core.bounds import SPAN, NoFlag, Pause, Rate, Seconds, Slots, Weight, Whole, is_span
 from headrace.core.breaking import BreakerSettings
 from headrace.core.checked import Checked
 from headrace.core.context import RequestContext
@@ -151,7 +151,7 @@ class Config(Checked):
     coalesce: bool | None = None
     spill: bool = False
     remember_limits: bool | None = None
-    seed: Annotated[int, NoFlag] = 0
+    seed: Whole = 0
     allow_http: bool = False
     proxy: Annotated[Proxy, PlainSerializer(str)] | None = None
     ca_file: Path | None = None

@@ -73,6 +73,7 @@ def test_the_package_is_the_command() -> None:
         (["run", "in", "-m", "x/y", "-o", "out", "--model-weights", "a,b"], "3,1"),
         (["run", "in", "-m", "x/y", "-o", "out", "--extra-body", "[1]"], "JSON object"),
         (["run", "in", "-m", "x/y", "-o", "out", "--breaker", "5"], 'such as {"failures": 3'),
+        (["run", "in", "-m", "x/y", "-o", "out", "--hedge", "yes"], 'such as {"share": 0.05}'),
         (
             ["run", "in", "-m", "x/y", "-o", "out", "--patience", "1,000"],
             "such as 600, not '1,000'",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import pytest
 from hypothesis import given
@@ -113,6 +113,26 @@ def test_a_setting_built_wrongly_is_one_sentence(name: str) -> None:
     assert isinstance(caught.value, ValueError)
     assert "\n" not in str(caught.value)
     assert "pydantic" not in str(caught.value)
+
+
+def holds_a_number(kind: object) -> bool:
+    return kind in {int, float} or any(map(holds_a_number, get_args(kind)))
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (row, name)
+        for row in (a.SamplingParams, a.HedgeSettings, a.BreakerSettings, a.Model)
+        for name, field in row.model_fields.items()
+        if holds_a_number(field.annotation)
+    ],
+)
+def test_a_flag_is_no_number(row: type[BaseModel], name: str) -> None:
+    own = {"id": "a/b"} if row is a.Model else {}
+    given: dict[str, Any] = {**own, name: True}
+    with pytest.raises(ConfigError, match=rf": {name}: it must be a number, not True$"):
+        row(**given)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -244,6 +244,7 @@ class TestFamilies:
     [
         ({"account": ""}, "account: it must be a name"),
         ({"account": " "}, "account: it must be a name"),
+        ({"account": " a "}, "account: it must be a name"),
         ({"account": 7}, "account: it must be a name"),
         ({"account": {}}, "account: it must be a name"),
         ({"key_env": ("A",), "account": {"A": ""}}, "account: it must be a name"),
@@ -251,6 +252,8 @@ class TestFamilies:
         ({"key_env": ("A",), "account": {"A": "x", "C": "x"}}, "see C"),
         ({"account": {"A": "x"}}, "see A"),
         ({"limit_group": ""}, "limit_group: it must be a name"),
+        ({"key_env": ("A",), "account": {"A": "x "}}, "account: it must be a name"),
+        ({"limit_group": " a "}, "limit_group: it must be a name"),
         ({"limit_group": 1}, "limit_group: it must be a text"),
     ],
 )

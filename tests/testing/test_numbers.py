@@ -13,6 +13,7 @@ from headrace.testing.simulation import Terms, Vendor, simulate
 
 NO_RATE: Final = (0, -1, math.nan, math.inf, 1e300, True, "6")
 NO_PAUSE: Final = (-1, math.nan, math.inf, True, "soon")
+NO_SHARE: Final = (-0.1, 1.1, math.nan, True)
 NO_SLOTS: Final = (0, -1, 1.5, True, "6")
 OF_SERVER: Final[dict[str, tuple[object, ...]]] = {
     "requests_per_minute": NO_RATE,
@@ -35,10 +36,16 @@ OF_TERMS: Final[dict[str, tuple[object, ...]]] = {
     "per_token": NO_PAUSE,
     "output": NO_PAUSE,
     "spread": NO_PAUSE,
-    "off": (-0.1, 1.1, math.nan, True),
+    "off": NO_SHARE,
     "bias": (-1, math.nan, math.inf),
-    "failures": (-0.1, 1.1, math.nan, True),
-    "failure_status": (-1, 1_000, "500"),
+    "failures": NO_SHARE,
+    "failure_status": (-1, 1_000, "500", True),
+    "failure_wait": NO_PAUSE,
+    "slow": NO_SHARE,
+    "slow_times": NO_PAUSE,
+    "way": NO_PAUSE,
+    "shared": (1, None, "yes"),
+    "refusals_count": (1, None, "yes"),
     "counting": ("hourly", None),
     "counts": ("said",),
     "headers": ("google", True),
@@ -62,6 +69,19 @@ def test_terms_name_what_is_wrong(name: str, value: object) -> None:
     given: Any = {name: value}
     with pytest.raises(ConfigError, match=rf"^Terms: {name}: it must be [^\n]*, not "):
         Terms(**given)
+
+
+def test_terms_are_all_checked_but_functions_and_sets() -> None:
+    unchecked = {"crowding", "varying", "revoked", "retired"}
+    assert Terms.__dataclass_fields__.keys() - OF_TERMS.keys() == unchecked
+
+
+@pytest.mark.parametrize("second", NO_PAUSE)
+def test_a_vendor_names_a_second_that_is_none(second: Any) -> None:  # noqa: ANN401  wrong on purpose
+    with pytest.raises(ConfigError, match=r"^Vendor: phase: it must be "):
+        Vendor(Terms(), phase=second)
+    with pytest.raises(ConfigError, match=r"^Vendor: begins: it must be "):
+        Vendor({0.0: Terms(), second: Terms()})
 
 
 @pytest.mark.parametrize("terms", [5, None, {0: 5}, [Terms()]])

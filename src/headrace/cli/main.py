@@ -336,7 +336,7 @@ def hedge(text: str) -> dict[str, object]:
     try:
         return {"share": float(text)}
     except ValueError:
-        return json_object(text)
+        return json_object(text, 'such as {"share": 0.05}, or the share alone')
 
 
 def breaker(text: str) -> dict[str, object]:

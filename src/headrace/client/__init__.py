@@ -29,9 +29,9 @@ class LLMClient(Embedding, Judging, Speech, Listing, Routes, Single, ToolLoop):
     ``request_timeout`` bounds one attempt and ``deadline`` a request's whole life, in seconds;
     ``patience`` is how long a route that once worked may give nothing, and ``breaker``
     (``BreakerSettings``) when one that fails is left alone for a while. With ``hedge``
-    (``True`` or ``HedgeSettings``) slow requests are sent a second time, for at most 5 % of the
-    spend. ``cache`` is
-    ``"memory"``, a path (SQLite) or a ``Cache``; with one, identical requests share an answer, as
-    they do with ``coalesce=True``. ``seed`` fixes the draw of weighted models. Raises
-    ``ConfigError`` with one sentence for every setting that cannot work.
+    (``True``, a share such as 0.02, or ``HedgeSettings``) slow requests are sent a second time, for
+    at most 5 % of the spend, or that share of it. ``cache`` is ``"memory"``, a path (SQLite) or a
+    ``Cache``; with one, identical requests share an answer, as they do with ``coalesce=True``.
+    ``seed`` fixes the draw of weighted models. Raises ``ConfigError`` with one sentence for every
+    setting that cannot work.
     """

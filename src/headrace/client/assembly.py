@@ -74,7 +74,7 @@ class Assembly(Estimating):
         deadline: float | None = None,
         patience: float = 900.0,
         breaker: BreakerSettings | None = None,
-        hedge: HedgeSettings | bool | None = None,
+        hedge: HedgeSettings | float | bool | None = None,
         cache: str | os.PathLike[str] | caches.Cache | None = None,
         coalesce: bool | None = None,
         spill: bool = False,

@@ -47,5 +47,8 @@ Seconds = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False), NoFlag
 Pause = Annotated[float, Field(ge=0, le=_LONGEST, allow_inf_nan=False), NoFlag]
 Weight = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False), NoFlag]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NoFlag]
+Number = Annotated[float, Field(allow_inf_nan=False), NoFlag]
+Whole = Annotated[int, NoFlag]
+Count = Annotated[int, Field(ge=0), NoFlag]
 Slots = Annotated[int, Field(ge=1, le=MOST_CONCURRENT), NoFlag]
 Tokens = Annotated[int, Field(ge=1, le=int(_MOST)), NoFlag]

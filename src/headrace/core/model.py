@@ -32,19 +32,20 @@ _AUTH: Final = matching(
     r"bearer|none|aws|google|[a-z0-9]+(-[a-z0-9]+)+",
     "bearer, none, aws, google or the name of a header in small letters, such as x-api-key",
 )
+_NAMES: Final = r"\S(.*\S)?"
 
 
 def _accounts(given: object) -> object:
     """A name for all keys, or one for each variable that holds a key."""
     names = list(given.values()) if isinstance(given, dict) else [given]
-    if not names or any(not isinstance(name, str) or not name.strip() for name in names):
+    if not names or not all(isinstance(n, str) and re.fullmatch(_NAMES, n) for n in names):
         msg = "it must be a name, or a dict with a name for each variable of key_env"
         raise ValueError(msg)
     return given
 
 
 Accounts = Annotated[str | dict[str, str], BeforeValidator(_accounts)]
-_NAME: Final = matching(r"\S(.*\S)?", "a name, such as gpt-4.1")
+_NAME: Final = matching(_NAMES, "a name, such as gpt-4.1")
 # Of our own, so that no decimal context of the caller can round a price.
 _EXACT: Final = Context(prec=200)
 

@@ -9,7 +9,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from headrace.core.bounds import Tokens  # noqa: TC001  pydantic reads it
+from headrace.core.bounds import (  # noqa: TC001  pydantic reads them
+    Count,
+    Number,
+    Share,
+    Tokens,
+    Whole,
+)
 from headrace.core.checked import Checked
 from headrace.core.errors import BadRowError
 
@@ -98,20 +104,20 @@ class SamplingParams(Checked):
     """
 
     max_tokens: Tokens | None = None
-    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    temperature: Annotated[Number, Field(ge=0)] | None = None
+    top_p: Share | None = None
+    top_k: Count | None = None
+    min_p: Share | None = None
     stop: tuple[str, ...] | None = None
-    seed: int | None = None
-    frequency_penalty: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    presence_penalty: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    seed: Whole | None = None
+    frequency_penalty: Number | None = None
+    presence_penalty: Number | None = None
     reasoning_effort: Effort | None = None
-    thinking_budget: Annotated[int, Field(ge=0)] | None = None
+    thinking_budget: Count | None = None
     tool_choice: Annotated[str, Field(min_length=1)] | None = None
     parallel_tool_calls: bool | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=100)] | None = None
+    top_logprobs: Annotated[Count, Field(le=100)] | None = None
     prompt_caching: PromptCaching | None = None
     safety_settings: dict[str, str] | None = None
     service_tier: Annotated[str, Field(min_length=1)] | None = None

@@ -32,7 +32,7 @@ _STEP: Final = 0.003
 
 
 class Found:
-    """What one route bears, in requests a minute; ``engine.admission`` guards it."""
+    """What one account bears, in requests a minute; ``engine.admission`` guards it."""
 
     __slots__ = (
         "_before",

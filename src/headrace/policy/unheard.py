@@ -28,7 +28,7 @@ class Unheard:
     __slots__ = ("_best", "_full_at", "_is_over", "_speed", "most")
 
     def __init__(self, most: int) -> None:
-        """Up to so ``many`` before the first answer."""
+        """Up to ``most`` before the first answer."""
         self.most = most
         self._full_at = -1
         self._speed = self._best = 0.0

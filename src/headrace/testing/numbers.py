@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from headrace.core.bounds import NoFlag, Pause, Rate, Share, Slots
+from headrace.core.bounds import Count, NoFlag, Pause, Rate, Share, Slots
 from headrace.core.checked import Checked
 from headrace.core.errors import ConfigError
 
-_Count = Annotated[int, Field(ge=0), NoFlag]
 _Bias = Annotated[float, Field(gt=-1, le=1_000, allow_inf_nan=False), NoFlag]
 _Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False), NoFlag]
 
@@ -38,8 +37,14 @@ class Numbers(Checked):
     off: Share = 0.0
     bias: _Bias = 0.0
     failures: Share = 0.0
+    failure_wait: Pause = 0.0
+    slow: Share = 0.0
+    slow_times: _Amount = 1.0
+    way: Pause = 0.0
+    phase: Pause = 0.0
+    begins: Pause = 0.0
     seconds: Pause | None = None
-    keep: _Count | None = None
+    keep: Count | None = None
     port: Annotated[int, Field(ge=0, le=65_535), NoFlag] = 0
 
 

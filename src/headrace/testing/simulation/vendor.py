@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field
 
+from headrace.core.bounds import NoFlag
 from headrace.core.errors import ConfigError
 from headrace.policy import reservation
 from headrace.testing import numbers
@@ -108,7 +109,9 @@ class _Checked(numbers.Numbers):
 
     counting: Counting
     counts: Literal["declared", "used"]
-    failure_status: Annotated[int, Field(ge=0, le=999)]
+    failure_status: Annotated[int, Field(ge=0, le=999), NoFlag]
+    shared: bool
+    refusals_count: bool
     headers: HeaderDialect | None
     hints: Literal[True, False, "seconds", "body"]
 
@@ -161,6 +164,9 @@ class Vendor:
         ):
             msg = "a vendor has Terms, or a dict of them by the second from which they hold"
             raise ConfigError(msg)
+        numbers.check("Vendor", phase=phase)
+        for second in timeline:
+            numbers.check("Vendor", begins=second)
         timeline = dict(sorted(timeline.items()))
         if not timeline or min(timeline) != 0:
             msg = "the first terms of a vendor must begin at 0 seconds"
