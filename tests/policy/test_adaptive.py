@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.policy.adaptive import FIRST, MOST, SLOWLY, START, Concurrency, Level
+from headrace.policy.breaker import NEVER
 from headrace.policy.buckets import SECOND
 
 
@@ -136,3 +137,26 @@ def test_a_level_falls_by_a_tenth_is_back_in_its_span_and_doubles_in_three(
     assert level.value == pytest.approx(refused * 1.8)
     level.grow(seconds * SECOND)
     assert level.top == pytest.approx(2 * refused)
+
+
+def test_no_silence_leads_beyond_the_ceiling() -> None:
+    slots = Concurrency(20, unheard=START)
+    for second in range(60):
+        slots.wait(second * SECOND)
+    assert slots.limit == 20
+    assert slots.wait(60 * SECOND) == NEVER
+
+
+def test_what_is_remembered_to_be_refused_is_not_overrun_in_silence() -> None:
+    slots = Concurrency(unheard=START)
+    slots.recall(0, 20.0, is_bound=True)
+    assert all(slots.wait(second * SECOND) == NEVER for second in range(60))
+    assert slots.limit <= 20
+
+
+def test_who_was_refused_before_a_cut_was_taken_back_changes_nothing() -> None:
+    slots = Concurrency()
+    slots.throttle(SECOND, 0, 100)
+    slots.restore(2 * SECOND, 200.0)
+    slots.throttle(3 * SECOND, SECOND, 90)
+    assert slots.limit == 200

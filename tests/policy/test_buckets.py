@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -145,3 +146,17 @@ def test_a_wider_margin_counts_what_had_been_too_old(
         assert inside - DUST <= ring.used(now) <= longer + DUST
         ring.add(now, cost)
         admitted.append((now, cost))
+
+
+@pytest.mark.parametrize("wide", [(True, False), (False, True), (True, True)])
+def test_two_that_become_one_count_what_both_have_within_the_wider_margin(
+    wide: tuple[bool, bool],
+) -> None:
+    rings = Ring(10), Ring(10)
+    for ring, is_wide in zip(rings, wide, strict=True):
+        ring.add(SECOND, 3)
+        if is_wide:
+            ring.widen(2 * SECOND, 4 * SECOND)
+    rings[0].absorb(rings[1], 62 * SECOND)
+    assert rings[0].used(62 * SECOND) == 6
+    assert rings[0].used(70 * SECOND) == 0

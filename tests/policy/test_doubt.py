@@ -81,3 +81,26 @@ def test_a_limit_below_what_was_restored_ends_the_doubt(seed: int) -> None:
     server.level = 600.0
     server.share = beyond(300.0)
     assert any(server.storm() for _ in range(40))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_many_refusals_by_chance_are_known_as_well(seed: int) -> None:
+    """A storm with each third request; the proportion takes more of them to be seen."""
+    server = Server(lambda _: 0.35, seed)
+    assert any(not server.storm() for _ in range(40))
+    assert server.level > 50
+
+
+def test_what_was_restored_in_vain_is_not_restored_again() -> None:
+    server = Server(lambda _: 0.15)
+    while server.storm():
+        pass
+    server.share = lambda level: 0.15 if level <= 60.0 else 0.9
+    while not server.storm():
+        pass
+    server.level = 60.0
+    for _ in range(200):
+        if not server.storm():
+            break
+    assert server.doubt.is_sure
+    assert server.doubt.before[0] <= 60.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,12 +12,14 @@ from headrace import NoRouteError
 from headrace.core.errors import RateLimitError
 from headrace.testing import Failure, Script
 from headrace.testing.provider import prompt_of
+from tests.clients import virtual
 from tests.thoroughly import first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from headrace import LLMClient
     from headrace.core.context import RequestContext
     from headrace.core.model import Route
     from headrace.testing.provider import Outcome, Rule
@@ -110,3 +114,31 @@ def test_nor_does_an_outage_at_the_end_fail_the_last_ones(
     sim = world(Script(rule), max_concurrent_requests=100)
     rows = sim.run([*GOOD, *bad(5)])
     assert len(rows.succeeded) == len(rows)
+
+
+@pytest.mark.parametrize("hint", [30.0, None])
+def test_where_nobody_has_been_answered_yet_it_holds_up_nobody(hint: float | None) -> None:
+    """It is the first to be sent, and the answers of others take a minute."""
+    script = Script(refusing(hint, 60.0))
+
+    async def prompts() -> AsyncIterator[str]:
+        yield "bad"
+        for n in range(200):
+            await asyncio.sleep(0.2)
+            yield f"good {n}"
+
+    async def main(client: LLMClient) -> list[float]:
+        began = client_time()
+        async with client.process_stream(prompts(), show_progress=False) as responses:
+            return [client_time() - began async for row in responses if row.error is None]
+
+    ends = virtual(script, main, max_concurrent_requests=1_000)
+    assert len(ends) == 200
+    # 40 s of prompts, an answer of a minute, and a few quiets, until others have been answered.
+    assert ends[-1] < 40 + 60 + 10 + 4 * (hint or 0)
+    bad = [call.at for call in script.calls if call.prompt == "bad"]
+    assert all(later - before >= (hint or 0) for before, later in pairwise(bad))
+
+
+def client_time() -> float:
+    return asyncio.get_running_loop().time()
