@@ -62,7 +62,8 @@ class Copy:
 
     def give_up(self) -> None:
         """Nobody waits for it any more; what becomes of it, if it was sent, nobody will know."""
-        self.is_given_up, self.is_lost = True, self.is_sent and self.is_open
+        if not self.is_given_up:
+            self.is_given_up, self.is_lost = True, self.is_sent and self.is_open
         self.running.cancel()
 
 
@@ -166,7 +167,8 @@ class Race:
                 return None
             return await sender.send(course, copy.permit, self._scope, self._record)
         except (HeadraceError, MovedOn):
-            if self._first.is_open or not copy.is_sent:
+            is_idle = self._first.is_open or not copy.is_sent
+            if is_idle and course.response is None:
                 return None  # the first goes on, or its own failure counts
             raise
 
@@ -182,8 +184,9 @@ class Race:
 
     def _lose(self, copy: Copy) -> None:
         """Give it up, and let the course know that it was sent."""
+        is_known = copy.is_given_up
         copy.give_up()
-        if copy.is_lost and copy.permit is not None:
+        if not is_known and copy.is_lost and copy.permit is not None:
             self._course.lose(copy.permit.send, copy.permit.state.route.id)
 
     async def _end(self, error: BaseException) -> None:
