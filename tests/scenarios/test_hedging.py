@@ -120,6 +120,23 @@ def test_the_second_copy_prefers_another_route_though_it_is_busier(world: type[W
     assert row.route == "openai/b"
 
 
+def test_the_second_copy_stays_with_the_drawn_model_while_that_has_room(
+    world: type[World],
+) -> None:
+    slow: dict[str, list[Outcome]] = {f"s{n}": [100.0, 1.0] for n in range(4)}
+    models = ["openai/a", "openai/b"]
+    sim = world(script(**slow), models, model_weights=[1, 1], spill=True, hedge=True)
+
+    async def main() -> None:
+        await sim.client.process_prompts_async(WARM * 2, show_progress=False)
+        await sim.client.process_prompts_async(list(slow), show_progress=False)
+
+    sim.play(main)
+    routes = [sent(sim, prompt) for prompt in slow]
+    assert {first for first, _ in routes} == set(models)
+    assert all(first == second for first, second in routes)
+
+
 def test_what_stands_by_is_not_for_second_copies(world: type[World]) -> None:
     models: list[str | Model] = [Model(id="openai/spare", priority=2), "openai/a"]
     sim = world(script(slow=[100.0, 1.0]), models, hedge=True)
