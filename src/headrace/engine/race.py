@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from headrace.core.errors import DeadlineError, HeadraceError
+from headrace.core.errors import Charged, DeadlineError, HeadraceError
 from headrace.engine.course import Course, MovedOn
 from headrace.policy import hedging, retry
 from headrace.policy.buckets import SECOND
@@ -89,6 +89,7 @@ class Race:
         self._paid: Paid | None = None
         self.verdict: tuple[ProviderError, retry.Decision] | None = None
         self.is_counted = False
+        self._free: set[int | None] = set()  # sends that cost nothing
 
     async def run(self) -> None:
         """Return when no copy is under way; raises what ends the request."""
@@ -121,16 +122,22 @@ class Race:
         return self._permit if permit is self._permit or self._first.is_lost else None
 
     def note(self, error: ProviderError, decision: retry.Decision) -> None:
-        """A copy failed. What is final holds, else the longer wait."""
-        known = self.verdict
-        if known is None:
+        """A copy failed. What is final holds, else the longer wait; one retry is paid at most."""
+        if error.charged is Charged.NO:
+            self._free.add(error.attempt)
+        if self.verdict is None:
             self.verdict = (error, decision)
             return
-        known[0].attempt = error.attempt = self._course.sends
-        if isinstance(known[1], retry.GiveUp):
-            return
-        if isinstance(decision, retry.GiveUp) or decision.wait > known[1].wait:
+        known, before = self.verdict
+        if isinstance(before, retry.GiveUp):
+            self._sender.give_back(decision)
+        elif isinstance(decision, retry.GiveUp):
+            self._sender.give_back(before)
             self.verdict = (error, decision)
+        else:
+            graver = error if decision.wait > before.wait else known
+            wait, counted = max(decision.wait, before.wait), decision.counted or before.counted
+            self.verdict = (graver, retry.Retry(wait, counted))
 
     async def _until_slow(self) -> None:
         """Begin with the second copy when the first is slow, unless it ends before."""
@@ -222,7 +229,7 @@ class Race:
     def _cost(self, copy: Copy, paid: Paid) -> float:
         """What it has cost, or would have, had its answer come; as paid where nobody knows."""
         permit, response = copy.permit, self._course.response
-        if permit is None or not permit.send:
+        if permit is None or not permit.send or permit.send in self._free:
             return 0
         nanos = permit.billed
         if copy.is_lost and response is not None and response.usage is not None:
