@@ -317,7 +317,7 @@ def test_a_retry_that_the_other_copy_spares_is_not_paid_for(world: type[World]) 
         asked(sim, deadline=50)
         assert len(sent(sim, "slow")) == 2
         budget = sim.client._sender._budget  # noqa: SLF001  it shows in hundreds of lost ones
-        assert budget._level >= budget.CAPACITY  # noqa: SLF001
+        assert budget._level >= budget.CAPACITY  # noqa: SLF001  it shows in hundreds of lost ones
 
 
 # Money.
