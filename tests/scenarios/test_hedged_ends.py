@@ -11,7 +11,9 @@ from typing import Any, Final
 import pytest
 
 from headrace import APIResponse, LLMClient, Responses
+from headrace.core.errors import JournalError
 from headrace.core.reply import Reply
+from headrace.engine.journal import Journal
 from headrace.providers.catalog import Catalog
 from headrace.testing import (
     FakeServer,
@@ -25,7 +27,7 @@ from headrace.testing import (
 )
 from headrace.testing.disk import FaultyDisk
 from headrace.testing.provider import ScriptedRequest, prompt_of
-from tests.clients import NOWHERE, check_nothing_is_held, lanes, made, quiet
+from tests.clients import NOWHERE, check_nothing_is_held, lanes, made, quiet, virtual
 
 pytestmark = pytest.mark.once
 
@@ -119,6 +121,30 @@ def test_a_copy_that_comes_in_after_it_was_given_up_is_not_recorded() -> None:
     row = run_virtual(main, clock=clock)
     assert (row.completion, row.attempts, row.uncertain_attempts) == ("echo: slow", 2, 1)
     assert disk.content(JOURNAL).count(b'{"t":"a"') == 402
+
+
+def test_an_answer_of_the_second_copy_that_cannot_be_recorded_is_not_handed_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = Script(lambda _c, _r, n: 1.0 if n < 400 else 300.0 * (n == 400) or 5.0)
+    record = Journal.answer
+
+    def closed(journal: Journal, *given: Any) -> object:
+        if len(script.calls) == 402:
+            journal.close()
+        return record(journal, *given)
+
+    monkeypatch.setattr(Journal, "answer", closed)
+
+    async def main(client: LLMClient) -> None:
+        with pytest.raises(JournalError):
+            await quiet(client, [*PROMPTS[:400], "slow"], journal=JOURNAL)
+        check_nothing_is_held(client)
+        found = client.statistics()
+        assert (found.hedged, found.abandoned) == (1, 1)
+
+    virtual(script, main, hedge=True, disk=FaultyDisk())
+    assert len(script.calls) == 402
 
 
 def test_vectors_are_asked_for_twice_like_anything_else() -> None:

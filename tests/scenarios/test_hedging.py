@@ -120,6 +120,23 @@ def test_the_second_copy_prefers_another_route_though_it_is_busier(world: type[W
     assert row.route == "openai/b"
 
 
+def test_the_second_copy_stays_with_the_drawn_model_while_that_has_room(
+    world: type[World],
+) -> None:
+    slow: dict[str, list[Outcome]] = {f"s{n}": [100.0, 1.0] for n in range(4)}
+    models = ["openai/a", "openai/b"]
+    sim = world(script(**slow), models, model_weights=[1, 1], spill=True, hedge=True)
+
+    async def main() -> None:
+        await sim.client.process_prompts_async(WARM * 2, show_progress=False)
+        await sim.client.process_prompts_async(list(slow), show_progress=False)
+
+    sim.play(main)
+    routes = [sent(sim, prompt) for prompt in slow]
+    assert {first for first, _ in routes} == set(models)
+    assert all(first == second for first, second in routes)
+
+
 def test_what_stands_by_is_not_for_second_copies(world: type[World]) -> None:
     models: list[str | Model] = [Model(id="openai/spare", priority=2), "openai/a"]
     sim = world(script(slow=[100.0, 1.0]), models, hedge=True)
@@ -218,6 +235,15 @@ def test_the_last_error_tells_of_both_copies(world: type[World]) -> None:
     assert [error.code for error in row.error.history] == ["overloaded"]
 
 
+def test_the_history_tells_which_send_met_what(world: type[World]) -> None:
+    outcomes = [Failure(BUSY, 50.0), *[Failure(BUSY, 1.0)] * 3]
+    sim = world(script(slow=outcomes), hedge=True, max_attempts=3)
+    row, _ = asked(sim)
+    assert isinstance(row.error, OverloadedError)
+    assert [error.attempt for error in row.error.history] == [2, 1, 3]
+    assert (row.error.attempt, row.attempts) == (4, 4)
+
+
 def test_what_is_final_holds_whatever_the_other_copy_met(world: type[World]) -> None:
     broken = Failure(OutcomeUnknownError("broke off"), 2.0)
     for outcomes in ([Failure(REFUSED, 1.5), broken], [broken, Failure(REFUSED, 0.1)]):
@@ -280,7 +306,34 @@ def test_a_bug_of_either_copy_is_the_request_s_error(
     check_nothing_is_held(sim.client)
 
 
+def test_a_retry_that_the_other_copy_spares_is_not_paid_for(world: type[World]) -> None:
+    either: list[list[Outcome]] = [
+        [Failure(BUSY, 1.5), Answer("good", 3.0)],
+        [Failure(BUSY, 1.5), Failure(REFUSED, 1.0)],
+        [Failure(BUSY, 1.5), Answer("too late", 100.0)],
+    ]
+    for outcomes in either:
+        sim = world(script(slow=outcomes), hedge=True)
+        asked(sim, deadline=50)
+        assert len(sent(sim, "slow")) == 2
+        budget = sim.client._sender._budget  # noqa: SLF001  it shows in hundreds of lost ones
+        assert budget._level >= budget.CAPACITY  # noqa: SLF001  it shows in hundreds of lost ones
+
+
 # Money.
+
+
+def test_a_second_copy_that_is_not_charged_costs_nothing(world: type[World]) -> None:
+    slow: dict[str, list[Outcome]] = {f"s{n}": [60.0, Failure(LIMITED, 0.1)] for n in range(3)}
+    sim = world(script(**slow), hedge={"share": 0.005})  # enough for two
+
+    async def main() -> None:
+        await sim.client.process_prompts_async(WARM, show_progress=False)
+        for prompt in slow:
+            assert not (await sim.client.ask(prompt)).is_error
+
+    sim.play(main)
+    assert sim.client.statistics().hedged == 3
 
 
 def test_both_costs_are_counted(world: type[World]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from headrace.core.errors import RateLimitError
+from headrace.core.errors import ProviderError, RateLimitError
 from headrace.core.tools import VendorTool
 from headrace.engine.attempt import Sender
 from headrace.engine.course import Course
 from headrace.engine.hedge_book import Book
+from headrace.engine.leaving import undo
 from headrace.engine.race import Race
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from headrace.core.context import RequestContext
-    from headrace.core.errors import HeadraceError, ProviderError
+    from headrace.core.errors import HeadraceError
     from headrace.core.hedging import HedgeSettings
     from headrace.core.params import SamplingParams
     from headrace.core.response import APIResponse
     from headrace.engine.admission import Permit
+    from headrace.engine.leaving import WriteOff
     from headrace.engine.loops import LoopScope
     from headrace.engine.order import Order
     from headrace.engine.outcomes import Record
@@ -73,11 +75,18 @@ class HedgedSender(Sender):
         race = course.race = Race(self, course, permit, scope, record)
         try:
             await race.run()
+        except BaseException as end:
+            if race.verdict is not None:
+                undo(end, self.admission.lock, self.give_back, race.verdict[1])
+            raise
         finally:
             scope.permits.discard(permit)
             course.race = None
-        if race.verdict is not None and course.response is None:
-            await self.go_on(course, *race.verdict)
+        if race.verdict is not None:
+            if course.response is None:
+                await self.go_on(course, *race.verdict)
+            else:
+                self.give_back(race.verdict[1])
         return course.response
 
     def send(
@@ -131,6 +140,14 @@ class HedgedCourse(Course):
         super().__init__(context, order, number, may_move=may_move)
         self._sender = sender
         self.race: Race | None = None
+
+    def leave(
+        self, error: BaseException, response: APIResponse[object] | None, write_off: WriteOff
+    ) -> None:
+        """See ``Course``; the last failure may not be that of the last send."""
+        if isinstance(error, ProviderError) and response is None:
+            error.attempt = self.sends or None
+        super().leave(error, response, write_off)
 
     def finish(self, raw: APIResponse[object], permit: Permit, now: int) -> APIResponse[object]:
         """See ``Course``; the copy that comes here first wins."""

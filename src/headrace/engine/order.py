@@ -115,12 +115,13 @@ class Order:
         return Order((*fresh, *again), self.near)
 
     def behind(self, state: RouteState) -> Order:
-        """The same, with ``state`` only where its equals have no room."""
-        ranks = []
-        for rank in self.ranks:
-            others = (tuple(other for other in group if other is not state) for group in rank)
-            own: Rank = ((state,),) if any(state in group for group in rank) else ()
-            ranks.append((*filter(None, others), *own))
+        """The same, with ``state`` only where the others of its group have no room."""
+
+        def apart(group: Lanes) -> Rank:
+            others = tuple(other for other in group if other is not state)
+            return (others, (state,)) if others and state in group else (group,)
+
+        ranks = (tuple(chain(*map(apart, rank))) for rank in self.ranks)
         return Order(tuple(ranks), self.near)
 
     def _kept(self, keeps: Callable[[RouteState], bool]) -> list[Rank]:

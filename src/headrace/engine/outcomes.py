@@ -178,10 +178,11 @@ class Outcomes:
         try:
             await going
         except BaseException as end:
-            undo(end, self.admission.lock, self._give_back, decision)
+            undo(end, self.admission.lock, self.give_back, decision)
             raise
 
-    def _give_back(self, decision: retry.Decision) -> None:
+    def give_back(self, decision: retry.Decision) -> None:
+        """What was decided is not done: if it is a retry that was paid for, it costs nothing."""
         if isinstance(decision, retry.Retry) and decision.counted:
             with self.admission.lock:
                 self._budget.give_back()

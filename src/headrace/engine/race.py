@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from headrace.core.errors import DeadlineError, HeadraceError
+from headrace.core.errors import Charged, DeadlineError, HeadraceError
 from headrace.engine.course import Course, MovedOn
 from headrace.policy import hedging, retry
 from headrace.policy.buckets import SECOND
@@ -62,7 +62,8 @@ class Copy:
 
     def give_up(self) -> None:
         """Nobody waits for it any more; what becomes of it, if it was sent, nobody will know."""
-        self.is_given_up, self.is_lost = True, self.is_sent and self.is_open
+        if not self.is_given_up:
+            self.is_given_up, self.is_lost = True, self.is_sent and self.is_open
         self.running.cancel()
 
 
@@ -88,6 +89,7 @@ class Race:
         self._paid: Paid | None = None
         self.verdict: tuple[ProviderError, retry.Decision] | None = None
         self.is_counted = False
+        self._free: set[int | None] = set()  # sends that cost nothing
 
     async def run(self) -> None:
         """Return when no copy is under way; raises what ends the request."""
@@ -120,16 +122,22 @@ class Race:
         return self._permit if permit is self._permit or self._first.is_lost else None
 
     def note(self, error: ProviderError, decision: retry.Decision) -> None:
-        """A copy failed. What is final holds, else the longer wait."""
-        known = self.verdict
-        if known is None:
+        """A copy failed. What is final holds, else the longer wait; one retry is paid at most."""
+        if error.charged is Charged.NO:
+            self._free.add(error.attempt)
+        if self.verdict is None:
             self.verdict = (error, decision)
             return
-        known[0].attempt = error.attempt = self._course.sends
-        if isinstance(known[1], retry.GiveUp):
-            return
-        if isinstance(decision, retry.GiveUp) or decision.wait > known[1].wait:
+        known, before = self.verdict
+        if isinstance(before, retry.GiveUp):
+            self._sender.give_back(decision)
+        elif isinstance(decision, retry.GiveUp):
+            self._sender.give_back(before)
             self.verdict = (error, decision)
+        else:
+            graver = error if decision.wait > before.wait else known
+            wait, counted = max(decision.wait, before.wait), decision.counted or before.counted
+            self.verdict = (graver, retry.Retry(wait, counted))
 
     async def _until_slow(self) -> None:
         """Begin with the second copy when the first is slow, unless it ends before."""
@@ -166,7 +174,8 @@ class Race:
                 return None
             return await sender.send(course, copy.permit, self._scope, self._record)
         except (HeadraceError, MovedOn):
-            if self._first.is_open or not copy.is_sent:
+            is_idle = self._first.is_open or not copy.is_sent
+            if is_idle and course.response is None:
                 return None  # the first goes on, or its own failure counts
             raise
 
@@ -182,8 +191,9 @@ class Race:
 
     def _lose(self, copy: Copy) -> None:
         """Give it up, and let the course know that it was sent."""
+        is_known = copy.is_given_up
         copy.give_up()
-        if copy.is_lost and copy.permit is not None:
+        if not is_known and copy.is_lost and copy.permit is not None:
             self._course.lose(copy.permit.send, copy.permit.state.route.id)
 
     async def _end(self, error: BaseException) -> None:
@@ -219,7 +229,7 @@ class Race:
     def _cost(self, copy: Copy, paid: Paid) -> float:
         """What it has cost, or would have, had its answer come; as paid where nobody knows."""
         permit, response = copy.permit, self._course.response
-        if permit is None or not permit.send:
+        if permit is None or not permit.send or permit.send in self._free:
             return 0
         nanos = permit.billed
         if copy.is_lost and response is not None and response.usage is not None:
